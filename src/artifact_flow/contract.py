@@ -1,0 +1,138 @@
+"""Contract: the promise between the steps: columns, types, ranges, classes, parameters, hashes, versions.
+
+It is written by `train` beside the model and holds what is known then: no metrics, no commit, no Python version.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+
+from artifact_flow.datasets import TARGET, Table, Task
+from artifact_flow.determinism import library_versions
+from artifact_flow.errors import ContractError
+from artifact_flow.files import hash_file
+from artifact_flow.params import TrainParams
+
+CONTRACT = Path("contract.json")
+LOCK = Path("dvc.lock")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Feature(_Part):
+    """One column as the model saw it in training: its type and its distribution over the train split."""
+
+    name: str
+    type: Literal["float64"]
+    min: float
+    max: float
+    mean: float
+    std: float
+
+
+class Target(_Part):
+    """What is predicted: the column, the task and, for a classification, the classes in the order of their indices."""
+
+    name: str
+    task: Task
+    classes: list[str]
+
+
+class Contract(_Part):
+    """Everything a later step may rely on about the model it is given."""
+
+    version: Literal[1]
+    target: Target
+    rows: dict[str, int]  # split → number of rows
+    params: dict[str, Any]  # the blocks that made the data and the model
+    sha256: dict[str, str]  # file name → hash, of the data and of the model
+    libraries: dict[str, str]  # name → version that wrote them
+    features: list[Feature]
+
+
+def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contract:
+    """Return the contract of a model fitted on the train split of `table` with `params`."""
+    train = table.part("train")
+    return Contract(
+        version=1,
+        target=Target(name=TARGET, task=table.roles.task, classes=table.roles.classes),
+        rows={"train": train.columns.num_rows, "test": table.columns.num_rows - train.columns.num_rows},
+        params={"data": table.roles.params.model_dump(), "train": params.model_dump()},
+        sha256=sha256,
+        libraries=library_versions(),
+        features=[
+            _describe_feature(name, train.columns[name].to_numpy()) for name in table.roles.features
+        ],
+    )
+
+
+def check_table(contract: Contract, table: Table) -> None:
+    """Raise ContractError unless the table has the contract's features, in its order, and its classes."""
+    expected = [feature.name for feature in contract.features]
+    for position, (want, got) in enumerate(zip(expected, table.roles.features, strict=False)):
+        if want != got:
+            raise ContractError(
+                f"data.parquet: feature {position} is {got}, but {CONTRACT} says {want}: "
+                "run `dvc repro`, which makes both from the same data."
+            )
+    if len(expected) != len(table.roles.features) or contract.target.classes != table.roles.classes:
+        raise ContractError(
+            f"data.parquet has {len(table.roles.features)} features and {len(table.roles.classes)} classes, but "
+            f"{CONTRACT} says {len(expected)} and {len(contract.target.classes)}: run `dvc repro`, which makes both "
+            "from the same data."
+        )
+
+
+def write_contract(contract: Contract, path: Path) -> None:
+    """Write a contract as JSON, one feature a line, so that a diff reads."""
+    document = contract.model_dump(mode="json")
+    features = ",\n    ".join(json.dumps(feature, ensure_ascii=False) for feature in document.pop("features"))
+    head = json.dumps(document, indent=2, ensure_ascii=False).removesuffix("\n}")
+    path.write_text(f'{head},\n  "features": [\n    {features}\n  ]\n}}\n', encoding="utf-8", newline="\n")
+
+
+def read_contract(path: Path = CONTRACT, lock: Path | None = None) -> Contract:
+    """Return the contract in `path`, after its hash is found to be the one that the DVC lock names.
+
+    `lock` is the dvc.lock beside the dvc.yaml in question, by default the one beside the contract; where there is
+    none, or it does not list the contract, only the content is checked. Raises ContractError.
+    """
+    remedy = "`dvc repro --force train` writes model and contract anew."
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path} cannot be read ({error}): {remedy}") from error
+    locked = locked_md5(path, lock or path.parent / LOCK)
+    if locked and locked != hash_file(path, "md5"):
+        raise ContractError(f"{path} is not the one that {LOCK} names (md5 {locked}); it was edited or replaced: {remedy}")
+    try:
+        return Contract.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ContractError(f"{path}: {where}: {first['msg']}: {remedy}") from error
+
+
+def locked_md5(path: Path, lock: Path) -> str | None:
+    """Return the md5 that a DVC lock names for an output, or None where no lock or no such output is found."""
+    if not lock.is_file():
+        return None
+    stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+    wanted = path.resolve()
+    for stage in stages.values():
+        for out in stage.get("outs", ()):
+            if (lock.parent / out["path"]).resolve() == wanted:
+                return str(out["md5"])
+    return None
+
+
+def _describe_feature(name: str, values: np.ndarray) -> Feature:
+    # 10 significant digits: enough for any monitor, and the last bits of a sum are nobody's promise
+    low, high, mean, std = (float(f"{f(values):.10g}") for f in (np.min, np.max, np.mean, np.std))
+    return Feature(name=name, type="float64", min=low, max=high, mean=mean, std=std)

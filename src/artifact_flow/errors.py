@@ -1,0 +1,51 @@
+"""The errors a user can meet, each one sentence: where, what was found, what is allowed, what to do.
+
+ArtifactFlowError
+├── ParamsError      a key or value in params.yaml, or one that the estimator refuses
+├── DataError        a data set, or data.parquet
+├── ContractError    contract.json, alone or against dvc.lock
+├── ModelError       model_train.pkl
+├── FileError        a file that cannot be written
+└── VerifyError      a repository that cannot be verified
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ArtifactFlowError(Exception):
+    """A mistake its user can mend; the message is shown as it is, without a traceback."""
+
+
+class ParamsError(ArtifactFlowError):
+    """A key or value in params.yaml is not what the pipeline or the estimator allows."""
+
+
+class DataError(ArtifactFlowError):
+    """A data set cannot be loaded, split or read back."""
+
+
+class ContractError(ArtifactFlowError):
+    """contract.json cannot be read, or is not the one that dvc.lock names."""
+
+
+class ModelError(ArtifactFlowError):
+    """A model file is not the one its contract promises."""
+
+
+class FileError(ArtifactFlowError):
+    """A file cannot be written."""
+
+
+class VerifyError(ArtifactFlowError):
+    """The repository cannot be verified at all, which says nothing about its bytes."""
+
+
+@contextmanager
+def told_in_one_sentence() -> Iterator[None]:
+    """End the process with the sentence of an ArtifactFlowError on stderr and exit code 1."""
+    try:
+        yield
+    except ArtifactFlowError as error:
+        sys.exit(f"error: {error}")

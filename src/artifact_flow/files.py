@@ -1,0 +1,40 @@
+"""Files: written whole or not at all, and hashed. It knows nothing of what is in them."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from artifact_flow.errors import FileError
+
+
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file's bytes, read in blocks.
+
+    DVC's lock names files by "md5", the contract by "sha256". Raises OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+@contextmanager
+def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Yield one side path for each of `paths`; put all in place when the block ends well, none when it fails.
+
+    The side files lie beside their targets (a rename within one directory is atomic) under fixed names, so that
+    what a killed process left is overwritten by the next one. Raises FileError when the disk refuses.
+    """
+    parts = tuple(path.with_name(f".{path.name}.part") for path in paths)
+    try:
+        yield parts
+        for part, path in zip(parts, paths, strict=True):
+            part.replace(path)
+    except OSError as error:
+        names = " and ".join(str(path) for path in paths)
+        raise FileError(
+            f"cannot write {names}: {error.strerror or error}; what was there before is untouched: "
+            "make room or allow writing, then run the same command again."
+        ) from error
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""Scoring: predictions of a fitted estimator, and the metrics of both. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn import metrics
+
+from artifact_flow.datasets import ID, SPLIT, TARGET, Table
+
+METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What an estimator says of a table's rows, in the table's order.
+
+    `values` are class indices (int64) or numbers (float64) of shape [rows]; `probabilities`, of shape
+    [rows, classes], is None for regressors and for classifiers that give none.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+
+
+def predict_rows(estimator: Any, table: Table) -> Predictions:
+    """Return the estimator's predictions for every row of the table."""
+    X, classes = table.X, table.roles.classes
+    values = estimator.predict(X)
+    if not (classes and hasattr(estimator, "predict_proba")):
+        return Predictions(values, None)
+    probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
+    probabilities[:, estimator.classes_] = estimator.predict_proba(X)
+    return Predictions(values, probabilities)
+
+
+def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Return the metrics of each split: accuracy, macro F1 and log loss, or R², MSE and MAE."""
+    return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
+
+
+def report_classes(table: Table, predictions: Predictions) -> str:
+    """Return scikit-learn's report per class over the test split."""
+    test, names = table.split == "test", table.roles.classes
+    return str(
+        metrics.classification_report(
+            table.y[test], predictions.values[test], labels=range(len(names)), target_names=names, zero_division=0
+        )
+    )
+
+
+def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
+    """Return the rows of predictions.csv: id, split, target, prediction and the prediction's probability.
+
+    Classes stand by name. Probabilities are rounded to `decimals` decimal places, a regressor's predictions to as
+    many significant digits; where there is no probability the column is empty.
+    """
+    rows = len(predictions.values)
+    target, prediction = pa.array(table.y), pa.array(round_significant(predictions.values, decimals))
+    probability = pa.nulls(rows, pa.float64())
+    if table.roles.classes:
+        names = pa.array(table.roles.classes)
+        target, prediction = names.take(target), names.take(pa.array(predictions.values))
+    if predictions.probabilities is not None:
+        chosen = predictions.probabilities[np.arange(rows), predictions.values]
+        probability = pa.array(np.round(chosen, decimals))
+    return pa.table(
+        {
+            ID: table.columns[ID],
+            SPLIT: table.columns[SPLIT],
+            TARGET: target,
+            "prediction": prediction,
+            "probability": probability,
+        }
+    )
+
+
+def round_significant(values: np.ndarray, digits: int) -> np.ndarray:
+    """Return numbers rounded to a number of significant decimal digits; zero stays zero."""
+    magnitude = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros(len(values))))
+    factor = 10.0 ** (digits - 1 - magnitude)
+    return np.asarray(np.round(values * factor) / factor)
+
+
+def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:
+    y, values = table.y[rows], predictions.values[rows]
+    if not table.roles.classes:
+        scores = {
+            "r2": metrics.r2_score(y, values),
+            "mse": metrics.mean_squared_error(y, values),
+            "mae": metrics.mean_absolute_error(y, values),
+        }
+    else:
+        labels = range(len(table.roles.classes))
+        scores = {
+            "accuracy": metrics.accuracy_score(y, values),
+            "f1_macro": metrics.f1_score(y, values, average="macro", zero_division=0),
+        }
+        if predictions.probabilities is not None:
+            scores["log_loss"] = metrics.log_loss(y, predictions.probabilities[rows], labels=labels)
+    return {name: round(float(value), METRIC_DECIMALS) for name, value in scores.items()}

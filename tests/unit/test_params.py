@@ -1,0 +1,3 @@
+"""params."""
+def test_x():
+    """x."""
