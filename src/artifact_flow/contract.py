@@ -66,9 +66,7 @@ def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contr
         params={"data": table.roles.params.model_dump(), "train": params.model_dump()},
         sha256=sha256,
         libraries=library_versions(),
-        features=[
-            _describe_feature(name, train.columns[name].to_numpy()) for name in table.roles.features
-        ],
+        features=[_describe_feature(name, train.columns[name].to_numpy()) for name in table.roles.features],
     )
 
 
@@ -110,7 +108,9 @@ def read_contract(path: Path = CONTRACT, lock: Path | None = None) -> Contract:
         raise ContractError(f"{path} cannot be read ({error}): {remedy}") from error
     locked = locked_md5(path, lock or path.parent / LOCK)
     if locked and locked != hash_file(path, "md5"):
-        raise ContractError(f"{path} is not the one that {LOCK} names (md5 {locked}); it was edited or replaced: {remedy}")
+        raise ContractError(
+            f"{path} is not the one that {LOCK} names (md5 {locked}); it was edited or replaced: {remedy}"
+        )
     try:
         return Contract.model_validate_json(text)
     except ValidationError as error:

@@ -37,7 +37,8 @@ class TrainParams(_Block):
     model_config = ConfigDict(extra="allow")
 
     estimator: Annotated[
-        str, Field(description="the import path of an estimator, such as sklearn.linear_model.LogisticRegression")
+        str,
+        Field(description="the import path of an estimator, such as sklearn.linear_model.LogisticRegression"),
     ]
     threads: Annotated[int, Field(ge=1, le=1024, description="a whole number of threads, from 1")]
 
@@ -112,6 +113,12 @@ def _sentence(error: ValidationError, path: Path) -> str:
     if first["type"] == "missing":
         return f"{path}: {name} is missing; give it {allowed}."
     found = first["input"]
-    kind = {"str": "text", "NoneType": "nothing", "bool": "true or false", "dict": "a block", "list": "a list"}
+    kind = {
+        "str": "text",
+        "NoneType": "nothing",
+        "bool": "true or false",
+        "dict": "a block",
+        "list": "a list",
+    }
     shown = f"{found!r} ({kind.get(type(found).__name__, 'a number')})"
     return f"{path}: {name} is {shown}; allowed: {allowed}."

@@ -45,7 +45,11 @@ def report_classes(table: Table, predictions: Predictions) -> str:
     test, names = table.split == "test", table.roles.classes
     return str(
         metrics.classification_report(
-            table.y[test], predictions.values[test], labels=range(len(names)), target_names=names, zero_division=0
+            table.y[test],
+            predictions.values[test],
+            labels=range(len(names)),
+            target_names=names,
+            zero_division=0,
         )
     )
 

@@ -1,3 +1,5 @@
 """params."""
+
+
 def test_x():
     """x."""
