@@ -155,9 +155,7 @@ def read_table(path: Path = DATA) -> Table:
     try:
         roles = Roles.model_validate_json((columns.schema.metadata or {}).get(b"artifact_flow", b""))
     except ValidationError as error:
-        raise DataError(
-            f"{path} was not written by stage data (it says no roles of columns): {remedy}"
-        ) from error
+        raise DataError(f"{path} was not written by stage data (it says no roles of columns): {remedy}") from error
     missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in columns.column_names]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")

@@ -35,9 +35,7 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 def is_reference_cpu() -> bool:
     """Tell whether this is an x86-64 Linux machine with AVX2 and FMA, where the pinned kernels exist."""
-    return (
-        platform.system() == "Linux" and platform.machine() == "x86_64" and cpu_flags().issuperset(CPU_FLAGS)
-    )
+    return platform.system() == "Linux" and platform.machine() == "x86_64" and cpu_flags().issuperset(CPU_FLAGS)
 
 
 def pin(environ: MutableMapping[str, str], reference_cpu: bool) -> None:
@@ -61,11 +59,11 @@ def reproducible(threads: int) -> Iterator[None]:
 
     The seed makes an estimator whose `random_state` is not given repeat itself; one that is given wins.
     """
-    import numpy as np
-    from threadpoolctl import threadpool_limits
+    import numpy as np  # noqa: PLC0415 - after the pin
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - scikit-learn's default is this legacy global generator
+    np.random.seed(0)  # scikit-learn's default is this legacy global generator
     with threadpool_limits(limits=threads):
         yield
 

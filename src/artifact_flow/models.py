@@ -42,8 +42,7 @@ def train_model(X: np.ndarray, y: np.ndarray, params: TrainParams, task: Task = 
     if not fits(estimator):
         wanted = {"classification": "a classifier", "regression": "a regressor"}[task]
         raise ParamsError(
-            f"{PARAMS}: train.estimator is {params.estimator}, but the target asks for {task}; "
-            f"allowed: {wanted}."
+            f"{PARAMS}: train.estimator is {params.estimator}, but the target asks for {task}; allowed: {wanted}."
         )
     try:
         return estimator.fit(X, y)

@@ -13,9 +13,7 @@ def main() -> None:
     with replace_files(DATA) as (path,):
         write_table(table, path)
     rows, test = table.columns.num_rows, table.part("test").columns.num_rows
-    print(
-        f"{params.source}: {rows} rows, {len(table.roles.features)} features; {rows - test} train, {test} test"
-    )
+    print(f"{params.source}: {rows} rows, {len(table.roles.features)} features; {rows - test} train, {test} test")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,316 @@
+"""Verify: reproduce HEAD in clean clones under changed surroundings, and compare with dvc.lock file by file.
+
+A lock alone proves nothing (`dvc commit -f` writes any bytes into it): only `dvc repro --force` in a clean clone does.
+It reads HEAD, never the working tree, and writes nothing but clones that it removes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from ruamel.yaml import YAML
+
+from artifact_flow.determinism import THREAD_VARIABLES, broken_promises
+from artifact_flow.errors import VerifyError
+from artifact_flow.files import hash_file
+
+LOCK, LEAN = Path("dvc.lock"), Path("requirements/lean.txt")
+WORKSPACE = Path(".artifact-flow")  # ignored by git and DVC
+METRIC_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.05
+
+Verdict = Literal["same bytes", "same predictions", "different"]
+Hashes = dict[str, str]  # path → md5
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """One way the world around a reproduction differs: exported variables and the clone's directory name."""
+
+    name: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    directory: str = "clone"
+
+
+CHANGES = (
+    Surroundings("hash seed", {"PYTHONHASHSEED": "4242"}),
+    Surroundings("threads", dict.fromkeys(THREAD_VARIABLES, "2")),
+    Surroundings("BLAS kernel", {"OPENBLAS_CORETYPE": "Prescott"}),
+    Surroundings("CPU dispatch", {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}),
+    Surroundings("locale and time zone", {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}),
+    Surroundings("directory name", directory="another directory, näme"),
+)
+AS_IT_IS = Surroundings("as it is")
+EVERYTHING = Surroundings(
+    "everything changed",
+    {name: value for change in CHANGES for name, value in change.environ.items()},
+    CHANGES[-1].directory,
+)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What `dvc repro --force` left in one clone: its root, its lock and the md5 of each output."""
+
+    surroundings: Surroundings
+    root: Path
+    lock: dict[str, Any]
+    hashes: Hashes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one tracked file over all surroundings, and the likely cause where it is not the best one."""
+
+    path: str
+    verdict: Verdict
+    cause: str = ""
+
+
+def verify_head(quick: bool, repository: Path | None = None, console: Console | None = None) -> bool:
+    """Print the proof, a table with one line for each tracked file; tell whether HEAD gives what its dvc.lock says.
+
+    Raises VerifyError when there is nothing to verify, or when the pipeline of HEAD does not run to its end.
+    """
+    console = console or Console()
+    root = Path(_git(repository or Path.cwd(), "rev-parse", "--show-toplevel"))
+    head = _git(root, "rev-parse", "--short", "HEAD")
+    locked = _parse_lock(_git_file(root, LOCK))
+    if not locked:
+        raise VerifyError(f"commit {head} holds no {LOCK}: run `dvc repro`, `git add {LOCK}` and commit it.")
+    if _git(root, "status", "--porcelain"):
+        console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {head}.[/]")
+    reasons = broken_promises(_git_file(root, LEAN), os.environ)
+    if reasons:
+        console.print(
+            f"[yellow]Bytes are not promised here ({'; '.join(reasons)}): comparing labels, metrics (within "
+            f"{METRIC_TOLERANCE}) and probabilities (within {PROBABILITY_TOLERANCE}) instead.[/]"
+        )
+    every = (AS_IT_IS, EVERYTHING) if quick else (AS_IT_IS, *CHANGES)
+    (root / WORKSPACE).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=root / WORKSPACE) as folder:
+        reproductions = list(_reproduce_all(root, every, Path(folder), console))
+        findings = compare(root, locked, reproductions, tolerant=bool(reasons))
+    _print_findings(findings, head, len(every), console)
+    return all(finding.verdict != "different" for finding in findings)
+
+
+def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduction], tolerant: bool) -> list[Finding]:
+    """Return a finding for each output that the lock of HEAD names, and one for the lock itself.
+
+    `tolerant` accepts other bytes where the predictions and metrics agree within the tolerances; the committed
+    predictions are looked for in DVC's cache of `root`.
+    """
+    promised = output_hashes(locked) | {str(LOCK): _md5_of_head(root, LOCK)}
+    alike = tolerant and all(_predict_alike(root, promised, reproduction) for reproduction in reproductions)
+    findings = []
+    for path, md5 in sorted(promised.items()):
+        others = [r for r in reproductions if r.hashes.get(path) != md5]
+        if not others:
+            committed = _md5_of_head(root, Path(path))
+            if committed in ("", md5):
+                findings.append(Finding(path, "same bytes"))
+            else:
+                findings.append(Finding(path, "different", f"the committed file is not the one that {LOCK} names"))
+        else:
+            cause = likely_cause(path, locked, reproductions, others)
+            findings.append(Finding(path, "same predictions" if alike else "different", cause))
+    return findings
+
+
+def likely_cause(
+    path: str, locked: dict[str, Any], reproductions: Sequence[Reproduction], others: Sequence[Reproduction]
+) -> str:
+    """Say why `path` came out differently in `others`, from what the lock of HEAD and the new locks say of its stage."""
+    changed = _changed_inputs(path, locked, others[0].lock)
+    if changed:
+        return f"{LOCK} was made from another {', '.join(changed)}: run `dvc repro` and commit the lock"
+    if len(others) < len(reproductions):
+        return "depends on: " + ", ".join(r.surroundings.name for r in others)
+    if len({r.hashes.get(path) for r in others}) > 1:
+        return "not deterministic: each run gives other bytes"
+    if path == str(LOCK):
+        return "names other outputs than this commit gives"
+    return (
+        f"every run agrees on other bytes: {LOCK} was edited, committed with `dvc commit -f`, or made on other versions"
+    )
+
+
+def output_hashes(lock: dict[str, Any]) -> Hashes:
+    """Return path → md5 of every output that a DVC lock names."""
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
+
+
+def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return the commands, parameters and source files upstream of `path` that differ between two locks."""
+    made_by = {out["path"]: name for name, stage in locked["stages"].items() for out in stage.get("outs", ())}
+    queue = list(made_by.values()) if path == str(LOCK) else [made_by[path]]
+    changed: dict[str, None] = {}
+    seen: set[str] = set()
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        before, after = locked["stages"][name], new["stages"].get(name, {})
+        if before.get("cmd") != after.get("cmd"):
+            changed[f"command of {name}"] = None
+        for file, values in before.get("params", {}).items():
+            if values != after.get("params", {}).get(file):
+                changed[f"{file} ({', '.join(values)})"] = None
+        hashes = {dep["path"]: dep.get("md5") for dep in after.get("deps", ())}
+        for dep in before.get("deps", ()):
+            if dep["path"] in made_by:
+                queue.append(made_by[dep["path"]])
+            elif dep.get("md5") != hashes.get(dep["path"]):
+                changed[dep["path"]] = None
+    return list(changed)
+
+
+def _reproduce_all(root: Path, every: Sequence[Surroundings], folder: Path, console: Console) -> Iterator[Reproduction]:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        for number, surroundings in enumerate(every, start=1):
+            task = progress.add_task("")
+            title = f"{number}/{len(every)} {surroundings.name}"
+            started = time.monotonic()
+            reproduction = reproduce(
+                root,
+                surroundings,
+                folder / str(number),
+                lambda stage, task=task, title=title: progress.update(task, description=f"{title}: {stage}"),
+            )
+            progress.remove_task(task)
+            console.print(f"reproduced {title} in {time.monotonic() - started:.1f} s")
+            yield reproduction
+
+
+def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Callable[[str], object]) -> Reproduction:
+    """Clone HEAD of `root` into `folder`, run `dvc repro --force` there, and return what it left.
+
+    `announce` is called with each stage's name as it starts. Raises VerifyError when a stage fails.
+    """
+    clone = folder / surroundings.directory
+    announce("clone")
+    _git(root, "clone", "--quiet", "--no-hardlinks", str(root), str(clone))
+    _git(clone, "checkout", "--quiet", "--detach", _git(root, "rev-parse", "HEAD"))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_DIR"))}
+    environ = inherited | {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+        "DVC_SITE_CACHE_DIR": str(clone / ".dvc/tmp/site-cache"),
+        **surroundings.environ,
+    }
+    output = []
+    with subprocess.Popen(
+        ["dvc", "repro", "--force"],
+        cwd=clone,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            output.append(line)
+            if line.startswith("Running stage '"):
+                announce(line.split("'")[1])
+    if process.returncode:
+        tail = "".join(output[-25:])
+        raise VerifyError(
+            f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to compare; "
+            f"its last lines:\n{tail}"
+        )
+    lock = _parse_lock((clone / LOCK).read_text(encoding="utf-8"))
+    paths = (*output_hashes(lock), str(LOCK))
+    return Reproduction(surroundings, clone, lock, {path: hash_file(clone / path, "md5") for path in paths})
+
+
+def _predict_alike(root: Path, promised: Hashes, reproduction: Reproduction) -> bool:
+    """Tell whether a reproduction's metrics and predictions agree with the committed ones within the tolerances."""
+    metrics = _git_file(root, Path("metrics.json"))
+    same = metrics_alike(json.loads(metrics or "{}"), json.loads((reproduction.root / "metrics.json").read_text()))
+    md5 = promised.get("predictions.csv", "")
+    cached = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    if md5 and cached.is_file() and hash_file(cached, "md5") == md5:
+        same = same and predictions_alike(cached, reproduction.root / "predictions.csv")
+    return same
+
+
+def metrics_alike(committed: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Tell whether two metrics files have the same splits and names, with values within 0.01 (1 % above 1)."""
+    return committed.keys() == found.keys() and all(
+        committed[split].keys() == found[split].keys()
+        and all(
+            abs(value - found[split][name]) <= METRIC_TOLERANCE * max(1.0, abs(value))
+            for name, value in committed[split].items()
+        )
+        for split in committed
+    )
+
+
+def predictions_alike(committed: Path, found: Path) -> bool:
+    """Tell whether two predictions.csv hold the same rows with equal labels and probabilities within 0.05.
+
+    A regressor's predictions may differ by 0.05 standard deviations of the committed ones.
+    """
+    import pyarrow.compute as pc  # noqa: PLC0415 - only needed off the reference machine
+    from pyarrow import csv  # noqa: PLC0415
+
+    one, two = csv.read_csv(committed), csv.read_csv(found)
+    if one.schema != two.schema or not one.select(["id", "split", "target"]).equals(
+        two.select(["id", "split", "target"])
+    ):
+        return False
+    if one["probability"].null_count < len(one):
+        close, scale = "probability", 1.0
+        if not one["prediction"].equals(two["prediction"]):
+            return False
+    else:
+        close, scale = "prediction", pc.stddev(one["prediction"]).as_py()
+    worst = pc.max(pc.abs(pc.subtract(one[close], two[close]))).as_py()
+    return bool(worst <= PROBABILITY_TOLERANCE * scale)
+
+
+def _print_findings(findings: Sequence[Finding], head: str, runs: int, console: Console) -> None:
+    colours = {"same bytes": "green", "same predictions": "yellow", "different": "red"}
+    table = Table("file", "verdict", "likely cause", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row(finding.path, f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.cause)
+    console.print(table)
+    verdicts = [finding.verdict for finding in findings]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in colours if v in verdicts)
+    console.print(f"commit {head}, {len(findings)} files, {runs} surroundings: {counts}")
+
+
+def _parse_lock(text: str) -> dict[str, Any]:
+    return YAML(typ="safe", pure=True).load(text) or {}
+
+
+def _md5_of_head(root: Path, path: Path) -> str:
+    """Return the md5 of a file as HEAD holds it, or nothing where git does not track it."""
+    import hashlib  # noqa: PLC0415
+
+    found = subprocess.run(["git", "cat-file", "blob", f"HEAD:{path}"], cwd=root, capture_output=True, check=False)
+    return "" if found.returncode else hashlib.md5(found.stdout, usedforsecurity=False).hexdigest()
+
+
+def _git_file(root: Path, path: Path) -> str:
+    found = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True, text=True, check=False)
+    return "" if found.returncode else found.stdout
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise VerifyError(f"`git {' '.join(arguments)}` failed in {root}: {done.stderr.strip()}")
+    return done.stdout.strip()
