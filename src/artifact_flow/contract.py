@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 
-from artifact_flow.datasets import TARGET, Table, Task
+from artifact_flow.datasets import DATA, TARGET, Table, Task
 from artifact_flow.determinism import library_versions
 from artifact_flow.errors import ContractError
 from artifact_flow.files import hash_file
@@ -70,20 +70,13 @@ def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contr
     )
 
 
-def check_table(contract: Contract, table: Table) -> None:
-    """Raise ContractError unless the table has the contract's features, in its order, and its classes."""
-    expected = [feature.name for feature in contract.features]
-    for position, (want, got) in enumerate(zip(expected, table.roles.features, strict=False)):
-        if want != got:
-            raise ContractError(
-                f"data.parquet: feature {position} is {got}, but {CONTRACT} says {want}: "
-                "run `dvc repro`, which makes both from the same data."
-            )
-    if len(expected) != len(table.roles.features) or contract.target.classes != table.roles.classes:
+def check_data(contract: Contract, path: Path = DATA) -> None:
+    """Raise ContractError unless the table in `path` is, by its sha256, the one that the contract's model saw."""
+    found, expected = hash_file(path), contract.sha256.get(path.name)
+    if found != expected:
         raise ContractError(
-            f"data.parquet has {len(table.roles.features)} features and {len(table.roles.classes)} classes, but "
-            f"{CONTRACT} says {len(expected)} and {len(contract.target.classes)}: run `dvc repro`, which makes both "
-            "from the same data."
+            f"{path} is not the table that {CONTRACT} names (sha256 {found[:12]}…, not {str(expected)[:12]}…): "
+            "run `dvc repro`, which makes both from the same data."
         )
 
 

@@ -136,22 +136,23 @@ def split_rows(table: Table) -> Table:
 def write_table(table: Table, path: Path) -> None:
     """Write a table as Parquet whose bytes depend on nothing but its content and the locked pyarrow."""
     columns = table.columns.replace_schema_metadata({"artifact_flow": table.roles.model_dump_json()})
-    pq.write_table(columns, path, compression="zstd", version="2.6", data_page_version="1.0")
+    # a page whose bytes changed would read as other numbers: Parquet's own checksums tell
+    pq.write_table(columns, path, compression="zstd", version="2.6", data_page_version="1.0", write_page_checksum=True)
 
 
 def read_table(path: Path = DATA) -> Table:
     """Return the table that `write_table` wrote.
 
-    Raises DataError when the file is missing, is cut off, is not ours, or lacks a column.
+    Raises DataError when the file is missing, is damaged, is not ours, or lacks a column.
     """
     remedy = "`dvc repro --force data` makes it again."
     try:
-        columns = pq.read_table(path)
+        columns = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: {remedy}") from error
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"{path} is cut off or not Parquet ({reason}): {remedy}") from error
+        raise DataError(f"{path} is damaged or not Parquet ({reason}): {remedy}") from error
     try:
         roles = Roles.model_validate_json((columns.schema.metadata or {}).get(b"artifact_flow", b""))
     except ValidationError as error:

@@ -102,9 +102,9 @@ def closest(word: str, known: Iterable[str]) -> str:
 def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors(include_url=False)[0]
     *parents, key = (str(part) for part in first["loc"])
-    block: type[BaseModel] = Params
+    block: Any = Params
     for parent in parents:
-        block = block.model_fields[parent].annotation or Params
+        block = block.model_fields[parent].annotation
     name = ".".join((*parents, key))
     if first["type"] == "extra_forbidden":
         known = list(block.model_fields)

@@ -4,6 +4,7 @@ A lock alone proves nothing (`dvc commit -f` writes any bytes into it): only `dv
 It reads HEAD, never the working tree, and writes nothing but clones that it removes.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -84,12 +85,12 @@ def verify_head(quick: bool, repository: Path | None = None, console: Console | 
     console = console or Console()
     root = Path(_git(repository or Path.cwd(), "rev-parse", "--show-toplevel"))
     head = _git(root, "rev-parse", "--short", "HEAD")
-    locked = _parse_lock(_git_file(root, LOCK))
-    if not locked:
+    lock = _committed(root, LOCK)
+    if lock is None:
         raise VerifyError(f"commit {head} holds no {LOCK}: run `dvc repro`, `git add {LOCK}` and commit it.")
     if _git(root, "status", "--porcelain"):
         console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {head}.[/]")
-    reasons = broken_promises(_git_file(root, LEAN), os.environ)
+    reasons = broken_promises((_committed(root, LEAN) or b"").decode(), os.environ)
     if reasons:
         console.print(
             f"[yellow]Bytes are not promised here ({'; '.join(reasons)}): comparing labels, metrics (within "
@@ -99,7 +100,7 @@ def verify_head(quick: bool, repository: Path | None = None, console: Console | 
     (root / WORKSPACE).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=root / WORKSPACE) as folder:
         reproductions = list(_reproduce_all(root, every, Path(folder), console))
-        findings = compare(root, locked, reproductions, tolerant=bool(reasons))
+        findings = compare(root, _parse_lock(lock), reproductions, tolerant=bool(reasons))
     _print_findings(findings, head, len(every), console)
     return all(finding.verdict != "different" for finding in findings)
 
@@ -110,14 +111,14 @@ def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduc
     `tolerant` accepts other bytes where the predictions and metrics agree within the tolerances; the committed
     predictions are looked for in DVC's cache of `root`.
     """
-    promised = output_hashes(locked) | {str(LOCK): _md5_of_head(root, LOCK)}
+    promised = output_hashes(locked) | {str(LOCK): _md5(_committed(root, LOCK) or b"")}
     alike = tolerant and all(_predict_alike(root, promised, reproduction) for reproduction in reproductions)
     findings = []
     for path, md5 in sorted(promised.items()):
         others = [r for r in reproductions if r.hashes.get(path) != md5]
         if not others:
-            committed = _md5_of_head(root, Path(path))
-            if committed in ("", md5):
+            committed = _committed(root, Path(path))
+            if committed is None or _md5(committed) == md5:
                 findings.append(Finding(path, "same bytes"))
             else:
                 findings.append(Finding(path, "different", f"the committed file is not the one that {LOCK} names"))
@@ -130,7 +131,7 @@ def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduc
 def likely_cause(
     path: str, locked: dict[str, Any], reproductions: Sequence[Reproduction], others: Sequence[Reproduction]
 ) -> str:
-    """Say why `path` came out differently in `others`, from what the lock of HEAD and the new locks say of its stage."""
+    """Say why `path` came out differently in `others`, from what the lock of HEAD and the new ones say of its stage."""
     changed = _changed_inputs(path, locked, others[0].lock)
     if changed:
         return f"{LOCK} was made from another {', '.join(changed)}: run `dvc repro` and commit the lock"
@@ -179,17 +180,16 @@ def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> l
 def _reproduce_all(root: Path, every: Sequence[Surroundings], folder: Path, console: Console) -> Iterator[Reproduction]:
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+
+        def announce(stage: str) -> None:
+            progress.update(task, description=f"{title}: {stage}")
+
         for number, surroundings in enumerate(every, start=1):
-            task = progress.add_task("")
             title = f"{number}/{len(every)} {surroundings.name}"
+            progress.reset(task)
             started = time.monotonic()
-            reproduction = reproduce(
-                root,
-                surroundings,
-                folder / str(number),
-                lambda stage, task=task, title=title: progress.update(task, description=f"{title}: {stage}"),
-            )
-            progress.remove_task(task)
+            reproduction = reproduce(root, surroundings, folder / str(number), announce)
             console.print(f"reproduced {title} in {time.monotonic() - started:.1f} s")
             yield reproduction
 
@@ -227,18 +227,18 @@ def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Ca
     if process.returncode:
         tail = "".join(output[-25:])
         raise VerifyError(
-            f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to compare; "
-            f"its last lines:\n{tail}"
+            f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to "
+            f"compare; its last lines:\n{tail}"
         )
-    lock = _parse_lock((clone / LOCK).read_text(encoding="utf-8"))
+    lock = _parse_lock((clone / LOCK).read_bytes())
     paths = (*output_hashes(lock), str(LOCK))
     return Reproduction(surroundings, clone, lock, {path: hash_file(clone / path, "md5") for path in paths})
 
 
 def _predict_alike(root: Path, promised: Hashes, reproduction: Reproduction) -> bool:
     """Tell whether a reproduction's metrics and predictions agree with the committed ones within the tolerances."""
-    metrics = _git_file(root, Path("metrics.json"))
-    same = metrics_alike(json.loads(metrics or "{}"), json.loads((reproduction.root / "metrics.json").read_text()))
+    metrics = _committed(root, Path("metrics.json")) or b"{}"
+    same = metrics_alike(json.loads(metrics), json.loads((reproduction.root / "metrics.json").read_text()))
     md5 = promised.get("predictions.csv", "")
     cached = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     if md5 and cached.is_file() and hash_file(cached, "md5") == md5:
@@ -267,9 +267,8 @@ def predictions_alike(committed: Path, found: Path) -> bool:
     from pyarrow import csv  # noqa: PLC0415
 
     one, two = csv.read_csv(committed), csv.read_csv(found)
-    if one.schema != two.schema or not one.select(["id", "split", "target"]).equals(
-        two.select(["id", "split", "target"])
-    ):
+    key = ["id", "split", "target"]
+    if one.schema != two.schema or not one.select(key).equals(two.select(key)):
         return False
     if one["probability"].null_count < len(one):
         close, scale = "probability", 1.0
@@ -292,21 +291,18 @@ def _print_findings(findings: Sequence[Finding], head: str, runs: int, console: 
     console.print(f"commit {head}, {len(findings)} files, {runs} surroundings: {counts}")
 
 
-def _parse_lock(text: str) -> dict[str, Any]:
+def _parse_lock(text: bytes) -> dict[str, Any]:
     return YAML(typ="safe", pure=True).load(text) or {}
 
 
-def _md5_of_head(root: Path, path: Path) -> str:
-    """Return the md5 of a file as HEAD holds it, or nothing where git does not track it."""
-    import hashlib  # noqa: PLC0415
-
+def _committed(root: Path, path: Path) -> bytes | None:
+    """Return a file as HEAD holds it, or None where git does not track it."""
     found = subprocess.run(["git", "cat-file", "blob", f"HEAD:{path}"], cwd=root, capture_output=True, check=False)
-    return "" if found.returncode else hashlib.md5(found.stdout, usedforsecurity=False).hexdigest()
+    return None if found.returncode else found.stdout
 
 
-def _git_file(root: Path, path: Path) -> str:
-    found = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True, text=True, check=False)
-    return "" if found.returncode else found.stdout
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -1,5 +1,114 @@
-"""params."""
+"""params.yaml is read as frozen, typed values, and every mistake in it is told in one sentence."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from artifact_flow.errors import ParamsError
+from artifact_flow.params import Params, load_params, parse_params
+
+DEFAULTS = Path(__file__).with_name("params.yaml")
 
 
-def test_x():
-    """x."""
+def changed(*path: str, to: Any) -> dict[str, Any]:
+    """Return the defaults with one value changed, or with one key removed where `to` is Ellipsis."""
+    document = copy.deepcopy(YAML(typ="safe").load(DEFAULTS))
+    block = document
+    for key in path[:-1]:
+        block = block[key]
+    if to is ...:
+        del block[path[-1]]
+    else:
+        block[path[-1]] = to
+    return document
+
+
+def test_required_keys_have_the_right_types(params: Params) -> None:
+    """The defaults hold each key the stages need, typed as documented."""
+    assert isinstance(params.data.source, str)
+    assert isinstance(params.data.test_size, float)
+    assert isinstance(params.data.seed, int)
+    assert isinstance(params.data.stratify, bool)
+    assert isinstance(params.train.estimator, str)
+    assert isinstance(params.train.threads, int)
+    assert isinstance(params.infer.decimals, int)
+
+
+def test_keyword_arguments_stand_beside_the_reserved_names(params: Params) -> None:
+    """What is not reserved in `train` goes to the estimator, typed as YAML typed it."""
+    assert params.train.keywords == {"C": 1.0, "solver": "lbfgs", "max_iter": 1000}
+
+
+def test_params_are_frozen(params: Params) -> None:
+    """No stage can change a parameter on its way."""
+    with pytest.raises(ValidationError):
+        params.data.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("data", "seed"), ..., "data.seed is missing; give it a whole number from 0 to 4294967295."),
+        (("data", "sede"), 1, "data.sede is not a known key (did you mean seed?); allowed here: source, test_size"),
+        (("colour",), {}, "colour is not a known key; allowed here: data, train, infer."),
+        (("infer",), ..., "infer is missing; give it a block of keys."),
+        (("train",), 7, "train is 7 (a number); allowed: a block of keys."),
+        (("data", "test_size"), 1.5, "data.test_size is 1.5 (a number); allowed: a number between 0 and 1"),
+        (("data", "test_size"), 0, "data.test_size is 0 (a number); allowed: a number between 0 and 1"),
+        (("data", "test_size"), "half", "data.test_size is 'half' (text); allowed: a number between 0 and 1"),
+        (("data", "test_size"), float("nan"), "data.test_size is nan (a number); allowed: a number between"),
+        (("data", "seed"), -1, "data.seed is -1 (a number); allowed: a whole number from 0"),
+        (("data", "seed"), 1.5, "data.seed is 1.5 (a number); allowed: a whole number from 0"),
+        (("data", "seed"), True, "data.seed is True (true or false); allowed: a whole number from 0"),
+        (("data", "stratify"), 1, "data.stratify is 1 (a number); allowed: true or false."),
+        (("data", "source"), ["a"], "data.source is ['a'] (a list); allowed: the name of a built-in data set"),
+        (("train", "threads"), 0, "train.threads is 0 (a number); allowed: a whole number of threads"),
+        (("train", "estimator"), None, "train.estimator is None (nothing); allowed: the import path"),
+        (("infer", "decimals"), 13, "infer.decimals is 13 (a number); allowed: a whole number from 1 to 12."),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(path: tuple[str, ...], value: Any, sentence: str) -> None:
+    """The sentence names file, key, what was found and what is allowed."""
+    with pytest.raises(ParamsError) as error:
+        parse_params(changed(*path, to=value))
+    assert str(error.value).startswith(f"params.yaml: {sentence}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"data: [1, 2\ntrain: 3", "line 2, column 6 is not YAML: expected ',' or ']'"),
+        (b"data:\n\tseed: 1", "line 2, column 1 is not YAML"),
+        (b"data: 1\ndata: 2", 'line 2, column 1 is not YAML: found duplicate key "data"'),
+        (b"- data", "holds no blocks; needed: data, train, infer."),
+        (b"", "holds no blocks; needed: data, train, infer."),
+        (b"data: \xff", "is not UTF-8 text (byte 6)"),
+    ],
+)
+def test_a_file_that_is_no_params_is_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    """What is not YAML, not a mapping or not text is told with its line."""
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError) as error:
+        load_params(path)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    """Without params.yaml the sentence says what to do."""
+    with pytest.raises(ParamsError, match=r"is missing in .*: run from the repository's root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    """YAML 1.2: 1e-3 is a number and `no` is text, to the stages as to `dvc params diff`."""
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULTS.read_text().replace("C: 1.0", "tol: 1e-3\n  class_weight: no"))
+    assert load_params(path).train.keywords["tol"] == 0.001
+    assert load_params(path).train.keywords["class_weight"] == "no"

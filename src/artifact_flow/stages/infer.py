@@ -6,7 +6,7 @@ from pathlib import Path
 from pyarrow import csv
 
 from artifact_flow.artifacts import open_model
-from artifact_flow.contract import check_table, read_contract
+from artifact_flow.contract import check_data, read_contract
 from artifact_flow.datasets import read_table
 from artifact_flow.determinism import reproducible
 from artifact_flow.errors import told_in_one_sentence
@@ -22,7 +22,7 @@ def main() -> None:
     params = load_params().infer
     contract = read_contract()
     table = read_table()
-    check_table(contract, table)
+    check_data(contract)
     estimator = open_model(contract)
     with reproducible(threads=1):
         predictions = predict_rows(estimator, table)

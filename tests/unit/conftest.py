@@ -1,0 +1,48 @@
+"""The gate's fixtures: the defaults as shipped (params.yaml here is a copy, so that a user's own choice never
+fails the gate) and what the pipeline makes of them."""
+
+from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artifact_flow.datasets import Table, load_builtin, split_rows
+from artifact_flow.models import train_model
+from artifact_flow.params import DataParams, Params, TrainParams, load_params
+
+DEFAULTS = Path(__file__).with_name("params.yaml")
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The shipped defaults."""
+    return load_params(DEFAULTS)
+
+
+@pytest.fixture(scope="session")
+def digits(params: Params) -> Table:
+    """The digits, split as shipped."""
+    return split_rows(load_builtin(params.data))
+
+
+@pytest.fixture(scope="session")
+def diabetes() -> Table:
+    """A regression table."""
+    return split_rows(load_builtin(DataParams(source="diabetes", test_size=0.2, seed=42, stratify=False)))
+
+
+@pytest.fixture(scope="session")
+def fitted(params: Params, digits: Table) -> Any:
+    """The default estimator, fitted on the digits' train split."""
+    train = digits.part("train")
+    return train_model(train.X, train.y, params.train)
+
+
+@pytest.fixture(scope="session")
+def linear(diabetes: Table) -> Any:
+    """A regressor, fitted on the diabetes' train split."""
+    train = diabetes.part("train")
+    regressor = TrainParams(estimator="sklearn.linear_model.LinearRegression", threads=1)
+    return train_model(train.X, train.y, regressor, "regression")

@@ -1,0 +1,103 @@
+"""The contract says what the model was made from, survives its file, and is believed only when the lock names it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from artifact_flow.contract import Contract, check_data, describe, read_contract, write_contract
+from artifact_flow.datasets import Table
+from artifact_flow.errors import ContractError
+from artifact_flow.files import hash_file
+from artifact_flow.params import Params
+
+
+@pytest.fixture
+def contract(params: Params, digits: Table) -> Contract:
+    """The contract of the defaults."""
+    return describe(digits, params.train, {"data.parquet": "0" * 64, "model_train.pkl": "1" * 64})
+
+
+@pytest.fixture
+def written(tmp_path: Path, contract: Contract) -> Path:
+    """The contract in a file."""
+    write_contract(contract, tmp_path / "contract.json")
+    return tmp_path / "contract.json"
+
+
+def write_lock(contract: Path, md5: str) -> None:
+    """Write a dvc.lock beside the contract that names it by `md5`."""
+    lock = f"schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - path: contract.json\n      md5: {md5}\n"
+    contract.with_name("dvc.lock").write_text(lock)
+
+
+def test_features_describe_the_train_split(contract: Contract, digits: Table) -> None:
+    """Ranges come from what the model saw, not from the test rows."""
+    train = digits.part("train").X
+    feature = contract.features[20]
+    assert feature.name == digits.roles.features[20]
+    assert (feature.min, feature.max) == (train[:, 20].min(), train[:, 20].max())
+    assert feature.mean == pytest.approx(train[:, 20].mean())
+    assert feature.std == pytest.approx(train[:, 20].std())
+
+
+def test_a_contract_names_no_python_and_no_metrics(written: Path) -> None:
+    """Two Pythons write the same contract, and a new metric does not change it."""
+    document = json.loads(written.read_text())
+    assert sorted(document) == ["features", "libraries", "params", "rows", "sha256", "target", "version"]
+    assert sorted(document["libraries"]) == ["joblib", "numpy", "pyarrow", "scikit-learn", "scipy"]
+
+
+def test_a_contract_survives_its_file(written: Path, contract: Contract) -> None:
+    """What is read equals what was written; one feature stands on one line."""
+    assert read_contract(written) == contract
+    assert sum('"name": "pixel_' in line for line in written.read_text().splitlines()) == 64
+
+
+def test_the_contract_the_lock_names_is_read(written: Path, contract: Contract) -> None:
+    """The md5 in dvc.lock is the file's."""
+    write_lock(written, hash_file(written, "md5"))
+    assert read_contract(written) == contract
+
+
+def test_an_edited_contract_is_refused(written: Path) -> None:
+    """One changed character is enough, however well it reads."""
+    write_lock(written, hash_file(written, "md5"))
+    written.write_text(written.read_text().replace('"max": 16.0', '"max": 17.0', 1))
+    with pytest.raises(ContractError, match=r"contract.json is not the one that dvc.lock names \(md5 [0-9a-f]{32}\)"):
+        read_contract(written)
+
+
+def test_a_lock_that_does_not_list_the_contract_is_no_obstacle(written: Path, contract: Contract) -> None:
+    """The first run of a new stage has no entry yet."""
+    written.with_name("dvc.lock").write_text("schema: '2.0'\n")
+    assert read_contract(written) == contract
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [("{", "the document: Invalid JSON"), ('{"version": 2}', "version: Input should be 1"), ("", "Invalid JSON")],
+)
+def test_a_broken_contract_is_one_sentence(written: Path, content: str, sentence: str) -> None:
+    """What is no contract is told with the place."""
+    written.write_text(content)
+    with pytest.raises(ContractError, match=sentence) as error:
+        read_contract(written)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_contract_is_one_sentence(tmp_path: Path) -> None:
+    """The sentence says which stage writes it."""
+    with pytest.raises(ContractError, match=r"cannot be read .*`dvc repro --force train` writes model and contract"):
+        read_contract(tmp_path / "contract.json")
+
+
+def test_the_data_of_the_contract_is_accepted(tmp_path: Path, contract: Contract) -> None:
+    """The table whose hash stands in the contract passes; one other byte does not."""
+    data = tmp_path / "data.parquet"
+    data.write_bytes(b"table")
+    contract = contract.model_copy(update={"sha256": {"data.parquet": hash_file(data)}})
+    check_data(contract, data)
+    data.write_bytes(b"Table")
+    with pytest.raises(ContractError, match=r"data.parquet is not the table that contract.json names \(sha256"):
+        check_data(contract, data)

@@ -1,0 +1,110 @@
+"""Predictions and metrics are scikit-learn's own, in a fixed order and rounding."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.svm import LinearSVC
+
+from artifact_flow.datasets import Table
+from artifact_flow.scoring import (
+    Predictions,
+    predict_rows,
+    report_classes,
+    round_significant,
+    score_splits,
+    tabulate_predictions,
+)
+
+
+def test_metrics_of_a_classifier(fitted: Any, digits: Table) -> None:
+    """Accuracy, macro F1 and log loss of each split, by scikit-learn's definitions."""
+    scores = score_splits(digits, predict_rows(fitted, digits))
+    for split in ("train", "test"):
+        part = digits.part(split)  # type: ignore[arg-type]
+        labels = fitted.predict(part.X)
+        assert scores[split] == {
+            "accuracy": pytest.approx(accuracy_score(part.y, labels), abs=1e-8),
+            "f1_macro": pytest.approx(f1_score(part.y, labels, average="macro"), abs=1e-8),
+            "log_loss": pytest.approx(log_loss(part.y, fitted.predict_proba(part.X)), abs=1e-8),
+        }
+
+
+def test_metrics_of_a_regressor(linear: Any, diabetes: Table) -> None:
+    """R², MSE and MAE of each split."""
+    scores = score_splits(diabetes, predict_rows(linear, diabetes))
+    test = diabetes.part("test")
+    values = linear.predict(test.X)
+    assert scores["test"] == {
+        "r2": pytest.approx(r2_score(test.y, values), abs=1e-8),
+        "mse": pytest.approx(mean_squared_error(test.y, values), abs=1e-8),
+        "mae": pytest.approx(mean_absolute_error(test.y, values), abs=1e-8),
+    }
+
+
+def test_a_classifier_without_probabilities_has_no_log_loss(digits: Table) -> None:
+    """What an estimator cannot say is left out, not made up."""
+    predictions = predict_rows(LinearSVC(random_state=0, max_iter=10, tol=1.0).fit(digits.X, digits.y), digits)
+    assert predictions.probabilities is None
+    assert sorted(score_splits(digits, predictions)["test"]) == ["accuracy", "f1_macro"]
+    assert tabulate_predictions(digits, predictions, 8)["probability"].null_count == 1797
+
+
+def test_a_class_the_train_split_never_held_has_probability_zero(digits: Table) -> None:
+    """An estimator that saw nine of ten classes still gives ten columns."""
+
+    class Nine:
+        classes_ = np.arange(9)
+
+        def predict(self, X: np.ndarray) -> np.ndarray:
+            return np.zeros(len(X), dtype=int)
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            return np.full((len(X), 9), 1 / 9)
+
+    probabilities = predict_rows(Nine(), digits).probabilities
+    assert probabilities is not None
+    assert probabilities.shape == (1797, 10)
+    assert not probabilities[:, 9].any()
+
+
+def test_the_rows_of_predictions(fitted: Any, digits: Table) -> None:
+    """One line a row in the table's order; classes by name; the probability is the predicted class's, rounded."""
+    rows = tabulate_predictions(digits, predict_rows(fitted, digits), decimals=3)
+    assert rows.column_names == ["id", "split", "target", "prediction", "probability"]
+    assert rows["id"].to_pylist() == list(range(1797))
+    assert rows["prediction"].to_pylist() == [str(label) for label in fitted.predict(digits.X)]
+    assert rows["probability"].to_pylist() == np.round(fitted.predict_proba(digits.X).max(axis=1), 3).tolist()
+
+
+def test_the_rows_of_a_regression(linear: Any, diabetes: Table) -> None:
+    """Predictions are rounded to significant digits and have no probability."""
+    rows = tabulate_predictions(diabetes, predict_rows(linear, diabetes), decimals=4)
+    assert rows["target"].to_pylist() == diabetes.y.tolist()
+    assert rows["prediction"].to_pylist() == [float(f"{value:.4g}") for value in linear.predict(diabetes.X)]
+    assert rows["probability"].null_count == len(diabetes.y)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -123456.789, 1.23456789e-7, 9.99999e12])
+def test_rounding_keeps_significant_digits(value: float) -> None:
+    """Large and small numbers keep as many digits."""
+    assert round_significant(np.array([value]), 5)[0] == float(f"{value:.5g}")
+
+
+def test_the_report_names_every_class(fitted: Any, digits: Table) -> None:
+    """One line a class over the test split, also where a class is never predicted."""
+    zeros = Predictions(np.zeros(1797, dtype=int), None)
+    for predictions in (predict_rows(fitted, digits), zeros):
+        report = report_classes(digits, predictions)
+        assert all(f"\n           {digit}  " in report for digit in range(10))
+    assert "360" in report
+
+
+def test_scores_do_not_depend_on_the_other_split(fitted: Any, digits: Table) -> None:
+    """Train and test are scored apart."""
+    predictions = predict_rows(fitted, digits)
+    spoilt = replace(predictions, values=np.where(digits.split == "train", 0, predictions.values))
+    assert score_splits(digits, spoilt)["test"]["accuracy"] == score_splits(digits, predictions)["test"]["accuracy"]
+    assert score_splits(digits, spoilt)["train"]["accuracy"] < 0.2
