@@ -26,6 +26,8 @@ def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
     """
     parts = tuple(path.with_name(f".{path.name}.part") for path in paths)
     try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield parts
         for part, path in zip(parts, paths, strict=True):
             part.replace(path)

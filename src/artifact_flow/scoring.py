@@ -10,6 +10,7 @@ from sklearn import metrics
 from artifact_flow.datasets import ID, SPLIT, TARGET, Table
 
 METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
+PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) 
     many significant digits; where there is no probability the column is empty.
     """
     rows = len(predictions.values)
-    target, prediction = pa.array(table.y), pa.array(round_significant(predictions.values, decimals))
+    target, prediction = pa.array(table.y), pa.array(round_significant(predictions.values.astype(float), decimals))
     probability = pa.nulls(rows, pa.float64())
     if table.roles.classes:
         names = pa.array(table.roles.classes)
@@ -78,6 +79,23 @@ def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) 
             "probability": probability,
         }
     )
+
+
+def count_confusion(table: Table, predictions: Predictions) -> pa.Table:
+    """Return the confusion matrix of the test split, a row a cell: actual, predicted, rows; none for a regression."""
+    names = np.array(table.roles.classes, dtype=str)
+    test = np.flatnonzero(table.split == "test")[: None if len(names) else 0]
+    cells = table.y[test] * len(names) + predictions.values[test]
+    counts = np.bincount(cells.astype(np.int64), minlength=len(names) ** 2)
+    return pa.table({"actual": np.repeat(names, len(names)), "predicted": np.tile(names, len(names)), "rows": counts})
+
+
+def sample_predicted_actual(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
+    """Return actual and predicted values of at most 5000 test rows, evenly spaced; none for a classification."""
+    test = np.flatnonzero(table.split == "test")[: 0 if table.roles.classes else None]
+    rows = test[:: max(1, -(-len(test) // PLOT_ROWS))]
+    values = round_significant(predictions.values[rows].astype(float), decimals)
+    return pa.table({"actual": table.y[rows], "predicted": values})
 
 
 def round_significant(values: np.ndarray, digits: int) -> np.ndarray:

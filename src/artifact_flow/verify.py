@@ -141,9 +141,7 @@ def likely_cause(
         return "not deterministic: each run gives other bytes"
     if path == str(LOCK):
         return "names other outputs than this commit gives"
-    return (
-        f"every run agrees on other bytes: {LOCK} was edited, committed with `dvc commit -f`, or made on other versions"
-    )
+    return f"every run agrees on other bytes: {LOCK} was edited, forged by `dvc commit -f`, or made elsewhere"
 
 
 def output_hashes(lock: dict[str, Any]) -> Hashes:

@@ -4,16 +4,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
 from sklearn.svm import LinearSVC
 
-from artifact_flow.datasets import Table
+from artifact_flow.datasets import Roles, Table
+from artifact_flow.params import DataParams
 from artifact_flow.scoring import (
+    PLOT_ROWS,
     Predictions,
+    count_confusion,
     predict_rows,
     report_classes,
     round_significant,
+    sample_predicted_actual,
     score_splits,
     tabulate_predictions,
 )
@@ -108,3 +121,37 @@ def test_scores_do_not_depend_on_the_other_split(fitted: Any, digits: Table) -> 
     spoilt = replace(predictions, values=np.where(digits.split == "train", 0, predictions.values))
     assert score_splits(digits, spoilt)["test"]["accuracy"] == score_splits(digits, predictions)["test"]["accuracy"]
     assert score_splits(digits, spoilt)["train"]["accuracy"] < 0.2
+
+
+def test_the_confusion_matrix_counts_the_test_rows(fitted: Any, digits: Table) -> None:
+    """One row a cell, every pair of classes, as scikit-learn counts them."""
+    cells = count_confusion(digits, predict_rows(fitted, digits))
+    test = digits.part("test")
+    expected = confusion_matrix(test.y, fitted.predict(test.X))
+    assert cells["rows"].to_pylist() == expected.ravel().tolist()
+    assert cells["actual"].to_pylist()[:11] == ["0"] * 10 + ["1"]
+    assert cells["predicted"].to_pylist()[:3] == ["0", "1", "2"]
+
+
+def test_only_the_plot_of_the_task_has_rows(linear: Any, fitted: Any, digits: Table, diabetes: Table) -> None:
+    """A regression has no confusion matrix, a classification no predicted-against-actual."""
+    assert count_confusion(diabetes, predict_rows(linear, diabetes)).num_rows == 0
+    assert sample_predicted_actual(digits, predict_rows(fitted, digits), 8).num_rows == 0
+
+
+def test_predicted_against_actual_shows_the_test_rows(linear: Any, diabetes: Table) -> None:
+    """Each test row is a point."""
+    points = sample_predicted_actual(diabetes, predict_rows(linear, diabetes), 6)
+    test = diabetes.part("test")
+    assert points["actual"].to_pylist() == test.y.tolist()
+    assert points["predicted"].to_pylist() == [float(f"{value:.6g}") for value in linear.predict(test.X)]
+
+
+def test_a_large_test_split_is_sampled_evenly() -> None:
+    """A browser draws thousands of points, not millions: every n-th row stands for the rest."""
+    rows = 4 * PLOT_ROWS + 3
+    columns = pa.table({"id": range(rows), "target": np.arange(float(rows)), "split": ["test"] * rows})
+    roles = Roles(features=[], classes=[], params=DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False))
+    points = sample_predicted_actual(Table(columns, roles), Predictions(np.arange(float(rows)), None), 8)
+    assert points["actual"].to_pylist() == list(range(0, rows, 5))
+    assert points["predicted"].to_pylist() == list(range(0, rows, 5))

@@ -1,0 +1,79 @@
+"""A git and DVC repository in a folder of its own, and what can be done to it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_flow.files import hash_file
+
+OUTPUTS = (
+    "contract.json",
+    "data.parquet",
+    "metrics.json",
+    "model_train.pkl",
+    "plots/confusion.csv",
+    "plots/predicted_actual.csv",
+    "predictions.csv",
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A git and DVC repository in a folder of its own."""
+
+    root: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables its commands see: this interpreter first, and nothing written outside the project."""
+        return os.environ | {
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+            "DVC_SITE_CACHE_DIR": str(self.root / ".dvc/tmp/site-cache"),
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command in the project, expect its exit code, and return what it printed."""
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=self.root,
+            env=self.environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert done.returncode == code, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def repro(self, *arguments: str, code: int = 0) -> list[str]:
+        """Run `dvc repro` and return the stages that ran, in their order."""
+        return re.findall(r"^Running stage '(.+)'", self.run("dvc", "repro", *arguments, code=code), re.MULTILINE)
+
+    def commit(self, message: str) -> None:
+        """Commit everything."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        """Change a text file, which must change."""
+        file = self.root / path
+        before = file.read_text()
+        after = change(before)
+        assert after != before, f"{path} holds nothing to change"
+        file.write_text(after)
+
+    def set_param(self, old: str, new: str) -> None:
+        """Replace one line's text in params.yaml."""
+        self.edit("params.yaml", lambda text: text.replace(old, new))
+
+    def hashes(self) -> dict[str, str]:
+        """Return the sha256 of every output."""
+        return {path: hash_file(self.root / path) for path in OUTPUTS}

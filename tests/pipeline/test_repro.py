@@ -1,0 +1,228 @@
+"""Real `dvc repro`: what runs again and what does not, what a failure leaves, and how it recovers."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from project import OUTPUTS, Project
+
+from artifact_flow.files import hash_file
+
+ALL = {"test", "data", "train", "infer"}
+
+
+def append_comment(text: str) -> str:
+    """Change a source file's bytes and not its meaning."""
+    return text + "# a comment\n"
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    """Nothing changed, nothing runs, nothing is written."""
+    assert project.repro() == []
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "stale"),
+    [
+        ("requirements/lean.txt", ALL),
+        ("pyproject.toml", {"test"}),
+        ("README.md", set()),
+        ("tests/unit/test_files.py", {"test"}),
+        ("tests/pipeline/test_repro.py", set()),
+        ("src/artifact_flow/cli.py", {"test"}),
+        ("src/artifact_flow/verify.py", {"test"}),
+        ("src/artifact_flow/errors.py", ALL),
+        ("src/artifact_flow/determinism.py", ALL),
+        ("src/artifact_flow/params.py", ALL),
+        ("src/artifact_flow/datasets.py", ALL),
+        ("src/artifact_flow/models.py", {"test", "train"}),
+        ("src/artifact_flow/contract.py", {"test", "train", "infer"}),
+        ("src/artifact_flow/artifacts.py", {"test", "train", "infer"}),
+        ("src/artifact_flow/scoring.py", {"test", "infer"}),
+        ("src/artifact_flow/stages/data.py", {"test", "data"}),
+        ("src/artifact_flow/stages/train.py", {"test", "train"}),
+        ("src/artifact_flow/stages/infer.py", {"test", "infer"}),
+    ],
+)
+def test_a_changed_file_makes_its_readers_stale(project: Project, path: str, stale: set[str]) -> None:
+    """Exactly the stages that read a file, directly or by import, are stale when it changes."""
+    project.edit(path, append_comment)
+    assert set(json.loads(project.run("dvc", "status", "--json"))) == stale
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stages"),
+    [
+        ("decimals: 8", "decimals: 6", ["infer"]),
+        ("C: 1.0", "C: 0.01", ["train", "infer"]),
+        ("test_size: 0.2", "test_size: 0.25", ["data", "train", "infer"]),
+    ],
+)
+def test_a_changed_parameter_runs_its_block_and_what_follows(
+    project: Project, old: str, new: str, stages: list[str]
+) -> None:
+    """A parameter belongs to one stage; infer's never retrain."""
+    project.set_param(old, new)
+    assert project.repro() == stages
+
+
+def test_a_change_without_effect_stops_where_the_bytes_are_equal(project: Project) -> None:
+    """A comment in the model's code trains again, and the same model is not inferred again."""
+    project.edit("src/artifact_flow/models.py", append_comment)
+    assert project.repro() == ["test", "train"]
+
+
+def test_a_new_test_retrains_nothing(project: Project) -> None:
+    """The gate's file holds the verdict, so another passing test leaves it as it is."""
+    (project.root / "tests/unit/test_new.py").write_text('def test_new() -> None:\n    """New."""\n')
+    assert project.repro() == ["test"]
+
+
+def test_a_failing_gate_stops_the_training(project: Project) -> None:
+    """With a failing test no model is trained, and the earlier one stays."""
+    before = project.hashes()
+    (project.root / "tests/unit/test_new.py").write_text("def test_new() -> None:\n    assert False\n")
+    project.set_param("C: 1.0", "C: 0.5")
+    assert project.repro("train", code=255) == ["test"]
+    assert project.hashes() == before
+
+
+def test_a_users_own_model_passes_the_gate(project: Project) -> None:
+    """The gate tests the code, not the live parameters: another model and table go through."""
+    project.edit("tests/unit/test_files.py", append_comment)
+    project.set_param("source: digits", "source: wine")
+    project.edit(
+        "params.yaml",
+        lambda text: (
+            text.split("  estimator:")[0]
+            + "  estimator: sklearn.tree.DecisionTreeClassifier\n  threads: 1\n  max_depth: 3\n"
+            + "infer:\n  decimals: 8\n"
+        ),
+    )
+    assert sorted(project.repro()) == sorted(ALL)
+
+
+def test_bad_parameters_stop_dvc_and_keep_its_outputs(project: Project) -> None:
+    """Through DVC too: the sentence, a failing exit code, and the earlier model where it was."""
+    before = project.hashes()
+    project.set_param("C: 1.0", 'C: "one"')
+    printed = project.run("dvc", "repro", code=255)
+    assert "error: params.yaml: train.C is 'one'; allowed: a float in the range (0.0, inf]." in printed
+    assert "Traceback" not in printed
+    assert project.hashes() == before
+    project.set_param('C: "one"', "C: 1.0")
+    assert project.repro() == []
+
+
+def test_a_tampered_model_is_made_again(project: Project) -> None:
+    """An output that is not the locked one is reproduced from its inputs, to the same bytes."""
+    before = project.hashes()
+    with (project.root / "model_train.pkl").open("ab") as model:
+        model.write(b"\0")
+    assert project.repro() == ["train"]
+    assert project.hashes() == before
+
+
+def test_an_edited_contract_is_refused_by_infer(project: Project) -> None:
+    """Asked for infer alone, DVC would take the edited contract; the stage does not."""
+    project.edit("contract.json", lambda text: text.replace("16.0", "17.0", 1))
+    printed = project.run("dvc", "repro", "--single-item", "infer", code=255)
+    assert "error: contract.json is not the one that dvc.lock names" in printed
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signals) -> None:
+    """Stopped in the middle of a long fit, DVC and its stage leave the old outputs; the next `dvc repro` ends well."""
+    before = project.hashes()
+    defaults = (project.root / "params.yaml").read_text()
+    project.edit(
+        "params.yaml",
+        lambda text: (
+            text.split("  estimator:")[0]
+            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 50000\n"
+            + "infer:\n  decimals: 8\n"
+        ),
+    )
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project.root, env=project.environ, stdout=subprocess.PIPE, text=True, process_group=0
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("> ") and line.endswith("stages.train\n"):
+            break
+    time.sleep(2)
+    assert process.poll() is None
+    os.killpg(process.pid, sign)
+    assert process.wait(timeout=20) != 0
+    process.stdout.close()
+    assert project.hashes() == before
+    (project.root / "params.yaml").write_text(defaults)
+    assert project.repro() == []
+    assert project.hashes() == before
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_two_branches_are_compared(project: Project) -> None:
+    """On a branch with another C, DVC shows the parameter's and the metrics' way from main."""
+    project.run("git", "checkout", "--quiet", "-b", "stronger-regularisation")
+    project.set_param("C: 1.0", "C: 0.01")
+    assert project.repro() == ["train", "infer"]
+    project.commit("C 0.01")
+    params = json.loads(project.run("dvc", "params", "diff", "main", "--json"))
+    assert params == {"params.yaml": {"train.C": {"old": 1.0, "new": 0.01, "diff": -0.99}}}
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "main", "--json"))["metrics.json"]
+    assert metrics["train.accuracy"]["old"] == 1.0
+    assert metrics["train.accuracy"]["new"] < 1.0
+    assert metrics["test.log_loss"]["diff"] != 0
+    project.run("git", "checkout", "--quiet", "main")
+    project.run("dvc", "checkout", "--quiet")
+    assert project.repro() == []
+
+
+def forget_outputs(project: Project) -> None:
+    """Remove what DVC caches, as on a machine that was handed cache and lock only."""
+    for path in (*OUTPUTS, "tests.json"):
+        if path not in ("contract.json", "metrics.json"):  # these are in git
+            (project.root / path).unlink()
+
+
+def test_cache_and_lock_are_enough_to_go_on(project: Project, built: Project) -> None:
+    """Another machine that gets both checks the outputs out and runs nothing again."""
+    forget_outputs(project)
+    project.run("dvc", "checkout", "--quiet")
+    project.run("dvc", "status", "--quiet")
+    assert project.repro() == []
+    assert project.hashes() == built.hashes()
+
+
+def tamper_with_cached_model(project: Project, mode: int) -> None:
+    """Replace the model in DVC's cache, and leave the object with this mode."""
+    md5 = hash_file(project.root / "model_train.pkl", "md5")
+    cached = project.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    cached.chmod(0o644)
+    cached.write_bytes(b"tampered")
+    cached.chmod(mode)
+
+
+def test_a_tampered_object_is_noticed_once_it_is_writable(project: Project, built: Project) -> None:
+    """`dvc checkout` copies it without a word; `dvc status` tells, and `dvc repro` makes the model again."""
+    tamper_with_cached_model(project, 0o644)
+    forget_outputs(project)
+    project.run("dvc", "checkout", "--quiet")
+    project.run("dvc", "status", "--quiet", code=1)
+    assert project.repro() == ["train"]
+    assert project.hashes() == built.hashes()
+
+
+def test_a_tampered_object_that_dvc_trusts_is_not_opened(project: Project) -> None:
+    """DVC believes a read-only object unseen (so CI makes received ones writable); `infer` still refuses it."""
+    tamper_with_cached_model(project, 0o444)
+    forget_outputs(project)
+    project.run("dvc", "checkout", "--quiet")
+    project.run("dvc", "status", "--quiet")
+    printed = project.run("dvc", "repro", "--single-item", "--force", "infer", code=255)
+    assert "error: model_train.pkl is not the model that contract.json names" in printed

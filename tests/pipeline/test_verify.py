@@ -1,0 +1,89 @@
+"""`artifact-flow verify` on real clones: it believes what it reproduced, and nothing else."""
+
+import io
+
+import pytest
+from project import Project
+from rich.console import Console
+
+from artifact_flow.errors import VerifyError
+from artifact_flow.verify import verify_head
+
+
+def verify(project: Project) -> tuple[bool, str]:
+    """Return the quick verdict on a project and what it printed."""
+    console = Console(file=io.StringIO(), width=200)
+    verdict = verify_head(quick=True, repository=project.root, console=console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    return verdict, " ".join(printed.split())
+
+
+def test_a_true_lock_is_proven(project: Project) -> None:
+    """Every tracked file comes out with the same bytes, and the project is left as it was."""
+    (project.root / "notes.txt").write_text("not committed")
+    verdict, printed = verify(project)
+    assert verdict
+    assert "uncommitted changes; what is verified is commit" in printed
+    assert "9 files, 2 surroundings: 9 same bytes" in printed
+    assert project.run("git", "status", "--porcelain") == "?? notes.txt\n"
+    assert list((project.root / ".artifact-flow").iterdir()) == []
+
+
+def test_a_forged_lock_is_found(project: Project) -> None:
+    """`dvc commit -f` writes an edited output into the lock; a reproduction does not give it."""
+    project.edit("predictions.csv", lambda text: text.replace("4,test,4,4,", "4,test,4,9,"))
+    project.run("dvc", "commit", "--force", "infer")
+    project.commit("Forged")
+    assert project.repro() == []
+    verdict, printed = verify(project)
+    assert not verdict
+    assert "predictions.csv different every run agrees on other bytes: dvc.lock was edited, forged" in printed
+    assert "7 same bytes, 2 different" in printed
+
+
+def test_a_changed_model_is_found(project: Project) -> None:
+    """A parameter committed without its reproduction is named as the cause."""
+    project.set_param("C: 1.0", "C: 0.01")
+    project.commit("Another C, not reproduced")
+    verdict, printed = verify(project)
+    assert not verdict
+    assert "model_train.pkl different dvc.lock was made from another params.yaml (train)" in printed
+    assert "data.parquet same bytes" in printed
+
+
+def test_an_edited_metrics_file_is_found(project: Project) -> None:
+    """metrics.json stands in git and in the lock; both must say the same."""
+    project.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
+    project.commit("Better on paper")
+    verdict, printed = verify(project)
+    assert not verdict
+    assert "metrics.json different the committed file is not the one that dvc.lock names" in printed
+
+
+def test_where_bytes_are_not_promised_predictions_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probability that moves a little is the same prediction there, another label is not."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F")
+    project.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
+    project.run("dvc", "commit", "--force", "infer")
+    project.commit("As another machine would")
+    verdict, printed = verify(project)
+    assert verdict
+    assert "Bytes are not promised here (GLIBC_TUNABLES chooses other math functions): comparing labels" in printed
+    assert "predictions.csv same predictions" in printed
+    assert "data.parquet same bytes" in printed
+
+
+def test_a_pipeline_that_fails_has_no_verdict(project: Project) -> None:
+    """A commit whose gate fails cannot be verified, and the last lines say why."""
+    (project.root / "tests/unit/test_new.py").write_text("def test_new() -> None:\n    assert 1 == 2\n")
+    project.commit("Broken")
+    with pytest.raises(VerifyError, match=r"(?s)fails in a clean clone of HEAD \(as it is\).*assert 1 == 2"):
+        verify(project)
+
+
+def test_a_commit_without_a_lock_has_no_verdict(project: Project) -> None:
+    """Nothing is promised where no lock is committed."""
+    project.run("git", "rm", "--quiet", "dvc.lock")
+    project.commit("No lock")
+    with pytest.raises(VerifyError, match=r"holds no dvc.lock: run `dvc repro`"):
+        verify(project)

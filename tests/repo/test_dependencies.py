@@ -1,0 +1,115 @@
+"""What dvc.yaml declares is what the stages read: no more (or they would run in vain), no less (or they would lie)."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+PYTHON_STAGES = [name for name in STAGES if name != "test"]
+ENVIRONMENT = "requirements/lean.txt"  # decides what the imports outside the package mean
+
+# Runs a stage as `python -m` does and reports every file under the current directory that Python opens to read.
+SPY = """
+import json, os, runpy, sys
+opened = set()
+def spy(event, arguments):
+    if event == "open" and isinstance(arguments[0], str) and not (set(str(arguments[1])) & set("wax")):
+        opened.add(os.path.relpath(arguments[0]))
+sys.addaudithook(spy)
+runpy.run_module("artifact_flow.stages." + sys.argv[1], run_name="__main__")
+print(json.dumps(sorted(path for path in opened if not path.startswith(("..", "/")))))
+"""
+
+
+def outputs_of(stage: dict[str, Any]) -> set[str]:
+    """Return the paths of a stage's outputs, metrics included."""
+    entries = [*stage.get("outs", ()), *stage.get("metrics", ())]
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+def source_of(module: str) -> str:
+    """Return a module's file, from the repository's root."""
+    path = ROOT / "src" / module.replace(".", "/")
+    return str((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).relative_to(ROOT))
+
+
+@pytest.mark.parametrize("name", PYTHON_STAGES)
+def test_declared_code_is_the_import_closure(name: str) -> None:
+    """A stage's modules are declared one by one: all it imports, directly or not, and nothing else."""
+    graph = grimp.build_graph("artifact_flow", cache_dir=None)
+    module = f"artifact_flow.stages.{name}"
+    closure = {module} | graph.find_upstream_modules(module)
+    packages = {parent for found in closure for parent in (found.rpartition(".")[0],) if parent}
+    # a package's __init__ runs too, with all that it imports
+    for package in packages:
+        closure |= {package} | graph.find_upstream_modules(package)
+    declared = {path for path in STAGES[name]["deps"] if path.endswith(".py")}
+    assert declared == {source_of(found) for found in closure}
+
+
+@pytest.mark.parametrize("name", PYTHON_STAGES)
+def test_declared_files_are_the_opened_ones(name: str, built_outputs: Path) -> None:
+    """The files a stage opens are its dependencies; params.yaml is declared by block, and dvc.lock only checked."""
+    environ = os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", SPY, name], cwd=built_outputs, env=environ, capture_output=True, text=True, check=True
+    )
+    opened = {path for path in json.loads(done.stdout.splitlines()[-1]) if not path.startswith("src/")}
+    declared = {path for path in STAGES[name]["deps"] if not path.startswith("src/")} - {ENVIRONMENT, "tests.json"}
+    written = {path for path in opened if path.endswith(".part")}
+    assert opened - {"params.yaml", "dvc.lock"} - written == declared
+    assert "params.yaml" in opened
+    assert STAGES[name]["params"] == [name]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_depends_on_its_environment(name: str) -> None:
+    """Another library version is another result."""
+    assert ENVIRONMENT in STAGES[name]["deps"]
+
+
+def test_a_stage_has_a_module_and_a_block() -> None:
+    """One name: the stage's, the module's in stages/, the block's in params.yaml."""
+    modules = {path.stem for path in (ROOT / "src/artifact_flow/stages").glob("[!_]*.py")}
+    assert set(PYTHON_STAGES) == modules
+    for name in PYTHON_STAGES:
+        assert STAGES[name]["cmd"] == f"PYTHONPATH=src python -m artifact_flow.stages.{name}"
+    assert set(YAML(typ="safe").load(ROOT / "tests/unit/params.yaml")) == modules
+
+
+def test_the_gate_stands_before_the_training() -> None:
+    """`train` depends on what `test` leaves; `infer` on what `train` leaves."""
+    assert outputs_of(STAGES["test"]) <= set(STAGES["train"]["deps"])
+    assert outputs_of(STAGES["train"]) <= set(STAGES["infer"]["deps"])
+    assert outputs_of(STAGES["data"]) <= set(STAGES["train"]["deps"])
+    assert "params.yaml" not in STAGES["test"]["deps"]
+    assert "params" not in STAGES["test"]
+
+
+def test_every_parameter_is_used() -> None:
+    """Each documented key is read somewhere in the core or the stages, or handed to the estimator."""
+    read = {
+        node.attr
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    document = YAML(typ="safe").load(ROOT / "tests/unit/params.yaml")
+    keys = {key for name, block in document.items() for key in block if name != "train"}
+    assert keys | {"estimator", "threads", "keywords"} <= read
+
+
+def test_imports_point_one_way() -> None:
+    """The contracts of import-linter in pyproject.toml hold."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,42 @@
+"""The command line is light to start and speaks in sentences."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artifact_flow.cli import main
+
+
+def test_help_imports_neither_scikit_learn_nor_dvc() -> None:
+    """`artifact-flow --help` answers at once."""
+    probe = (
+        "import sys\n"
+        "from artifact_flow.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'sklearn', 'dvc', 'numpy', 'pyarrow', 'pydantic'} & set(sys.modules)))"
+    )
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", probe], env=environ, capture_output=True, text=True, check=True)
+    assert "verify" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    """No command is a usage error, not a silent success."""
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "the following arguments are required: COMMAND" in capsys.readouterr().err
+
+
+def test_outside_a_repository_verify_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no git repository there is nothing to verify, and that is said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(SystemExit) as ended:
+        main(["verify"])
+    assert str(ended.value.code).startswith("error: `git rev-parse --show-toplevel` failed in ")
+    assert "not a git repository" in str(ended.value.code)
