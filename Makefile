@@ -10,7 +10,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
-export PYTHONUTF8 := 1
+# Nothing outside the repository: package caches lie in an ignored folder, unless the caller shares one.
+export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
+export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
 
 .PHONY: all setup test verify lint lock bench clean help
 
@@ -22,7 +24,7 @@ setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 	@mkdir -p .artifact-flow
-	pytest --cov --cov-report=term
+	pytest --basetemp=.artifact-flow/pytest --cov --cov-report=term
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
@@ -56,8 +58,10 @@ help:  ## list these targets
 
 # pip installs uv by its hash, uv installs the rest and compiles it: 10 s instead of 40. Where only pip knows
 # the way to the registry (a mirror named in pip.conf), pip installs the same files.
-INSTALL = install() { uv pip install --quiet --require-hashes --compile-bytecode -r "$$1" || \
-	pip install --quiet --require-hashes -r "$$1"; }; install
+define install
+	@echo "installing $(1)"
+	@uv pip install --quiet --require-hashes --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
+endef
 
 $(VENV)/uv.stamp: requirements/uv.txt
 ifeq ($(PYTHON),)
@@ -66,16 +70,17 @@ ifeq ($(PYTHON),)
 endif
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 		"artifact-flow needs Python 3.11 or newer; PYTHON=$(PYTHON) is $$("$(PYTHON)" --version 2>&1 | tail -n 1)." >&2; exit 1; }
-	"$(PYTHON)" -m venv --clear $(VENV)
-	pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@echo "creating $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@touch $@
 
 $(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
-	$(INSTALL) requirements/lean.txt
-	uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
+	$(call install,requirements/lean.txt)
+	@uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
 	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site-cache"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/lean.stamp requirements/dev.txt
-	$(INSTALL) requirements/dev.txt
+	$(call install,requirements/dev.txt)
 	@touch $@
