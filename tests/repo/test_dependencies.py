@@ -10,6 +10,7 @@ from typing import Any
 
 import grimp
 import pytest
+from project import Project
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,11 +58,11 @@ def test_declared_code_is_the_import_closure(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PYTHON_STAGES)
-def test_declared_files_are_the_opened_ones(name: str, built_outputs: Path) -> None:
+def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None:
     """The files a stage opens are its dependencies; params.yaml is declared by block, and dvc.lock only checked."""
     environ = os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SPY, name], cwd=built_outputs, env=environ, capture_output=True, text=True, check=True
+        [sys.executable, "-c", SPY, name], cwd=project.root, env=environ, capture_output=True, text=True, check=True
     )
     opened = {path for path in json.loads(done.stdout.splitlines()[-1]) if not path.startswith("src/")}
     declared = {path for path in STAGES[name]["deps"] if not path.startswith("src/")} - {ENVIRONMENT, "tests.json"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-SOURCE = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")

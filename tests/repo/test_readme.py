@@ -1,0 +1,68 @@
+"""The README is true: its sessions run and print what it says, and what it names exists."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from project import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SESSIONS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands_of(session: str) -> list[tuple[str, list[str]]]:
+    """Return each command of a session with the lines that it is said to print."""
+    parts = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
+    return [(lines[0], lines[1:]) for lines in (part.splitlines() for part in parts)]
+
+
+def plain(line: str) -> str:
+    """Return a line with its white space folded and the time a command took left out."""
+    return re.sub(r"\d+\.\d+ s$", "", " ".join(line.split()))
+
+
+def shell(command: str) -> str:
+    """Return a command as a test runs it: make with the environment that stands, without its set-up."""
+    return re.sub(r"^make\b", "make --no-print-directory --assume-old=setup", command)
+
+
+def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> None:
+    """Every command of the README's sessions, in their order, in one fresh clone, prints every line shown."""
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "--quiet", ".", str(clone.root))
+    assert SESSIONS
+    for session in SESSIONS:
+        for command, shown in commands_of(session):
+            fails = any(line.startswith("error: ") for line in shown)
+            printed = clone.run("sh", "-c", shell(command), code=255 if fails else 0)
+            lines = {plain(line) for line in printed.splitlines()}
+            for line in shown:
+                assert any(plain(line) in found for found in lines), f"`{command}` did not print: {line}"
+
+
+def test_every_make_target_is_one() -> None:
+    """Each `make x` on a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        for target in re.findall(r"(?:`|^\$ |^)make ([a-z]+)\b(?!`? does)", page.read_text(), re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A relative link names a file of the repository."""
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_tree_shows_what_is_there() -> None:
+    """Every path in the README's tree exists, and every module stands in it."""
+    tree = re.findall(r"## The tree\n\n```\n(.*?)```", README, re.DOTALL)[0]
+    listed = set(re.findall(r"[\w.-]+\.(?:py|yaml|toml|lock|json)|Makefile", tree))
+    present = {Path(name).name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()}
+    assert listed <= present
+    modules = {path.name for path in (ROOT / "src/artifact_flow").rglob("*.py") if path.name != "__init__.py"}
+    assert modules <= listed

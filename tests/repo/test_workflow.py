@@ -1,0 +1,49 @@
+"""The workflow hands over what the jobs need, and gives nobody more than that."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / ".github/workflows/pipeline.yml"
+PIPELINE: dict[str, Any] = YAML(typ="safe").load(WORKFLOW)
+JOBS: dict[str, Any] = PIPELINE["jobs"]
+FILES = [WORKFLOW, *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
+
+
+def test_the_jobs_follow_the_stages() -> None:
+    """test, then train, then infer, by `needs`; the report at the end; verify on its own."""
+    needs = {name: job.get("needs") for name, job in JOBS.items()}
+    assert needs == {"test": None, "train": "test", "infer": "train", "report": "infer", "verify": None}
+    assert set(PIPELINE["on"]) == {"push", "pull_request"}
+
+
+def test_every_supported_python_is_tested() -> None:
+    """The matrix is what pyproject.toml declares."""
+    declared = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert JOBS["test"]["strategy"]["matrix"]["python"] == declared
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_may_read_and_must_end(name: str) -> None:
+    """No permission but to read the code, and a limit on the time."""
+    assert PIPELINE["permissions"] == {}
+    assert JOBS[name]["permissions"] == {"contents": "read"}
+    assert JOBS[name]["timeout-minutes"] <= 30
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_actions_are_pinned_by_hash(file: Path) -> None:
+    """A tag can be moved, a hash cannot; the version stands beside it for the reader. Only GitHub's own are used."""
+    for use in re.findall(r"uses: (.*)$", file.read_text(), re.MULTILINE):
+        assert re.fullmatch(r"\./\.github/actions/[a-z-]+|actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_no_secret_is_asked_for(file: Path) -> None:
+    """A fork runs the same as the repository."""
+    assert "secrets." not in file.read_text()
+    assert "github.token" not in file.read_text()
