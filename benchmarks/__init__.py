@@ -1,0 +1,1 @@
+"""Benchmarks: what the README claims of time, each figure measured beside its peer in one run."""

@@ -1,0 +1,36 @@
+"""Fit: a process that times one fit of the train split and prints it as JSON. Run as a script in a reproduced clone.
+
+With the argument `pinned` the process is pinned as the stages are, by importing them first; with `default` BLAS
+takes the threads and the kernel it likes. Everything else is the same code.
+"""
+
+import json
+import sys
+import time
+
+if sys.argv[1:] == ["pinned"]:
+    import artifact_flow.stages  # noqa: F401 - pins, and must do so before numpy is imported
+
+from threadpoolctl import threadpool_info
+
+from artifact_flow.datasets import read_table
+from artifact_flow.models import build_estimator
+from artifact_flow.params import load_params
+
+
+def main() -> None:
+    """Print the wall time of `fit` alone, in seconds, and the BLAS that did it."""
+    train = read_table().part("train")
+    X, y, estimator = train.X, train.y, build_estimator(load_params().train)
+    start = time.perf_counter()
+    estimator.fit(X, y)
+    seconds = time.perf_counter() - start
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    blas = {f"{pool['num_threads']} threads, {pool.get('architecture', 'unknown')}" for pool in pools}
+    print(json.dumps({"seconds": seconds, "blas": "; ".join(sorted(blas))}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["default"] and "artifact_flow.determinism" in sys.modules:
+        sys.exit("error: benchmarks/fit.py: a core module now pins at import, so nothing measured is the default")
+    main()

@@ -1,0 +1,29 @@
+"""Report: the figures as a table for people."""
+
+from statistics import median
+
+from rich.table import Table
+
+from benchmarks.figure import Figure, Times
+
+
+def tabulate_figures(figures: list[Figure], title: str) -> Table:
+    """Return a row a figure: both medians with their spread, in seconds, the ratio, the bar and the verdict."""
+    table = Table(title=title, caption="seconds: median (min-max); ratio of the medians (min-max of one turn)")
+    for heading in ("measured", "beside", "ratio", "bar", "verdict"):
+        table.add_column(heading)
+    for figure in figures:
+        low, high = figure.spread
+        table.add_row(
+            _cell(figure.measured),
+            _cell(figure.beside),
+            f"{figure.ratio:.2f}\n({low:.2f}-{high:.2f})",
+            f"{figure.relation} {figure.bar}",
+            "[green]met[/]" if figure.met else "[red]missed[/]",
+            end_section=True,
+        )
+    return table
+
+
+def _cell(times: Times) -> str:
+    return f"{times.name}\n{median(times.seconds):.3f} ({min(times.seconds):.3f}-{max(times.seconds):.3f})"

@@ -1,0 +1,81 @@
+"""Workspace: a git and DVC repository under the scratch folder, and the commands run and timed in it.
+
+Nothing reaches in from outside: no cache, no DVC configuration of the user's, no thread or kernel settings.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a shell may export about DVC, BLAS, OpenMP and numpy; and bytecode, which the bars take as compiled.
+FOREIGN = ("BLIS_", "DVC_", "GOTO_", "MKL_", "NPY_", "OMP_", "OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
+
+TOY = """\
+stages:
+  one:
+    cmd: echo one > one.txt
+    outs: [one.txt]
+  two:
+    cmd: echo two > two.txt
+    deps: [one.txt]
+    outs: [two.txt]
+"""
+
+
+class CommandError(Exception):
+    """A command that had to succeed did not, so there is nothing to time."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A directory in which commands run as if nothing but this Python environment existed."""
+
+    path: Path
+
+    def run(self, *command: str) -> str:
+        """Return what a command run here writes to stdout; raise CommandError with its last lines if it fails."""
+        done = subprocess.run(command, cwd=self.path, env=self._environ(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+            raise CommandError(
+                f"`{' '.join(command)}` ended with {done.returncode} in {self.path}; its last lines:\n{last}"
+            )
+        return done.stdout
+
+    def time(self, *command: str) -> float:
+        """Return the wall time of a command run here, in seconds."""
+        start = time.perf_counter()
+        self.run(*command)
+        return time.perf_counter() - start
+
+    def _environ(self) -> dict[str, str]:
+        private = self.path / ".dvc" / "tmp"
+        return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(private / "site-cache"),
+            "DVC_GLOBAL_CONFIG_DIR": str(private / "config"),
+            "DVC_SYSTEM_CONFIG_DIR": str(private / "config"),
+        }
+
+
+def clone_head(path: Path) -> Workspace:
+    """Return a fresh clone of the repository's HEAD at `path`: no outputs, an empty cache."""
+    Workspace(ROOT).run("git", "clone", "--quiet", ".", str(path))
+    return Workspace(path)
+
+
+def make_toy(path: Path) -> Workspace:
+    """Return a new DVC project of two chained stages that echo a word, configured as this one is."""
+    path.mkdir()
+    toy = Workspace(path)
+    toy.run("git", "init", "--quiet")
+    toy.run("dvc", "init", "--quiet")
+    (path / ".dvc" / "config").write_text("[core]\n    analytics = false\n    check_update = false\n")
+    (path / "dvc.yaml").write_text(TOY)
+    return toy
