@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from project import OUTPUTS, Project
@@ -143,22 +142,27 @@ def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signal
         "params.yaml",
         lambda text: (
             text.split("  estimator:")[0]
-            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 50000\n"
+            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 50000\n  verbose: 2\n"
             + "infer:\n  decimals: 8\n"
         ),
     )
-    process = subprocess.Popen(
-        ["dvc", "repro"], cwd=project.root, env=project.environ, stdout=subprocess.PIPE, text=True, process_group=0
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("> ") and line.endswith("stages.train\n"):
-            break
-    time.sleep(2)
-    assert process.poll() is None
-    os.killpg(process.pid, sign)
-    assert process.wait(timeout=20) != 0
-    process.stdout.close()
+    with subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project.root,
+        env=project.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            assert any(line.startswith("building tree") for line in process.stdout or ())
+            os.killpg(process.pid, sign)
+            process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
     assert project.hashes() == before
     (project.root / "params.yaml").write_text(defaults)
     assert project.repro() == []
