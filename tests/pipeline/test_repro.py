@@ -142,7 +142,8 @@ def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signal
         "params.yaml",
         lambda text: (
             text.split("  estimator:")[0]
-            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 50000\n  verbose: 2\n"
+            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 10000\n"
+            + "  verbose: 2\n"
             + "infer:\n  decimals: 8\n"
         ),
     )
