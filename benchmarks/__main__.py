@@ -1,6 +1,7 @@
 """Measure what the README claims of time, show it, and write it to .artifact-flow/benchmarks.json.
 
-A missed bar is told and is no error, since a busy machine misses bars; a command that fails is one.
+With --write the table goes into README.md too. A missed bar is told and is no error, since a busy machine misses
+bars; a command that fails is one.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from rich.progress import Progress
 
 from benchmarks.figure import Meter
 from benchmarks.machine import CORES, QUIET_LOAD, QUIET_OTHERS, Watch, describe_machine
-from benchmarks.report import tabulate_figures
+from benchmarks.report import tabulate_figures, write_figures
 from benchmarks.suite import FIGURES, measure_everything
 from benchmarks.workspace import ROOT, CommandError, Workspace
 
@@ -25,7 +26,8 @@ SCRATCH = ROOT / ".artifact-flow" / "bench"
 
 def main() -> None:
     """Measure HEAD, show the table and write the results; raise CommandError when something cannot be measured."""
-    runs = parse_runs()
+    arguments = parse_arguments()
+    runs = arguments.runs
     commit = Workspace(ROOT).run("git", "rev-parse", "--short", "HEAD").strip()
     watch, load, progress = Watch(), os.getloadavg()[0], Progress(console=Console(stderr=True))
     if load > QUIET_LOAD:
@@ -39,6 +41,12 @@ def main() -> None:
     results = {"commit": commit, "machine": machine, "load": load, "cores_of_others": others, "quiet": quiet}
     results["figures"] = [figure.as_json() for figure in figures]
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if arguments.write:
+        caption = (
+            f"Medians of {runs} runs in turn on {CORES} × {machine['cpu']}, Python {machine['python']}, "
+            f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}:"
+        )
+        write_figures(figures, caption, ROOT / "README.md")
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
     console.print(f"{missed} of {FIGURES} bars missed." if missed else "Every bar met.")
@@ -48,14 +56,15 @@ def main() -> None:
     )
 
 
-def parse_runs() -> int:
-    """Return how often each thing is timed, from the command line."""
+def parse_arguments() -> argparse.Namespace:
+    """Return how often each thing is timed, and whether the README is to be written."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="time each thing N times (default: 5)")
-    runs = int(parser.parse_args().runs)
-    if runs < 1:
-        parser.error(f"--runs is {runs}; allowed: 1 or more")
-    return runs
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    arguments = parser.parse_args()
+    if arguments.runs < 1:
+        parser.error(f"--runs is {arguments.runs}; allowed: 1 or more")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""Report: the figures as a table for people."""
+"""Report: the figures as a table for people, in the terminal and in the README."""
 
+import re
+from pathlib import Path
 from statistics import median
 
 from rich.table import Table
@@ -23,6 +25,18 @@ def tabulate_figures(figures: list[Figure], title: str) -> Table:
             end_section=True,
         )
     return table
+
+
+def write_figures(figures: list[Figure], caption: str, readme: Path) -> None:
+    """Put the figures as a Markdown table between the README's two marks, under what they were measured on."""
+    lines = [caption, "", "| measured | beside | ratio | bar |", "|---|---|---|---|"]
+    for figure in figures:
+        cells = [f"{times.name}: {median(times.seconds):.2f} s" for times in (figure.measured, figure.beside)]
+        lines.append(f"| {' | '.join(cells)} | {figure.ratio:.2f} × | {figure.relation} {figure.bar} × |")
+    table = "\n".join(lines)
+    marks = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(re.sub(marks, rf"\g<1>{table}\g<2>", text, flags=re.DOTALL), encoding="utf-8")
 
 
 def _cell(times: Times) -> str:

@@ -21,6 +21,7 @@ COMPILED = ("numpy", "pyarrow", "scikit-learn", "scipy")
 CPU_FLAGS = ("avx2", "fma")
 
 THREAD_VARIABLES = ("BLIS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+KERNEL_VARIABLES = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OMP_THREAD_LIMIT", "OPENBLAS_CORETYPE")
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
@@ -40,11 +41,9 @@ def is_reference_cpu() -> bool:
 
 def pin(environ: MutableMapping[str, str], reference_cpu: bool) -> None:
     """Set one thread, and on the reference CPU one kernel, in `environ`; what it said before does not count."""
+    for name in KERNEL_VARIABLES:
+        environ.pop(name, None)
     environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    environ.pop("OMP_THREAD_LIMIT", None)
-    environ.pop("NPY_ENABLE_CPU_FEATURES", None)  # numpy refuses to load with both
-    environ.pop("NPY_DISABLE_CPU_FEATURES", None)
-    environ.pop("OPENBLAS_CORETYPE", None)
     if reference_cpu:  # elsewhere the Haswell kernel would crash
         environ["OPENBLAS_CORETYPE"] = "Haswell"
         environ["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"

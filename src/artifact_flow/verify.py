@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from artifact_flow.determinism import THREAD_VARIABLES, broken_promises
+from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
 from artifact_flow.errors import VerifyError
 from artifact_flow.files import hash_file
 
@@ -201,7 +201,8 @@ def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Ca
     announce("clone")
     _git(root, "clone", "--quiet", "--no-hardlinks", str(root), str(clone))
     _git(clone, "checkout", "--quiet", "--detach", _git(root, "rev-parse", "HEAD"))
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_DIR"))}
+    own = {*THREAD_VARIABLES, *KERNEL_VARIABLES}  # this process is pinned; the clone's code must pin itself
+    inherited = {k: v for k, v in os.environ.items() if k not in own and not k.startswith(("DVC_", "GIT_DIR"))}
     environ = inherited | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
         "DVC_SITE_CACHE_DIR": str(clone / ".dvc/tmp/site-cache"),

@@ -6,6 +6,7 @@ import pytest
 from project import Project
 from rich.console import Console
 
+from artifact_flow.determinism import is_reference_cpu
 from artifact_flow.errors import VerifyError
 from artifact_flow.verify import verify_head
 
@@ -58,6 +59,20 @@ def test_an_edited_metrics_file_is_found(project: Project) -> None:
     verdict, printed = verify(project)
     assert not verdict
     assert "metrics.json different the committed file is not the one that dvc.lock names" in printed
+
+
+@pytest.mark.skipif(not is_reference_cpu(), reason="kernels differ on x86-64 Linux with AVX2 and FMA")
+def test_code_that_does_not_pin_is_found(project: Project) -> None:
+    """Without the pin the model follows the shell's kernel and threads, and the proof names the surroundings."""
+    project.edit(
+        "src/artifact_flow/determinism.py", lambda text: text.replace("\npin(os.environ", "\n# pin(os.environ")
+    )
+    project.repro()
+    project.commit("No pin")
+    verdict, printed = verify(project)
+    assert not verdict
+    assert "model_train.pkl different depends on: everything changed" in printed
+    assert "data.parquet same bytes" in printed
 
 
 def test_where_bytes_are_not_promised_predictions_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,9 @@ def main() -> None:
         estimator = train_model(train.X, train.y, params, table.roles.task)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
+    sha256 = {DATA.name: hash_file(DATA)}
     with replace_files(MODEL, CONTRACT) as (model, contract):
-        sha256 = {DATA.name: hash_file(DATA), MODEL.name: write_model(estimator, model)}
+        sha256[MODEL.name] = write_model(estimator, model)
         write_contract(describe(table, params, sha256), contract)
     print(f"{estimator}: fitted on {train.columns.num_rows} rows, sha256 {sha256[MODEL.name][:12]}…")
 
