@@ -10,6 +10,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
+# uv installs into this one, and not into an environment that the caller has activated.
+export VIRTUAL_ENV := $(VENV)
 # Nothing outside the repository: package caches lie in an ignored folder, unless the caller shares one.
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv

@@ -1,5 +1,6 @@
 """Setting up: locks that any Python and any mirror can use, and a Makefile that explains itself."""
 
+import os
 import re
 import subprocess
 import sys
@@ -75,6 +76,14 @@ def test_without_a_new_python_make_says_so(tmp_path: Path) -> None:
     assert "artifact-flow needs Python 3.11 or newer; found: Python" in printed
     assert "make PYTHON=/path/to/python3.11" in printed
     assert not (tmp_path / "venv").exists()
+
+
+def test_an_activated_environment_is_left_alone(tmp_path: Path) -> None:
+    """Whoever calls make from another virtual environment gets .venv all the same."""
+    command = ["make", "--no-print-directory", "--eval", "show: ; @echo $$VIRTUAL_ENV", "show"]
+    environ = os.environ | {"VIRTUAL_ENV": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environ, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(ROOT / ".venv")
 
 
 def test_the_wheel_holds_the_package(tmp_path: Path) -> None:
