@@ -1,8 +1,9 @@
 """Files: written whole or not at all, and hashed. It knows nothing of what is in them."""
 
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from artifact_flow.errors import FileError
@@ -32,11 +33,12 @@ def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for part, path in zip(parts, paths, strict=True):
             part.replace(path)
     except OSError as error:
-        names = " and ".join(str(path) for path in paths)
+        names, reason = ", ".join(map(str, paths)), os.strerror(error.errno) if error.errno else error
         raise FileError(
-            f"cannot write {names}: {error.strerror or error}; what was there before is untouched: "
+            f"cannot write {names}: {reason}; what was there before is untouched: "
             "make room or allow writing, then run the same command again."
         ) from error
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only disk refuses even to remove what is not there
+                part.unlink()

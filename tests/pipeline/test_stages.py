@@ -3,6 +3,7 @@
 import importlib
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -179,3 +180,24 @@ def test_a_full_disk_changes_nothing(project: Project, stage: str, size: int) ->
     assert done.stderr.count("\n") == 1
     assert project.hashes() == before
     assert project.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("stage", ["data", "train", "infer"])
+def test_a_read_only_disk_is_one_sentence(project: Project, stage: str) -> None:
+    """Where nothing can be written (here a read-only mount that only the stage sees), it is said in one sentence."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("needs util-linux's unshare and the right to use it: run as root, or allow user namespaces")
+    script = 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" && exec "$@"'
+    done = subprocess.run(
+        [*alone, "sh", "-c", script, "sh", sys.executable, "-m", f"artifact_flow.stages.{stage}"],
+        check=False,
+        cwd=project.root,
+        env=project.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write ")
+    assert ": Read-only file system; what was there before is untouched" in done.stderr
+    assert done.stderr.count("\n") == 1
