@@ -1,6 +1,7 @@
 """`artifact-flow verify` on real clones: it believes what it reproduced, and nothing else."""
 
 import io
+import re
 
 import pytest
 from project import Project
@@ -63,7 +64,7 @@ def test_an_edited_metrics_file_is_found(project: Project) -> None:
 
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels differ on x86-64 Linux with AVX2 and FMA")
 def test_code_that_does_not_pin_is_found(project: Project) -> None:
-    """Without the pin the model follows the shell's kernel and threads, and the proof names the surroundings."""
+    """Without the pin the model follows kernel and threads: other bytes where they change, or in every run."""
     project.edit(
         "src/artifact_flow/determinism.py", lambda text: text.replace("\npin(os.environ", "\n# pin(os.environ")
     )
@@ -71,7 +72,7 @@ def test_code_that_does_not_pin_is_found(project: Project) -> None:
     project.commit("No pin")
     verdict, printed = verify(project)
     assert not verdict
-    assert "model_train.pkl different depends on: everything changed" in printed
+    assert re.search(r"model_train.pkl different (depends on: everything changed|not deterministic)", printed)
     assert "data.parquet same bytes" in printed
 
 
