@@ -59,10 +59,11 @@ help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # pip installs uv by its hash, uv installs the rest and compiles it: 10 s instead of 40. Where only pip knows
-# the way to the registry (a mirror named in pip.conf), pip installs the same files.
+# the way to the registry (a mirror named in pip.conf), pip installs the same files. One package (antlr4) is built
+# here: the lock constrains what builds it.
 define install
 	@echo "installing $(1)"
-	@uv pip install --quiet --require-hashes --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
+	@uv pip install --quiet --require-hashes --build-constraints $(1) --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
 endef
 
 $(VENV)/uv.stamp: requirements/uv.txt

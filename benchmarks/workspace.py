@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 # What a shell may export about DVC, BLAS, OpenMP and numpy; and bytecode, which the bars take as compiled.
-FOREIGN = ("BLIS_", "DVC_", "GOTO_", "MKL_", "NPY_", "OMP_", "OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
+FOREIGN = ("BLIS_", "DVC_", "GIT_", "GOTO_", "MKL_", "NPY_", "OMP_", "OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
 
 TOY = """\
 stages:

@@ -7,7 +7,6 @@ gate is a part of the real one, which takes as long as all else together.
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Reproduce the working tree once, on branch main, all committed; tests get copies."""
     project = Project(tmp_path_factory.mktemp("built") / "project")
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=SOURCE, check=True, capture_output=True, text=True).stdout
+    names = Project(SOURCE).run(*listed)
     for name in set(filter(None, names.split("\0"))) - LEFT_OUT:
         if (SOURCE / name).is_file():
             (project.root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,8 @@ class Project:
     @property
     def environ(self) -> dict[str, str]:
         """The variables its commands see: this interpreter first, and nothing written outside the project."""
-        return os.environ | {
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        return inherited | {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
             "DVC_SITE_CACHE_DIR": str(self.root / ".dvc/tmp/site-cache"),
             "GIT_AUTHOR_NAME": "test",

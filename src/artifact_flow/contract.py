@@ -3,22 +3,23 @@
 It is written by `train` beside the model and holds what is known then: no metrics, no commit, no Python version.
 """
 
+import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
 
 from artifact_flow.datasets import DATA, TARGET, Table, Task
 from artifact_flow.determinism import library_versions
 from artifact_flow.errors import ContractError
 from artifact_flow.files import hash_file
+from artifact_flow.lock import LOCK, output_hashes, parse_lock
 from artifact_flow.params import TrainParams
 
 CONTRACT = Path("contract.json")
-LOCK = Path("dvc.lock")
 
 
 class _Part(BaseModel):
@@ -63,7 +64,7 @@ def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contr
         version=1,
         target=Target(name=TARGET, task=table.roles.task, classes=table.roles.classes),
         rows={"train": train.columns.num_rows, "test": table.columns.num_rows - train.columns.num_rows},
-        params={"data": table.roles.params.model_dump(), "train": params.model_dump()},
+        params=_plain({"data": table.roles.params.model_dump(), "train": params.model_dump()}),
         sha256=sha256,
         libraries=library_versions(),
         features=[_describe_feature(name, train.columns[name].to_numpy()) for name in table.roles.features],
@@ -72,7 +73,13 @@ def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contr
 
 def check_data(contract: Contract, path: Path = DATA) -> None:
     """Raise ContractError unless the table in `path` is, by its sha256, the one that the contract's model saw."""
-    found, expected = hash_file(path), contract.sha256.get(path.name)
+    expected = contract.sha256.get(path.name)
+    try:
+        found = hash_file(path)
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read ({error.strerror}): `dvc repro --force data` makes it again."
+        ) from error
     if found != expected:
         raise ContractError(
             f"{path} is not the table that {CONTRACT} names (sha256 {found[:12]}…, not {str(expected)[:12]}…): "
@@ -88,41 +95,46 @@ def write_contract(contract: Contract, path: Path) -> None:
     path.write_text(f'{head},\n  "features": [\n    {features}\n  ]\n}}\n', encoding="utf-8", newline="\n")
 
 
-def read_contract(path: Path = CONTRACT, lock: Path | None = None) -> Contract:
+def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
     """Return the contract in `path`, after its hash is found to be the one that the DVC lock names.
 
-    `lock` is the dvc.lock beside the dvc.yaml in question, by default the one beside the contract; where there is
-    none, or it does not list the contract, only the content is checked. Raises ContractError.
+    `lock` is the dvc.lock beside the dvc.yaml in question; where there is none, or it does not list the contract,
+    only the content is checked. Raises ContractError, or LockError when the lock itself cannot be read.
     """
     remedy = "`dvc repro --force train` writes model and contract anew."
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path} cannot be read ({error}): {remedy}") from error
-    locked = locked_md5(path, lock or path.parent / LOCK)
-    if locked and locked != hash_file(path, "md5"):
+        content = path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
+    locked = _locked_md5(path, lock)
+    if locked and locked != hashlib.md5(content, usedforsecurity=False).hexdigest():
         raise ContractError(
-            f"{path} is not the one that {LOCK} names (md5 {locked}); it was edited or replaced: {remedy}"
+            f"{path} is not the one that {lock.name} names (md5 {locked}); it was edited or replaced: {remedy}"
         )
     try:
-        return Contract.model_validate_json(text)
+        return Contract.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise ContractError(f"{path}: {where}: {first['msg']}: {remedy}") from error
 
 
-def locked_md5(path: Path, lock: Path) -> str | None:
-    """Return the md5 that a DVC lock names for an output, or None where no lock or no such output is found."""
+def _locked_md5(path: Path, lock: Path) -> str | None:
     if not lock.is_file():
         return None
-    stages = (YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
-    wanted = path.resolve()
-    for stage in stages.values():
-        for out in stage.get("outs", ()):
-            if (lock.parent / out["path"]).resolve() == wanted:
-                return str(out["md5"])
-    return None
+    outputs = output_hashes(parse_lock(lock.read_bytes()))
+    return {(lock.parent / name).resolve(): md5 for name, md5 in outputs.items()}.get(path.resolve())
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it: keys as text, infinities and NaN as YAML writes them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
+    return value
 
 
 def _describe_feature(name: str, values: np.ndarray) -> Feature:

@@ -4,7 +4,8 @@ ArtifactFlowError
 ├── ParamsError      a key or value in params.yaml, or one that the estimator refuses
 ├── DataError        a data set, or data.parquet
 ├── ContractError    contract.json, alone or against dvc.lock
-├── ModelError       model_train.pkl
+├── LockError        dvc.lock
+├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
 └── VerifyError      a repository that cannot be verified
 """
@@ -30,8 +31,12 @@ class ContractError(ArtifactFlowError):
     """contract.json cannot be read, or is not the one that dvc.lock names."""
 
 
+class LockError(ArtifactFlowError):
+    """dvc.lock cannot be read."""
+
+
 class ModelError(ArtifactFlowError):
-    """A model file is not the one its contract promises."""
+    """A model file is not the one its contract promises, or the model cannot predict."""
 
 
 class FileError(ArtifactFlowError):

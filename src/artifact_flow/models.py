@@ -28,7 +28,7 @@ def build_estimator(params: TrainParams) -> Any:
             )
     try:
         return cls(**params.keywords)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # each of scikit-learn's estimators has its own
         raise ParamsError(_refusal(params, error)) from error
 
 
@@ -46,33 +46,27 @@ def train_model(X: np.ndarray, y: np.ndarray, params: TrainParams, task: Task = 
         )
     try:
         return estimator.fit(X, y)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # each of scikit-learn's estimators has its own
         raise ParamsError(_refusal(params, error)) from error
 
 
 def _import_estimator(path: str) -> Any:
+    where = f"{PARAMS}: train.estimator is {path!r}"
+    allowed = "allowed: the import path of a scikit-learn estimator, such as sklearn.linear_model.LogisticRegression."
+    # code from elsewhere would run untracked: no stage declares it, and no lock holds it
+    if not re.fullmatch(r"sklearn(\.[^\W\d]\w*)+", path):
+        raise ParamsError(f"{where}, which is no path in sklearn; {allowed}")
     module, _, name = path.rpartition(".")
-    found: object = None
-    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError as error:
-            raise ParamsError(
-                f"{PARAMS}: train.estimator is {path!r}, but {module} cannot be imported ({error}); "
-                "allowed: the import path of an estimator, such as sklearn.linear_model.LogisticRegression."
-            ) from error
-        if found is None:
-            near = closest(name, dir(importlib.import_module(module)))
-            raise ParamsError(
-                f"{PARAMS}: train.estimator is {path!r}, but {module} has no {name}{near}; "
-                "allowed: the import path of an estimator."
-            )
-    if not (inspect.isclass(found) and issubclass(found, BaseEstimator) and hasattr(found, "predict")):
-        raise ParamsError(
-            f"{PARAMS}: train.estimator is {path!r}, which is no estimator that predicts; "
-            "allowed: the import path of a classifier or regressor, such as sklearn.linear_model.LogisticRegression."
-        )
-    return found
+    try:
+        found = vars(importlib.import_module(module))
+    except ImportError as error:
+        raise ParamsError(f"{where}, but {module} cannot be imported ({error}); {allowed}") from error
+    if name not in found:
+        raise ParamsError(f"{where}, but {module} has no {name}{closest(name, found)}; {allowed}")
+    cls = found[name]
+    if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator) and hasattr(cls, "predict")):
+        raise ParamsError(f"{where}, which is no classifier or regressor; {allowed}")
+    return cls
 
 
 def _refusal(params: TrainParams, error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from artifact_flow.errors import ParamsError
 
@@ -76,10 +76,15 @@ def load_params(path: Path = PARAMS) -> Params:
         ) from error
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}: it must be a file that you may read.") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ParamsError(f"{path}{where} is not YAML: {error.problem}: mend that line.") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ParamsError(f"{path} is not YAML: {reason}: mend or remove that value.") from error
     return parse_params(document, path)
 
 
@@ -87,10 +92,21 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
     """Return validated params from a loaded document; raise ParamsError naming the first wrong key in `path`."""
     if not isinstance(document, dict):
         raise ParamsError(f"{path} holds no blocks; needed: {', '.join(Params.model_fields)}.")
+    for block, keys in document.items():
+        for key in (block, *(keys if isinstance(keys, dict) else ())):
+            if not isinstance(key, str):
+                raise ParamsError(f"{path}: the key {key!r} is {_kind(key)}; allowed: a name, which is text.")
     try:
-        return Params.model_validate(document)
+        params = Params.model_validate(document)
     except ValidationError as error:
         raise ParamsError(_sentence(error, path)) from error
+    for key, value in params.train.keywords.items():
+        if not _is_plain(value):
+            raise ParamsError(
+                f"{path}: train.{key} is {value!r} ({_kind(value)}); allowed: a number, text, true or false, null, "
+                "or lists and mappings of these."
+            )
+    return params
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -113,12 +129,18 @@ def _sentence(error: ValidationError, path: Path) -> str:
     if first["type"] == "missing":
         return f"{path}: {name} is missing; give it {allowed}."
     found = first["input"]
-    kind = {
-        "str": "text",
-        "NoneType": "nothing",
-        "bool": "true or false",
-        "dict": "a block",
-        "list": "a list",
-    }
-    shown = f"{found!r} ({kind.get(type(found).__name__, 'a number')})"
-    return f"{path}: {name} is {shown}; allowed: {allowed}."
+    return f"{path}: {name} is {found!r} ({_kind(found)}); allowed: {allowed}."
+
+
+def _kind(value: object) -> str:
+    kinds = {"str": "text", "NoneType": "nothing", "bool": "true or false", "dict": "a block", "list": "a list"}
+    name = type(value).__name__
+    return "a number" if name in ("int", "float") else kinds.get(name, f"a {name}")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from sklearn import metrics
 
 from artifact_flow.datasets import ID, SPLIT, TARGET, Table
+from artifact_flow.errors import ModelError
 
 METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
 PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
@@ -26,18 +27,27 @@ class Predictions:
 
 
 def predict_rows(estimator: Any, table: Table) -> Predictions:
-    """Return the estimator's predictions for every row of the table."""
+    """Return the estimator's predictions for every row of the table.
+
+    Raises ModelError when the estimator cannot predict a row, whatever it raises itself.
+    """
     X, classes = table.X, table.roles.classes
-    values = estimator.predict(X)
-    if not (classes and hasattr(estimator, "predict_proba")):
-        return Predictions(values, None)
-    probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
-    probabilities[:, estimator.classes_] = estimator.predict_proba(X)
+    try:
+        values = estimator.predict(X)
+        if not (classes and hasattr(estimator, "predict_proba")):
+            return Predictions(values, None)
+        probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
+        probabilities[:, estimator.classes_] = estimator.predict_proba(X)
+    except Exception as error:  # each of scikit-learn's estimators has its own
+        raise ModelError(
+            f"{type(estimator).__name__} cannot predict every row of the table: {' '.join(str(error).split())}: "
+            "choose another train.estimator or its arguments in params.yaml."
+        ) from error
     return Predictions(values, probabilities)
 
 
 def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Return the metrics of each split: accuracy, macro F1 and log loss, or R², MSE and MAE."""
+    """Return the metrics of each split: accuracy, macro F1 (of classes that occur), log loss, or R², MSE, MAE."""
     return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
 
 
@@ -99,10 +109,8 @@ def sample_predicted_actual(table: Table, predictions: Predictions, decimals: in
 
 
 def round_significant(values: np.ndarray, digits: int) -> np.ndarray:
-    """Return numbers rounded to a number of significant decimal digits; zero stays zero."""
-    magnitude = np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros(len(values))))
-    factor = 10.0 ** (digits - 1 - magnitude)
-    return np.asarray(np.round(values * factor) / factor)
+    """Return numbers rounded to a number of significant decimal digits."""
+    return np.array([float(f"{value:.{digits}g}") for value in values], dtype=np.float64)
 
 
 def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:

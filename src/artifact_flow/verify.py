@@ -19,18 +19,32 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from ruamel.yaml import YAML
 
 from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
 from artifact_flow.errors import VerifyError
 from artifact_flow.files import hash_file
+from artifact_flow.lock import LOCK, output_hashes, parse_lock
 
-LOCK, LEAN = Path("dvc.lock"), Path("requirements/lean.txt")
+LEAN = Path("requirements/lean.txt")
 WORKSPACE = Path(".artifact-flow")  # ignored by git and DVC
+GIT_LOCATION = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+}
 METRIC_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.05
 
-Verdict = Literal["same bytes", "same predictions", "different"]
+Verdict = Literal["same bytes", "same predictions", "same metrics", "different"]
 Hashes = dict[str, str]  # path → md5
+EXPECTED: dict[Verdict, str] = {  # why other bytes are no fault, where bytes are not promised
+    "same predictions": "other bytes, as another machine or library may give",
+    "same metrics": "labels not compared: the committed predictions.csv is not in DVC's cache; `dvc pull` brings it",
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ def verify_head(quick: bool, repository: Path | None = None, console: Console | 
     (root / WORKSPACE).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=root / WORKSPACE) as folder:
         reproductions = list(_reproduce_all(root, every, Path(folder), console))
-        findings = compare(root, _parse_lock(lock), reproductions, tolerant=bool(reasons))
+        findings = compare(root, parse_lock(lock), reproductions, tolerant=bool(reasons))
     _print_findings(findings, head, len(every), console)
     return all(finding.verdict != "different" for finding in findings)
 
@@ -112,7 +126,7 @@ def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduc
     predictions are looked for in DVC's cache of `root`.
     """
     promised = output_hashes(locked) | {str(LOCK): _md5(_committed(root, LOCK) or b"")}
-    alike = tolerant and all(_predict_alike(root, promised, reproduction) for reproduction in reproductions)
+    likeness: Verdict = _likeness(root, promised, reproductions) if tolerant else "different"
     findings = []
     for path, md5 in sorted(promised.items()):
         others = [r for r in reproductions if r.hashes.get(path) != md5]
@@ -123,8 +137,8 @@ def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduc
             else:
                 findings.append(Finding(path, "different", f"the committed file is not the one that {LOCK} names"))
         else:
-            cause = likely_cause(path, locked, reproductions, others)
-            findings.append(Finding(path, "same predictions" if alike else "different", cause))
+            cause = EXPECTED.get(likeness) or likely_cause(path, locked, reproductions, others)
+            findings.append(Finding(path, likeness, cause))
     return findings
 
 
@@ -144,14 +158,9 @@ def likely_cause(
     return f"every run agrees on other bytes: {LOCK} was edited, forged by `dvc commit -f`, or made elsewhere"
 
 
-def output_hashes(lock: dict[str, Any]) -> Hashes:
-    """Return path → md5 of every output that a DVC lock names."""
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
-
-
 def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the commands, parameters and source files upstream of `path` that differ between two locks."""
-    made_by = {out["path"]: name for name, stage in locked["stages"].items() for out in stage.get("outs", ())}
+    made_by = {out["path"]: name for name, stage in locked.items() for out in stage.get("outs", ())}
     queue = list(made_by.values()) if path == str(LOCK) else [made_by[path]]
     changed: dict[str, None] = {}
     seen: set[str] = set()
@@ -160,7 +169,7 @@ def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> l
         if name in seen:
             continue
         seen.add(name)
-        before, after = locked["stages"][name], new["stages"].get(name, {})
+        before, after = locked[name], new.get(name, {})
         if before.get("cmd") != after.get("cmd"):
             changed[f"command of {name}"] = None
         for file, values in before.get("params", {}).items():
@@ -202,8 +211,7 @@ def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Ca
     _git(root, "clone", "--quiet", "--no-hardlinks", str(root), str(clone))
     _git(clone, "checkout", "--quiet", "--detach", _git(root, "rev-parse", "HEAD"))
     own = {*THREAD_VARIABLES, *KERNEL_VARIABLES}  # this process is pinned; the clone's code must pin itself
-    inherited = {k: v for k, v in os.environ.items() if k not in own and not k.startswith(("DVC_", "GIT_DIR"))}
-    environ = inherited | {
+    environ = {k: v for k, v in _environ().items() if k not in own and not k.startswith("DVC_")} | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
         "DVC_SITE_CACHE_DIR": str(clone / ".dvc/tmp/site-cache"),
         **surroundings.environ,
@@ -229,20 +237,22 @@ def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Ca
             f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to "
             f"compare; its last lines:\n{tail}"
         )
-    lock = _parse_lock((clone / LOCK).read_bytes())
+    lock = parse_lock((clone / LOCK).read_bytes())
     paths = (*output_hashes(lock), str(LOCK))
     return Reproduction(surroundings, clone, lock, {path: hash_file(clone / path, "md5") for path in paths})
 
 
-def _predict_alike(root: Path, promised: Hashes, reproduction: Reproduction) -> bool:
-    """Tell whether a reproduction's metrics and predictions agree with the committed ones within the tolerances."""
-    metrics = _committed(root, Path("metrics.json")) or b"{}"
-    same = metrics_alike(json.loads(metrics), json.loads((reproduction.root / "metrics.json").read_text()))
+def _likeness(root: Path, promised: Hashes, reproductions: Sequence[Reproduction]) -> Verdict:
+    """Return how far every reproduction agrees with what HEAD committed, within the tolerances."""
+    metrics = json.loads(_committed(root, Path("metrics.json")) or b"{}")
+    if not all(metrics_alike(metrics, json.loads((r.root / "metrics.json").read_text())) for r in reproductions):
+        return "different"
     md5 = promised.get("predictions.csv", "")
     cached = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    if md5 and cached.is_file() and hash_file(cached, "md5") == md5:
-        same = same and predictions_alike(cached, reproduction.root / "predictions.csv")
-    return same
+    if not (cached.is_file() and hash_file(cached, "md5") == md5):
+        return "same metrics"
+    alike = all(predictions_alike(cached, r.root / "predictions.csv") for r in reproductions)
+    return "same predictions" if alike else "different"
 
 
 def metrics_alike(committed: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
@@ -280,7 +290,7 @@ def predictions_alike(committed: Path, found: Path) -> bool:
 
 
 def _print_findings(findings: Sequence[Finding], head: str, runs: int, console: Console) -> None:
-    colours = {"same bytes": "green", "same predictions": "yellow", "different": "red"}
+    colours = {"same bytes": "green", "same predictions": "yellow", "same metrics": "yellow", "different": "red"}
     table = Table("file", "verdict", "likely cause", box=None, pad_edge=False)
     for finding in findings:
         table.add_row(finding.path, f"[{colours[finding.verdict]}]{finding.verdict}[/]", finding.cause)
@@ -290,13 +300,9 @@ def _print_findings(findings: Sequence[Finding], head: str, runs: int, console: 
     console.print(f"commit {head}, {len(findings)} files, {runs} surroundings: {counts}")
 
 
-def _parse_lock(text: bytes) -> dict[str, Any]:
-    return YAML(typ="safe", pure=True).load(text) or {}
-
-
 def _committed(root: Path, path: Path) -> bytes | None:
     """Return a file as HEAD holds it, or None where git does not track it."""
-    found = subprocess.run(["git", "cat-file", "blob", f"HEAD:{path}"], cwd=root, capture_output=True, check=False)
+    found = _run_git(root, "cat-file", "blob", f"HEAD:{path}")
     return None if found.returncode else found.stdout
 
 
@@ -305,7 +311,20 @@ def _md5(content: bytes) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    done = _run_git(root, *arguments)
     if done.returncode:
-        raise VerifyError(f"`git {' '.join(arguments)}` failed in {root}: {done.stderr.strip()}")
-    return done.stdout.strip()
+        reason = done.stderr.decode(errors="replace").strip()
+        raise VerifyError(f"`git {' '.join(arguments)}` failed in {root}: {reason}")
+    return done.stdout.decode().strip()
+
+
+def _run_git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, env=_environ(), capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise VerifyError("git is not in the PATH: install it; verify works on commits.") from error
+
+
+def _environ() -> dict[str, str]:
+    """Return this process's variables without those by which a git hook points every git at its own repository."""
+    return {name: value for name, value in os.environ.items() if name not in GIT_LOCATION}

@@ -38,6 +38,10 @@ def test_a_second_run_does_nothing(project: Project) -> None:
         ("src/artifact_flow/determinism.py", ALL),
         ("src/artifact_flow/params.py", ALL),
         ("src/artifact_flow/datasets.py", ALL),
+        ("src/artifact_flow/__init__.py", ALL),
+        ("src/artifact_flow/files.py", ALL),
+        ("src/artifact_flow/stages/__init__.py", ALL),
+        ("src/artifact_flow/lock.py", {"test", "train", "infer"}),
         ("src/artifact_flow/models.py", {"test", "train"}),
         ("src/artifact_flow/contract.py", {"test", "train", "infer"}),
         ("src/artifact_flow/artifacts.py", {"test", "train", "infer"}),
@@ -51,6 +55,28 @@ def test_a_changed_file_makes_its_readers_stale(project: Project, path: str, sta
     """Exactly the stages that read a file, directly or by import, are stale when it changes."""
     project.edit(path, append_comment)
     assert set(json.loads(project.run("dvc", "status", "--json"))) == stale
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stage"),
+    [
+        ("source: digits", "source: wine", "data"),
+        ("test_size: 0.2", "test_size: 0.3", "data"),
+        ("seed: 42", "seed: 43", "data"),
+        ("stratify: true", "stratify: false", "data"),
+        ("LogisticRegression", "RidgeClassifier", "train"),
+        ("threads: 1", "threads: 2", "train"),
+        ("C: 1.0", "C: 0.5", "train"),
+        ("solver: lbfgs", "solver: saga", "train"),
+        ("max_iter: 1000", "max_iter: 500", "train"),
+        ("max_iter: 1000", "max_iter: 1000\n  tol: 1e-5", "train"),
+        ("decimals: 8", "decimals: 7", "infer"),
+    ],
+)
+def test_a_changed_parameter_makes_its_stage_stale(project: Project, old: str, new: str, stage: str) -> None:
+    """Each parameter belongs to one stage, the one whose block it stands in."""
+    project.set_param(old, new)
+    assert set(json.loads(project.run("dvc", "status", "--json"))) == {stage}
 
 
 @pytest.mark.parametrize(
@@ -165,8 +191,11 @@ def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signal
                 os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode != 0
     assert project.hashes() == before
+    project.set_param("n_estimators: 10000", "n_estimators: 10")
+    assert project.repro() == ["train", "infer"]
+    assert project.hashes() != before
     (project.root / "params.yaml").write_text(defaults)
-    assert project.repro() == []
+    assert project.repro() == ["train", "infer"]
     assert project.hashes() == before
     assert project.run("git", "status", "--porcelain") == ""
 

@@ -93,7 +93,7 @@ def test_a_warning_of_the_estimator_is_told_once(here: Project, capsys: pytest.C
         ("max_iter: 1000", "max_iter: 1.5", "train", "params.yaml: train.max_iter is 1.5; allowed: an int"),
         ("C: 1.0", "Cc: 1.0", "train", "params.yaml: train.Cc is not an argument of"),
         ("LogisticRegression", "LogisticRegresion", "train", "has no LogisticRegresion (did you mean"),
-        ("linear_model.LogisticRegression", "preprocessing.StandardScaler", "train", "is no estimator that predicts"),
+        ("linear_model.LogisticRegression", "preprocessing.StandardScaler", "train", "is no classifier or regressor"),
         ("seed: 42", "seed: -1", "data", "params.yaml: data.seed is -1 (a number); allowed: a whole number"),
         ("test_size: 0.2", "test_size: 1.5", "data", "params.yaml: data.test_size is 1.5 (a number); allowed"),
         ("source: digits", "source: digit", "data", "data.source is 'digit' (did you mean digits?); allowed:"),
@@ -139,9 +139,11 @@ def with_another_row_order(path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "spoil", "stage", "sentence"),
     [
+        ("data.parquet", truncated, "infer", "data.parquet is not the table that contract.json names"),
         ("data.parquet", truncated, "train", "data.parquet is damaged or not Parquet ("),
         ("data.parquet", without_a_column, "train", "data.parquet has no column pixel_0_0"),
-        ("data.parquet", Path.unlink, "infer", "data.parquet is missing"),
+        ("data.parquet", Path.unlink, "infer", "data.parquet cannot be read (No such file or directory)"),
+        ("data.parquet", Path.unlink, "train", "data.parquet is missing"),
         ("data.parquet", with_another_row_order, "infer", "data.parquet is not the table that contract.json names"),
         ("model_train.pkl", truncated, "infer", "model_train.pkl is not the model that contract.json names"),
         ("model_train.pkl", replaced(b"cos\nsystem\n(S'false'\ntR."), "infer", "so it was not opened"),

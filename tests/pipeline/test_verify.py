@@ -2,6 +2,8 @@
 
 import io
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from project import Project
@@ -85,8 +87,33 @@ def test_where_bytes_are_not_promised_predictions_count(project: Project, monkey
     verdict, printed = verify(project)
     assert verdict
     assert "Bytes are not promised here (GLIBC_TUNABLES chooses other math functions): comparing labels" in printed
-    assert "predictions.csv same predictions" in printed
+    assert "predictions.csv same predictions other bytes, as another machine or library may give" in printed
     assert "data.parquet same bytes" in printed
+
+
+def test_labels_that_are_not_at_hand_are_not_claimed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a clone without DVC's cache only the metrics can be compared, and the table says no more than that."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F")
+    project.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
+    project.run("dvc", "commit", "--force", "infer")
+    project.commit("As another machine would")
+    shutil.rmtree(project.root / ".dvc/cache")
+    verdict, printed = verify(project)
+    assert verdict
+    assert "predictions.csv same metrics labels not compared: the committed predictions.csv is not in" in printed
+
+
+def test_a_git_hook_points_nothing_at_its_own_repository(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run from a hook, which exports GIT_DIR, verify works on the repository it stands in, and only there."""
+    other = tmp_path / "other"
+    project.run("git", "clone", "--quiet", ".", str(other))
+    head = (other / ".git/HEAD").read_text()
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    assert verify(project)[0]
+    assert (other / ".git/HEAD").read_text() == head == (project.root / ".git/HEAD").read_text()
 
 
 def test_a_pipeline_that_fails_has_no_verdict(project: Project) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from project import Project
+from ruamel.yaml import YAML
 
+from artifact_flow.params import parse_params
 from artifact_flow.verify import AS_IT_IS, CHANGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     """A relative link names a file of the repository."""
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_the_example_parameters_are_valid() -> None:
+    """Every block of parameters on a page is one that the stages take."""
+    blocks = [b for page in PAGES for b in re.findall(r"^```yaml\n(data:.*?)^```", page.read_text(), re.M | re.S)]
+    assert blocks
+    for block in blocks:
+        parse_params(YAML(typ="safe", pure=True).load(block))
+
+
+def test_the_figures_are_measured() -> None:
+    """The benchmarks have written their table, a line for each pair."""
+    table = re.findall(r"<!-- figures -->\n(.*?)\n<!-- end of figures -->", README, re.DOTALL)[0]
+    assert (
+        len(re.findall(r"^\| .*: [\d.]+ s \| .*: [\d.]+ s \| [\d.]+ × \| [≤≥] [\d.]+ × \|$", table, re.MULTILINE)) == 4
+    )
 
 
 def test_the_tree_shows_what_is_there() -> None:

@@ -1,6 +1,8 @@
 """The workflow hands over what the jobs need, and gives nobody more than that."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,15 @@ def test_a_job_may_read_and_must_end(name: str) -> None:
     assert PIPELINE["permissions"] == {}
     assert JOBS[name]["permissions"] == {"contents": "read"}
     assert JOBS[name]["timeout-minutes"] <= 30
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_the_workflow_is_valid(file: Path) -> None:
+    """It fits GitHub's own schema."""
+    schema = "vendor.github-workflows" if file == WORKFLOW else "vendor.github-actions"
+    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)

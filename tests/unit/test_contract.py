@@ -1,15 +1,16 @@
 """The contract says what the model was made from, survives its file, and is believed only when the lock names it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from artifact_flow.contract import Contract, check_data, describe, read_contract, write_contract
 from artifact_flow.datasets import Table
-from artifact_flow.errors import ContractError
+from artifact_flow.errors import ContractError, LockError
 from artifact_flow.files import hash_file
-from artifact_flow.params import Params
+from artifact_flow.params import Params, TrainParams
 
 
 @pytest.fixture
@@ -50,14 +51,14 @@ def test_a_contract_names_no_python_and_no_metrics(written: Path) -> None:
 
 def test_a_contract_survives_its_file(written: Path, contract: Contract) -> None:
     """What is read equals what was written; one feature stands on one line."""
-    assert read_contract(written) == contract
+    assert read_contract(written, written.with_name("dvc.lock")) == contract
     assert sum('"name": "pixel_' in line for line in written.read_text().splitlines()) == 64
 
 
 def test_the_contract_the_lock_names_is_read(written: Path, contract: Contract) -> None:
     """The md5 in dvc.lock is the file's."""
     write_lock(written, hash_file(written, "md5"))
-    assert read_contract(written) == contract
+    assert read_contract(written, written.with_name("dvc.lock")) == contract
 
 
 def test_an_edited_contract_is_refused(written: Path) -> None:
@@ -65,13 +66,13 @@ def test_an_edited_contract_is_refused(written: Path) -> None:
     write_lock(written, hash_file(written, "md5"))
     written.write_text(written.read_text().replace('"max": 16.0', '"max": 17.0', 1))
     with pytest.raises(ContractError, match=r"contract.json is not the one that dvc.lock names \(md5 [0-9a-f]{32}\)"):
-        read_contract(written)
+        read_contract(written, written.with_name("dvc.lock"))
 
 
 def test_a_lock_that_does_not_list_the_contract_is_no_obstacle(written: Path, contract: Contract) -> None:
     """The first run of a new stage has no entry yet."""
     written.with_name("dvc.lock").write_text("schema: '2.0'\n")
-    assert read_contract(written) == contract
+    assert read_contract(written, written.with_name("dvc.lock")) == contract
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_broken_contract_is_one_sentence(written: Path, content: str, sentence
     """What is no contract is told with the place."""
     written.write_text(content)
     with pytest.raises(ContractError, match=sentence) as error:
-        read_contract(written)
+        read_contract(written, written.with_name("dvc.lock"))
     assert "\n" not in str(error.value)
 
 
@@ -101,3 +102,32 @@ def test_the_data_of_the_contract_is_accepted(tmp_path: Path, contract: Contract
     data.write_bytes(b"Table")
     with pytest.raises(ContractError, match=r"data.parquet is not the table that contract.json names \(sha256"):
         check_data(contract, data)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<<<<<<< HEAD\nstages:\n=======\n",
+        b"- a list\n",
+        b"stages: 7\n",
+        b"stages:\n  train:\n    outs:\n    - path: contract.json\n",
+        b"stages:\n  train:\n    outs:\n    - path: contract.json\n      md5: null\n",
+        b"\xff\x00",
+    ],
+)
+def test_a_damaged_lock_is_one_sentence(written: Path, content: bytes) -> None:
+    """A merge conflict or a cut-off lock is told, with what to do."""
+    written.with_name("dvc.lock").write_bytes(content)
+    with pytest.raises(LockError, match=r"dvc.lock (is damaged or holds a merge conflict|names an output without)"):
+        read_contract(written, written.with_name("dvc.lock"))
+
+
+def test_unusual_parameters_survive_the_file(tmp_path: Path, digits: Table) -> None:
+    """Infinity, which scikit-learn recommends for no penalty, and weights by class index are not lost in JSON."""
+    train = TrainParams(estimator="x", threads=1, C=math.inf, class_weight={0: 1.5, 1: 2})
+    contract = describe(digits, train, {})
+    write_contract(contract, tmp_path / "contract.json")
+    again = read_contract(tmp_path / "contract.json", tmp_path / "dvc.lock")
+    assert again == contract
+    assert again.params["train"]["C"] == ".inf"
+    assert again.params["train"]["class_weight"] == {"0": 1.5, "1": 2}

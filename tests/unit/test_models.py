@@ -71,12 +71,13 @@ def test_an_unseeded_estimator_repeats_itself(digits: Table) -> None:
     [
         ("sklearn.linear_modle.LogisticRegression", "sklearn.linear_modle cannot be imported"),
         ("sklearn.linear_model.LogisticRegresion", "no LogisticRegresion (did you mean LogisticRegression?)"),
-        ("LogisticRegression", "is no estimator that predicts"),
-        ("sklearn.linear_model", "is no estimator that predicts"),
-        ("sklearn.preprocessing.StandardScaler", "is no estimator that predicts"),
-        ("os.system", "is no estimator that predicts"),
-        ("", "is no estimator that predicts"),
-        ("..", "is no estimator that predicts"),
+        ("LogisticRegression", "which is no path in sklearn; allowed: the import path"),
+        ("sklearn.linear_model", "which is no classifier or regressor"),
+        ("sklearn.preprocessing.StandardScaler", "which is no classifier or regressor"),
+        ("this.that", "which is no path in sklearn"),
+        ("sklearn", "which is no path in sklearn"),
+        ("sklearn..svm", "which is no path in sklearn"),
+        ("", "which is no path in sklearn"),
     ],
 )
 def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -> None:
@@ -97,6 +98,10 @@ def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -
         ({"max_iter": 1.5}, "params.yaml: train.max_iter is 1.5; allowed: an int in the range [0, inf)."),
         ({"random_state": -1}, "params.yaml: train.random_state is -1; allowed: an int in the range [0, 4294967295]"),
         ({"solver": "newton"}, "params.yaml: train.solver is 'newton'; allowed: a str among {"),
+        (
+            {"solver": "saga", "max_iter": 10**20},
+            "params.yaml: train: sklearn.linear_model.LogisticRegression refuses these arguments or this data: ",
+        ),
         (
             {"solver": "liblinear"},
             "params.yaml: train: sklearn.linear_model.LogisticRegression refuses these arguments or this data: ",

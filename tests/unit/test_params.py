@@ -1,6 +1,7 @@
 """params.yaml is read as frozen, typed values, and every mistake in it is told in one sentence."""
 
 import copy
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def test_params_are_frozen(params: Params) -> None:
         (("data", "source"), ["a"], "data.source is ['a'] (a list); allowed: the name of a built-in data set"),
         (("train", "threads"), 0, "train.threads is 0 (a number); allowed: a whole number of threads"),
         (("train", "estimator"), None, "train.estimator is None (nothing); allowed: the import path"),
+        (("data", "seed"), datetime.date(2020, 1, 1), "data.seed is datetime.date(2020, 1, 1) (a date); allowed"),
+        (("data", 1), 2, "the key 1 is a number; allowed: a name, which is text."),
+        ((None,), {}, "the key None is nothing; allowed: a name"),
+        (("train", "tol"), datetime.date(2020, 1, 1), "train.tol is datetime.date(2020, 1, 1) (a date); allowed: a"),
+        (("train", "classes"), [{"a"}], "train.classes is [{'a'}] (a list); allowed: a number, text"),
         (("infer", "decimals"), 13, "infer.decimals is 13 (a number); allowed: a whole number from 1 to 12."),
     ],
 )
@@ -87,6 +93,9 @@ def test_a_wrong_value_is_one_sentence(path: tuple[str, ...], value: Any, senten
         (b"data: 1\ndata: 2", 'line 2, column 1 is not YAML: found duplicate key "data"'),
         (b"- data", "holds no blocks; needed: data, train, infer."),
         (b"", "holds no blocks; needed: data, train, infer."),
+        (b"data: \x01", "is not YAML: unacceptable character"),
+        (b"data: 2020-13-45", "is not YAML: month must be in 1..12"),
+        (b"data: " + b"[" * 5000, "is not YAML: maximum recursion depth exceeded"),
         (b"data: \xff", "is not UTF-8 text (byte 6)"),
     ],
 )
@@ -112,3 +121,15 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     path.write_text(DEFAULTS.read_text().replace("C: 1.0", "tol: 1e-3\n  class_weight: no"))
     assert load_params(path).train.keywords["tol"] == 0.001
     assert load_params(path).train.keywords["class_weight"] == "no"
+
+
+def test_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    """What cannot be read is told with the system's reason."""
+    with pytest.raises(ParamsError, match=r"cannot be read: Is a directory"):
+        load_params(tmp_path)
+
+
+def test_weights_by_class_are_plain() -> None:
+    """A mapping with whole numbers as keys is what `class_weight` takes."""
+    document = changed("train", "class_weight", to={0: 1.0, 1: 2.0})
+    assert parse_params(document).train.keywords["class_weight"] == {0: 1.0, 1: 2.0}

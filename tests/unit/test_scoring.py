@@ -15,9 +15,11 @@ from sklearn.metrics import (
     mean_squared_error,
     r2_score,
 )
+from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from artifact_flow.datasets import Roles, Table
+from artifact_flow.errors import ModelError
 from artifact_flow.params import DataParams
 from artifact_flow.scoring import (
     PLOT_ROWS,
@@ -100,7 +102,7 @@ def test_the_rows_of_a_regression(linear: Any, diabetes: Table) -> None:
     assert rows["probability"].null_count == len(diabetes.y)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -123456.789, 1.23456789e-7, 9.99999e12])
+@pytest.mark.parametrize("value", [0.0, 1.0, -123456.789, 1.23456789e-7, 9.99999e12, 1.23456789e-310, np.inf])
 def test_rounding_keeps_significant_digits(value: float) -> None:
     """Large and small numbers keep as many digits."""
     assert round_significant(np.array([value]), 5)[0] == float(f"{value:.5g}")
@@ -155,3 +157,11 @@ def test_a_large_test_split_is_sampled_evenly() -> None:
     points = sample_predicted_actual(Table(columns, roles), Predictions(np.arange(float(rows)), None), 8)
     assert points["actual"].to_pylist() == list(range(0, rows, 5))
     assert points["predicted"].to_pylist() == list(range(0, rows, 5))
+
+
+def test_rows_that_cannot_be_predicted_are_one_sentence(digits: Table) -> None:
+    """An estimator that finds no neighbour of a row says so; it is passed on with what to change."""
+    train = digits.part("train")
+    lonely = RadiusNeighborsClassifier(radius=0.1).fit(train.X, train.y)
+    with pytest.raises(ModelError, match=r"RadiusNeighborsClassifier cannot predict every row of the table: No neigh"):
+        predict_rows(lonely, digits)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from artifact_flow.lock import output_hashes
 from artifact_flow.verify import (
     AS_IT_IS,
     CHANGES,
@@ -13,24 +14,20 @@ from artifact_flow.verify import (
     Reproduction,
     likely_cause,
     metrics_alike,
-    output_hashes,
     predictions_alike,
 )
 
-LOCK: dict[str, Any] = {
-    "schema": "2.0",
-    "stages": {
-        "train": {
-            "cmd": "fit",
-            "deps": [{"path": "models.py", "md5": "a1"}],
-            "params": {"params.yaml": {"train": {"C": 1.0}}},
-            "outs": [{"path": "model.pkl", "md5": "a2"}],
-        },
-        "infer": {
-            "cmd": "predict",
-            "deps": [{"path": "model.pkl", "md5": "a2"}, {"path": "scoring.py", "md5": "a3"}],
-            "outs": [{"path": "predictions.csv", "md5": "a4"}],
-        },
+LOCK: dict[str, dict[str, Any]] = {
+    "train": {
+        "cmd": "fit",
+        "deps": [{"path": "models.py", "md5": "a1"}],
+        "params": {"params.yaml": {"train": {"C": 1.0}}},
+        "outs": [{"path": "model.pkl", "md5": "a2"}],
+    },
+    "infer": {
+        "cmd": "predict",
+        "deps": [{"path": "model.pkl", "md5": "a2"}, {"path": "scoring.py", "md5": "a3"}],
+        "outs": [{"path": "predictions.csv", "md5": "a4"}],
     },
 }
 
@@ -43,7 +40,7 @@ def reproduction(lock: dict[str, Any] = LOCK, name: int = 0, **hashes: str) -> R
 def changed(stage: str, key: str, value: Any) -> dict[str, Any]:
     """Return the lock with one entry of one stage changed."""
     lock = copy.deepcopy(LOCK)
-    lock["stages"][stage][key] = value
+    lock[stage][key] = value
     return lock
 
 

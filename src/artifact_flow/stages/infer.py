@@ -30,8 +30,8 @@ def main() -> None:
     """Write predictions.csv, metrics.json and the plots' data, all or none, and print the report."""
     params = load_params().infer
     contract = read_contract()
-    table = read_table()
     check_data(contract)
+    table = read_table()
     estimator = open_model(contract)
     with reproducible(threads=1):
         predictions = predict_rows(estimator, table)

@@ -1,0 +1,31 @@
+"""Lock: what a dvc.lock names. It reads; only DVC writes one."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from artifact_flow.errors import LockError
+
+LOCK = Path("dvc.lock")  # beside the dvc.yaml in question, where its stages run
+
+
+def parse_lock(content: bytes) -> dict[str, dict[str, Any]]:
+    """Return stage name → what the lock says of it; raise LockError when the content is no lock."""
+    try:
+        stages = (YAML(typ="safe", pure=True).load(content.decode()) or {}).get("stages") or {}
+        hashes = [out["md5"] for stage in stages.values() for out in stage.get("outs", ())]
+    except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LockError(
+            f"{LOCK} is damaged or holds a merge conflict ({type(error).__name__}): bring back one side by "
+            f"`git checkout HEAD -- {LOCK}`, then run `dvc repro`."
+        ) from error
+    if not all(isinstance(md5, str) for md5 in hashes):
+        raise LockError(f"{LOCK} names an output without its md5: run `dvc repro`, which writes it.")
+    return dict(stages)
+
+
+def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return path → md5 of every output that a lock's stages name; paths start at the lock's directory."""
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
