@@ -26,7 +26,7 @@ def main() -> None:
     estimator.fit(X, y)
     seconds = time.perf_counter() - start
     pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    blas = {f"{pool['num_threads']} threads, {pool.get('architecture', 'unknown')}" for pool in pools}
+    blas = {f"{pool['num_threads']} BLAS threads, {pool.get('architecture', 'unknown')}" for pool in pools}
     print(json.dumps({"seconds": seconds, "blas": "; ".join(sorted(blas))}))
 
 
