@@ -78,12 +78,17 @@ def test_code_that_does_not_pin_is_found(project: Project) -> None:
     assert "data.parquet same bytes" in printed
 
 
-def test_where_bytes_are_not_promised_predictions_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probability that moves a little is the same prediction there, another label is not."""
+def commit_as_another_machine(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commit a lock with one probability a little off, and make this a machine on which bytes are not promised."""
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F")
     project.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
     project.run("dvc", "commit", "--force", "infer")
     project.commit("As another machine would")
+
+
+def test_where_bytes_are_not_promised_predictions_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probability that moves a little is the same prediction there, another label is not."""
+    commit_as_another_machine(project, monkeypatch)
     verdict, printed = verify(project)
     assert verdict
     assert "Bytes are not promised here (GLIBC_TUNABLES chooses other math functions): comparing labels" in printed
@@ -93,10 +98,7 @@ def test_where_bytes_are_not_promised_predictions_count(project: Project, monkey
 
 def test_labels_that_are_not_at_hand_are_not_claimed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a clone without DVC's cache only the metrics can be compared, and the table says no more than that."""
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F")
-    project.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
-    project.run("dvc", "commit", "--force", "infer")
-    project.commit("As another machine would")
+    commit_as_another_machine(project, monkeypatch)
     shutil.rmtree(project.root / ".dvc/cache")
     verdict, printed = verify(project)
     assert verdict
