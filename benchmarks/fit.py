@@ -13,7 +13,9 @@ if sys.argv[1:] == ["pinned"]:
 
 from threadpoolctl import threadpool_info
 
+from artifact_flow.contract import describe_features
 from artifact_flow.datasets import read_table
+from artifact_flow.encoding import encode_rows
 from artifact_flow.models import build_estimator
 from artifact_flow.params import load_params
 
@@ -21,7 +23,8 @@ from artifact_flow.params import load_params
 def main() -> None:
     """Print the wall time of `fit` alone, in seconds, and the BLAS that did it."""
     train = read_table().part("train")
-    X, y, estimator = train.X, train.y, build_estimator(load_params().train)
+    X, _ = encode_rows(describe_features(train.roles.features, train.raw), train.raw)
+    y, estimator = train.y, build_estimator(load_params().train)
     start = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - start

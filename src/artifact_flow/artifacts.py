@@ -1,26 +1,30 @@
-"""Artifacts: the only module that writes or opens a model file. Opening runs code, so the hash comes first."""
+"""Artifacts: the only module that writes or opens a model file. Its hash comes first: opening a pickle runs code.
 
-import hashlib
+An ONNX file runs none, but it must be the one that dvc.lock names, and belong to the contract beside it.
+"""
+
 import io
+import os
 import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import joblib
-from sklearn.exceptions import InconsistentVersionWarning
-
-from artifact_flow.contract import Contract
+from artifact_flow.contract import CONTRACT, Contract
 from artifact_flow.errors import ModelError
-from artifact_flow.files import hash_file
+from artifact_flow.files import hash_bytes, hash_file
+from artifact_flow.lock import LOCK, locked_md5
 
-MODEL = Path("model_train.pkl")
+MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
+CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
 # joblib's default moves to 5 with Python 3.14; 4 gives the same bytes from every supported Python.
 PICKLE_PROTOCOL = 4
 
 
 def write_model(estimator: Any, path: Path) -> str:
     """Write a fitted estimator by joblib and return the sha256 of the file."""
+    import joblib  # noqa: PLC0415 - what opens only ONNX does without joblib and scikit-learn
+
     joblib.dump(estimator, path, protocol=PICKLE_PROTOCOL)
     return hash_file(path)
 
@@ -36,7 +40,7 @@ def open_model(contract: Contract, path: Path = MODEL) -> Any:
         content = path.read_bytes()  # once: what is hashed is what is opened
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    found = hashlib.sha256(content).hexdigest()
+    found = hash_bytes(content)
     if found != expected:
         raise ModelError(
             f"{path} is not the model that contract.json names (sha256 {found[:12]}…, not {str(expected)[:12]}…), "
@@ -48,6 +52,48 @@ def open_model(contract: Contract, path: Path = MODEL) -> Any:
             f"{path} was written by scikit-learn {written}, but {installed} is installed, so it was not opened: "
             "`make setup` installs the locked version, `dvc repro --force train` makes a new model with this one."
         )
+    import joblib  # noqa: PLC0415
+    from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", InconsistentVersionWarning)
         return joblib.load(io.BytesIO(content))
+
+
+def open_portable(path: Path, contract: Path, lock: Path = LOCK) -> Any:
+    """Return an onnxruntime session over the ONNX file in `path`, with one thread.
+
+    `contract` is the contract.json that it must belong to, `lock` the dvc.lock beside the dvc.yaml in question.
+    Raises ModelError when the file is missing, is not the one that the lock names, is damaged, or belongs to another
+    contract.
+    """
+    try:
+        content = path.read_bytes()  # once: what is checked is what is opened
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): `dvc repro` makes it.") from error
+    locked = locked_md5(path, lock)
+    if locked and locked != hash_bytes(content, "md5"):
+        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
+    session = start_session(content, path)
+    bound, found = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY), hash_file(contract)
+    if bound != found:
+        raise ModelError(
+            f"{path} belongs to another {CONTRACT} (sha256 {str(bound)[:12]}…) than {contract} ({found[:12]}…): "
+            "take both from one run; `dvc repro` makes them."
+        )
+    return session
+
+
+def start_session(content: bytes, path: Path = PORTABLE) -> Any:
+    """Return an onnxruntime session over a model's bytes, with one thread; `path` is named when they are damaged."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # releases after the locked one would call home
+    import onnxruntime  # noqa: PLC0415 - heavy
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own kinds have no common base
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(f"{path} is damaged or no ONNX model ({reason}): `dvc checkout` brings it back.") from error

@@ -1,25 +1,26 @@
 """Contract: the promise between the steps: columns, types, ranges, classes, parameters, hashes, versions.
 
 It is written by `train` beside the model and holds what is known then: no metrics, no commit, no Python version.
+Light to import (numpy and pydantic), because whatever serves a model reads it.
 """
 
-import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from artifact_flow.datasets import DATA, TARGET, Table, Task
-from artifact_flow.determinism import library_versions
+from artifact_flow.encoding import Column, Text
 from artifact_flow.errors import ContractError
-from artifact_flow.files import hash_file
-from artifact_flow.lock import LOCK, output_hashes, parse_lock
-from artifact_flow.params import TrainParams
+from artifact_flow.files import hash_bytes, hash_file
+from artifact_flow.lock import LOCK, locked_md5
+from artifact_flow.params import Task, Type
 
 CONTRACT = Path("contract.json")
+BINS = 10  # of a number's reference distribution
 
 
 class _Part(BaseModel):
@@ -27,14 +28,22 @@ class _Part(BaseModel):
 
 
 class Feature(_Part):
-    """One column as the model saw it in training: its type and its distribution over the train split."""
+    """One column as the model saw it: its type, and the reference distribution of the train split.
+
+    A number, boolean or date has a range, moments and quantile bins: `shares[i]` of its values lie in
+    (`edges[i]`, `edges[i + 1]`], the first bin including its lower edge. A category has its values and their shares.
+    """
 
     name: str
-    type: Literal["float64"]
-    min: float
-    max: float
-    mean: float
-    std: float
+    type: Type
+    missing: float  # the share of rows without a value
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    edges: list[float] | None = None
+    categories: list[str] | None = None
+    shares: list[float]  # of the rows with a value; they add up to 1
 
 
 class Target(_Part):
@@ -48,8 +57,9 @@ class Target(_Part):
 class Contract(_Part):
     """Everything a later step may rely on about the model it is given."""
 
-    version: Literal[1]
+    version: Literal[2]
     target: Target
+    id: str | None  # the source's column that names a row
     rows: dict[str, int]  # split → number of rows
     params: dict[str, Any]  # the blocks that made the data and the model
     sha256: dict[str, str]  # file name → hash, of the data and of the model
@@ -57,21 +67,23 @@ class Contract(_Part):
     features: list[Feature]
 
 
-def describe(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contract:
-    """Return the contract of a model fitted on the train split of `table` with `params`."""
-    train = table.part("train")
-    return Contract(
-        version=1,
-        target=Target(name=TARGET, task=table.roles.task, classes=table.roles.classes),
-        rows={"train": train.columns.num_rows, "test": table.columns.num_rows - train.columns.num_rows},
-        params=_plain({"data": table.roles.params.model_dump(), "train": params.model_dump()}),
-        sha256=sha256,
-        libraries=library_versions(),
-        features=[_describe_feature(name, train.columns[name].to_numpy()) for name in table.roles.features],
-    )
+def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column]) -> list[Feature]:
+    """Return the features in the order of `types` (name → type), described from the train split's raw columns."""
+    return [_describe(name, kind, columns[name]) for name, kind in types.items()]
 
 
-def check_data(contract: Contract, path: Path = DATA) -> None:
+def plain(value: Any) -> Any:
+    """Return a parameter as JSON holds it: keys as text, infinities and NaN as YAML writes them."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
+    return value
+
+
+def check_data(contract: Contract, path: Path) -> None:
     """Raise ContractError unless the table in `path` is, by its sha256, the one that the contract's model saw."""
     expected = contract.sha256.get(path.name)
     try:
@@ -90,6 +102,9 @@ def check_data(contract: Contract, path: Path = DATA) -> None:
 def write_contract(contract: Contract, path: Path) -> None:
     """Write a contract as JSON, one feature a line, so that a diff reads."""
     document = contract.model_dump(mode="json")
+    for feature in document["features"]:
+        for name in [name for name, value in feature.items() if value is None]:
+            del feature[name]
     features = ",\n    ".join(json.dumps(feature, ensure_ascii=False) for feature in document.pop("features"))
     head = json.dumps(document, indent=2, ensure_ascii=False).removesuffix("\n}")
     path.write_text(f'{head},\n  "features": [\n    {features}\n  ]\n}}\n', encoding="utf-8", newline="\n")
@@ -106,8 +121,8 @@ def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
         content = path.read_bytes()
     except OSError as error:
         raise ContractError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    locked = _locked_md5(path, lock)
-    if locked and locked != hashlib.md5(content, usedforsecurity=False).hexdigest():
+    locked = locked_md5(path, lock)
+    if locked and locked != hash_bytes(content, "md5"):
         raise ContractError(
             f"{path} is not the one that {lock.name} names (md5 {locked}); it was edited or replaced: {remedy}"
         )
@@ -119,25 +134,41 @@ def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
         raise ContractError(f"{path}: {where}: {first['msg']}: {remedy}") from error
 
 
-def _locked_md5(path: Path, lock: Path) -> str | None:
-    if not lock.is_file():
-        return None
-    outputs = output_hashes(parse_lock(lock.read_bytes()))
-    return {(lock.parent / name).resolve(): md5 for name, md5 in outputs.items()}.get(path.resolve())
+def _describe(name: str, kind: Type, column: Column) -> Feature:
+    if isinstance(column, Text):
+        counts = np.bincount(column.index[column.index >= 0], minlength=len(column.values))
+        order = sorted(range(len(column.values)), key=lambda i: column.values[i])
+        return Feature(
+            name=name,
+            type="category",
+            missing=_share(len(column.index) - counts.sum(), len(column.index)),
+            categories=[column.values[i] for i in order],
+            shares=[_share(counts[i], counts.sum()) for i in order],
+        )
+    values = column[~np.isnan(column)]
+    missing = _share(len(column) - len(values), len(column))
+    if not len(values):
+        return Feature(name=name, type=kind, missing=missing, shares=[])
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
+    inner = np.searchsorted(edges[1:-1], values, side="left")
+    counts = np.bincount(inner, minlength=max(1, len(edges) - 1))
+    return Feature(
+        name=name,
+        type=kind,
+        missing=missing,
+        min=float(values.min()),  # as it is: what was seen in training is in range
+        max=float(values.max()),
+        mean=_significant(values.mean()),
+        std=_significant(values.std()),
+        edges=[_significant(edge) for edge in edges],
+        shares=[_share(count, len(values)) for count in counts],
+    )
 
 
-def _plain(value: Any) -> Any:
-    """Return a parameter as JSON holds it: keys as text, infinities and NaN as YAML writes them."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
-    return value
+def _significant(value: float) -> float:
+    # 6 significant digits: enough for any monitor, and the last bits of a sum are nobody's promise
+    return float(f"{value:.6g}")
 
 
-def _describe_feature(name: str, values: np.ndarray) -> Feature:
-    # 10 significant digits: enough for any monitor, and the last bits of a sum are nobody's promise
-    low, high, mean, std = (float(f"{f(values):.10g}") for f in (np.min, np.max, np.mean, np.std))
-    return Feature(name=name, type="float64", min=low, max=high, mean=mean, std=std)
+def _share(rows: float, of: float) -> float:
+    return round(float(rows) / float(of), 6) if of else 0.0

@@ -10,13 +10,14 @@ import os
 import platform
 import random
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 # The libraries whose versions can change a byte of an output; compiled ones must be the registry's wheels.
 LIBRARIES = ("joblib", "numpy", "pyarrow", "scikit-learn", "scipy")
+EXPORTERS = ("onnx", "skl2onnx")  # and those that can change a byte of model.onnx
 COMPILED = ("numpy", "pyarrow", "scikit-learn", "scipy")
 CPU_FLAGS = ("avx2", "fma")
 
@@ -67,9 +68,9 @@ def reproducible(threads: int) -> Iterator[None]:
         yield
 
 
-def library_versions() -> dict[str, str]:
-    """Return the installed version of each library that can change a byte."""
-    return {name: metadata.version(name) for name in LIBRARIES}
+def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
+    """Return the installed version of each library in `names`."""
+    return {name: metadata.version(name) for name in names}
 
 
 def locked_versions(lock: str) -> dict[str, str]:
@@ -88,7 +89,7 @@ def broken_promises(lock: str, environ: MutableMapping[str, str]) -> list[str]:
     if "hwcaps" in environ.get("GLIBC_TUNABLES", ""):
         reasons.append("GLIBC_TUNABLES chooses other math functions")
     locked = locked_versions(lock)
-    for name, version in library_versions().items():
+    for name, version in library_versions((*LIBRARIES, *EXPORTERS)).items():
         if version != locked.get(name):
             reasons.append(f"{name} is {version}, not the locked {locked.get(name)}")
         elif name in COMPILED and "manylinux" not in (metadata.distribution(name).read_text("WHEEL") or ""):

@@ -48,9 +48,9 @@ class VerifyError(ArtifactFlowError):
 
 
 @contextmanager
-def told_in_one_sentence() -> Iterator[None]:
-    """End the process with the sentence of an ArtifactFlowError on stderr and exit code 1."""
+def told_in_one_sentence(whose: str = "") -> Iterator[None]:
+    """End the process with the sentence of an ArtifactFlowError on stderr and exit code 1; `whose` stands before it."""
     try:
         yield
     except ArtifactFlowError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {whose}{error}")

@@ -18,6 +18,17 @@ def hash_file(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+def hash_bytes(content: bytes, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of bytes that were read already, as `hash_file` gives it for a file."""
+    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+
+
+def repository_root(folder: Path | None = None) -> Path:
+    """Return the nearest directory from `folder` (the current one) upwards that DVC works in, else `folder` itself."""
+    here = (folder or Path.cwd()).resolve()
+    return next((parent for parent in (here, *here.parents) if (parent / ".dvc").is_dir()), here)
+
+
 @contextmanager
 def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
     """Yield one side path for each of `paths`; put all in place when the block ends well, none when it fails.

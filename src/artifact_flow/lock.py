@@ -29,3 +29,11 @@ def parse_lock(content: bytes) -> dict[str, dict[str, Any]]:
 def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return path → md5 of every output that a lock's stages name; paths start at the lock's directory."""
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
+
+
+def locked_md5(path: Path, lock: Path = LOCK) -> str | None:
+    """Return the md5 that a dvc.lock names for an output, or None where there is no lock or it does not list it."""
+    if not lock.is_file():
+        return None
+    outputs = output_hashes(parse_lock(lock.read_bytes()))
+    return {(lock.parent / name).resolve(): md5 for name, md5 in outputs.items()}.get(path.resolve())

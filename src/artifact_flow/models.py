@@ -1,16 +1,25 @@
-"""Models: params become an estimator, and an estimator becomes a fitted one. Pure: no file is touched."""
+"""Models: params become an estimator, and an estimator becomes a fitted one. Pure: no file is touched.
+
+With `data.preprocess: auto` the estimator stands behind an imputer, a one-hot encoder and a scaler, built from the
+contract's features, so that the rows as `encoding` gives them go in.
+"""
 
 import importlib
 import inspect
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from artifact_flow.datasets import Task
+from artifact_flow.contract import Feature
 from artifact_flow.errors import ParamsError
-from artifact_flow.params import PARAMS, TrainParams, closest
+from artifact_flow.params import PARAMS, Task, TrainParams, closest
 
 
 def build_estimator(params: TrainParams) -> Any:
@@ -32,10 +41,31 @@ def build_estimator(params: TrainParams) -> Any:
         raise ParamsError(_refusal(params, error)) from error
 
 
-def train_model(X: np.ndarray, y: np.ndarray, params: TrainParams, task: Task = "classification") -> Any:
-    """Return the estimator of `params` fitted on X of shape [rows, features] and y of shape [rows].
+def build_preprocessor(features: Sequence[Feature]) -> ColumnTransformer:
+    """Return what turns encoded rows of shape [rows, features] into numbers without gaps and of one scale.
 
-    Raises ParamsError when the estimator does another task than `task` or refuses a value, naming the key.
+    Numbers, booleans and dates: a missing one becomes the median, then mean 0 and standard deviation 1. Categories:
+    one column for each value, and one for "missing" where the train split has such rows; an unseen value has none.
+    """
+    numbers = [i for i, feature in enumerate(features) if feature.type != "category"]
+    texts = [i for i, feature in enumerate(features) if feature.type == "category"]
+    codes = [np.arange(len(features[i].categories or ()) + (features[i].missing > 0), dtype=float) for i in texts]
+    steps = []
+    if numbers:
+        scale = Pipeline([("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
+        steps.append(("numbers", scale, numbers))
+    if texts:
+        encode = OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False)
+        steps.append(("categories", encode, texts))
+    return ColumnTransformer(steps, sparse_threshold=0)
+
+
+def build_model(
+    params: TrainParams, task: Task, features: Sequence[Feature] = (), preprocess: Literal["none", "auto"] = "none"
+) -> Any:
+    """Return the unfitted estimator of `params`; with `preprocess` "auto" behind the preprocessor of `features`.
+
+    Raises ParamsError when the estimator does another task than `task`, or cannot take such columns.
     """
     estimator = build_estimator(params)
     fits = {"classification": is_classifier, "regression": is_regressor}[task]
@@ -44,8 +74,24 @@ def train_model(X: np.ndarray, y: np.ndarray, params: TrainParams, task: Task = 
         raise ParamsError(
             f"{PARAMS}: train.estimator is {params.estimator}, but the target asks for {task}; allowed: {wanted}."
         )
+    if preprocess == "auto":
+        return Pipeline([("preprocess", build_preprocessor(features)), ("estimator", estimator)])
+    texts = [feature.name for feature in features if feature.type == "category"]
+    if texts:
+        raise ParamsError(
+            f"{PARAMS}: data.preprocess is none, but {', '.join(texts)} is text, which no estimator takes; "
+            "allowed: auto."
+        )
+    return estimator
+
+
+def fit_model(model: Any, X: np.ndarray, y: np.ndarray, params: TrainParams) -> Any:
+    """Return `model`, built from `params`, fitted on X of shape [rows, features] and y of shape [rows].
+
+    Raises ParamsError when it refuses a value, naming the key.
+    """
     try:
-        return estimator.fit(X, y)
+        return model.fit(X, y)
     except Exception as error:  # each of scikit-learn's estimators has its own
         raise ParamsError(_refusal(params, error)) from error
 

@@ -1,13 +1,14 @@
 """Params: params.yaml as frozen, validated values. It refuses what it does not know, naming key and value.
 
-One block a stage: `data`, `train`, `infer`. In `train` the names `estimator` and `threads` are reserved; every
-other key is a keyword argument of the estimator, which checks it itself when it is built and fitted.
+One block a stage: `data`, `train`, `infer`, `export`, `quantize`. In `train` the names `estimator` and `threads` are
+reserved; every other key is a keyword argument of the estimator, which checks it itself when it is built and fitted.
+In flows/params.yaml the same blocks stand once for each flow, under `flows` by its name.
 """
 
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -17,15 +18,37 @@ from artifact_flow.errors import ParamsError
 
 PARAMS = Path("params.yaml")
 
+Task = Literal["classification", "regression"]
+# What a column of one's own table is to the model.
+Type = Literal["number", "boolean", "date", "category"]
+Role = Literal[Type, "id", "left out"]
+
 
 class _Block(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DataParams(_Block):
-    """Where the rows come from and how they are split."""
+class TableParams(_Block):
+    """How one's own table is read, as `artifact-flow init` understood it."""
 
-    source: Annotated[str, Field(description="the name of a built-in data set, such as digits")]
+    target: Annotated[str, Field(description="the name of a column")]
+    task: Annotated[Task, Field(description="classification or regression")]
+    separator: Annotated[str, Field(min_length=1, max_length=1, description="one character, such as a comma")] = ","
+    header: Annotated[bool, Field(description="true or false")] = True
+    missing: Annotated[list[str], Field(description="a list of texts that stand for a missing value")] = ["", "NA"]
+    drop_missing_target: Annotated[bool, Field(description="true or false")] = False
+    columns: Annotated[
+        dict[str, Role],
+        Field(description=f"a mapping of each column to one of: {', '.join(get_args(Role))}"),
+    ]
+
+
+class DataParams(_Block):
+    """Where the rows come from, what prepares them and how they are split."""
+
+    source: Annotated[str, Field(description="the name of a built-in data set, or the path of a CSV or Parquet file")]
+    table: Annotated[TableParams | None, Field(description="a block of keys, as `artifact-flow init` writes it")] = None
+    preprocess: Annotated[Literal["none", "auto"], Field(description="none or auto")] = "none"
     test_size: Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1, both excluded")]
     seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")]
     stratify: Annotated[bool, Field(description="true or false")]
@@ -54,22 +77,64 @@ class InferParams(_Block):
     decimals: Annotated[int, Field(ge=1, le=12, description="a whole number from 1 to 12")]
 
 
+class ExportParams(_Block):
+    """What the portable model is written for, and how near to the pickle it must come."""
+
+    opset: Annotated[int, Field(ge=13, le=21, description="a whole number from 13 to 21")]
+    max_difference: Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
+
+
+class QuantizeParams(_Block):
+    """The gate that the 8-bit model must pass."""
+
+    max_quality_loss: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+    min_agreement: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+
+
 class Params(_Block):
-    """The whole of params.yaml."""
+    """The blocks of one flow. `export` and `quantize` are there where dvc.yaml has these stages."""
 
     data: Annotated[DataParams, Field(description="a block of keys")]
     train: Annotated[TrainParams, Field(description="a block of keys")]
     infer: Annotated[InferParams, Field(description="a block of keys")]
+    export: Annotated[ExportParams | None, Field(description="a block of keys")] = None
+    quantize: Annotated[QuantizeParams | None, Field(description="a block of keys")] = None
+
+    def block(self, name: Literal["export", "quantize"]) -> Any:
+        """Return an optional block; raise ParamsError where it is missing."""
+        found = getattr(self, name)
+        if found is None:
+            (block,) = _blocks_of(Params.model_fields[name].annotation)
+            raise ParamsError(f"{PARAMS}: the block {name} is missing; it needs: {', '.join(block.model_fields)}.")
+        return found
 
 
-def load_params(path: Path = PARAMS) -> Params:
-    """Return the validated content of a params.yaml.
+def load_params(path: Path = PARAMS, flow: str | None = None) -> Params:
+    """Return the validated content of a params.yaml, or that of one of its `flows`.
 
     Read as YAML 1.2 by the parser that DVC uses, so that both see the same values. Raises ParamsError when the file
-    is missing, is not YAML, or holds a key or value that is not allowed.
+    is missing, is not YAML, has no such flow, or holds a key or value that is not allowed.
     """
+    document = _load_yaml(path)
+    if flow is not None:
+        document = _flow_blocks(document, path, flow)
+    return parse_params(document, path)
+
+
+def _flow_blocks(document: Any, path: Path, flow: str) -> dict[str, Any]:
+    """Return the blocks of one flow: those under `flows`, and its gate under `quantize`."""
+    flows = document.get("flows") if isinstance(document, dict) else None
+    if not isinstance(flows, dict) or not isinstance(flows.get(flow), dict):
+        known = [str(name) for name in flows] if isinstance(flows, dict) else []
+        raise ParamsError(f"{path} has no flow {flow}{closest(flow, known)}; it has: {', '.join(known) or 'none'}.")
+    gates = document.get("quantize")
+    gate = {"quantize": gates[flow]} if isinstance(gates, dict) and flow in gates else {}
+    return {**flows[flow], **gate}
+
+
+def _load_yaml(path: Path) -> Any:
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ParamsError(
             f"{path} is missing in {Path.cwd()}: run from the repository's root, or `git checkout {path}`."
@@ -85,13 +150,12 @@ def load_params(path: Path = PARAMS) -> Params:
     except (YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ParamsError(f"{path} is not YAML: {reason}: mend or remove that value.") from error
-    return parse_params(document, path)
 
 
 def parse_params(document: object, path: Path = PARAMS) -> Params:
     """Return validated params from a loaded document; raise ParamsError naming the first wrong key in `path`."""
     if not isinstance(document, dict):
-        raise ParamsError(f"{path} holds no blocks; needed: {', '.join(Params.model_fields)}.")
+        raise ParamsError(f"{path} holds no blocks; needed: {', '.join(_needed())}.")
     for block, keys in document.items():
         for key in (block, *(keys if isinstance(keys, dict) else ())):
             if not isinstance(key, str):
@@ -115,21 +179,38 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def _needed() -> list[str]:
+    return [name for name, field in Params.model_fields.items() if field.is_required()]
+
+
 def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors(include_url=False)[0]
-    *parents, key = (str(part) for part in first["loc"])
-    block: Any = Params
-    for parent in parents:
-        block = block.model_fields[parent].annotation
-    name = ".".join((*parents, key))
+    names: list[str] = []
+    block: type[BaseModel] = Params
+    allowed = None
+    for part in map(str, first["loc"]):
+        names.append(part)
+        field = block.model_fields.get(part)
+        if field is None:  # an unknown key, or a place inside a list or a mapping
+            break
+        allowed = field.description
+        block = next((kind for kind in _blocks_of(field.annotation)), block)
+    name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = list(block.model_fields)
-        return f"{path}: {name} is not a known key{closest(key, known)}; allowed here: {', '.join(known)}."
-    allowed = block.model_fields[key].description
+        parent = Params
+        for part in names[:-1]:
+            parent = next(iter(_blocks_of(parent.model_fields[part].annotation)))  # type: ignore[assignment]
+        known = list(parent.model_fields)
+        return f"{path}: {name} is not a known key{closest(names[-1], known)}; allowed here: {', '.join(known)}."
     if first["type"] == "missing":
         return f"{path}: {name} is missing; give it {allowed}."
     found = first["input"]
     return f"{path}: {name} is {found!r} ({_kind(found)}); allowed: {allowed}."
+
+
+def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
+    kinds = get_args(annotation) or (annotation,)
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _kind(value: object) -> str:

@@ -1,6 +1,5 @@
-"""Scoring: predictions of a fitted estimator, and the metrics of both. Pure."""
+"""Scoring: the metrics of predictions, and the tables that show them. Pure."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,47 +7,40 @@ import pyarrow as pa
 from sklearn import metrics
 
 from artifact_flow.datasets import ID, SPLIT, TARGET, Table
-from artifact_flow.errors import ModelError
+from artifact_flow.predictions import Predictions
 
 METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
 PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What an estimator says of a table's rows, in the table's order.
-
-    `values` are class indices (int64) or numbers (float64) of shape [rows]; `probabilities`, of shape
-    [rows, classes], is None for regressors and for classifiers that give none.
-    """
-
-    values: np.ndarray
-    probabilities: np.ndarray | None
-
-
-def predict_rows(estimator: Any, table: Table) -> Predictions:
-    """Return the estimator's predictions for every row of the table.
-
-    Raises ModelError when the estimator cannot predict a row, whatever it raises itself.
-    """
-    X, classes = table.X, table.roles.classes
-    try:
-        values = estimator.predict(X)
-        if not (classes and hasattr(estimator, "predict_proba")):
-            return Predictions(values, None)
-        probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
-        probabilities[:, estimator.classes_] = estimator.predict_proba(X)
-    except Exception as error:  # each of scikit-learn's estimators has its own
-        raise ModelError(
-            f"{type(estimator).__name__} cannot predict every row of the table: {' '.join(str(error).split())}: "
-            "choose another train.estimator or its arguments in params.yaml."
-        ) from error
-    return Predictions(values, probabilities)
-
-
 def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
     """Return the metrics of each split: accuracy, macro F1 (of classes that occur), log loss, or R², MSE, MAE."""
     return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
+
+
+def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> dict[str, Any]:
+    """Return, over the test split, the metrics of a model and of its 8-bit twin, and how near they are.
+
+    `quality_loss` is what `metric` (accuracy or R²) loses. `agreement` is the share of equal labels, or for numbers the
+    R² of the twin's predictions against the model's. `largest_error` is of a probability or a predicted number.
+    """
+    test = table.split == "test"
+    scores = [_score(table, predictions, test) for predictions in (exact, quantized)]
+    metric = "accuracy" if table.roles.classes else "r2"
+    one, two = exact.values[test], quantized.values[test]
+    agreement = np.mean(one == two) if table.roles.classes else metrics.r2_score(one, two)
+    if exact.probabilities is not None and quantized.probabilities is not None:
+        error = np.abs(exact.probabilities[test] - quantized.probabilities[test]).max()
+    else:
+        error = np.abs(one - two).max()
+    return {
+        "metric": metric,
+        "float": scores[0],
+        "quantized": scores[1],
+        "quality_loss": round(scores[0][metric] - scores[1][metric], METRIC_DECIMALS),
+        "agreement": round(float(agreement), METRIC_DECIMALS),
+        "largest_error": float(f"{error:.6g}"),
+    }
 
 
 def report_classes(table: Table, predictions: Predictions) -> str:
@@ -106,6 +98,22 @@ def sample_predicted_actual(table: Table, predictions: Predictions, decimals: in
     rows = test[:: max(1, -(-len(test) // PLOT_ROWS))]
     values = round_significant(predictions.values[rows].astype(float), decimals)
     return pa.table({"actual": table.y[rows], "predicted": values})
+
+
+def sample_pairs(table: Table, exact: Predictions, quantized: Predictions, decimals: int) -> pa.Table:
+    """Return what a model and its 8-bit twin say of at most 5000 test rows, evenly spaced.
+
+    That is the probability of the model's class (the class's index where there is none), or the predicted number.
+    """
+    test = np.flatnonzero(table.split == "test")
+    rows = test[:: max(1, -(-len(test) // PLOT_ROWS))]
+    pair = []
+    for predictions in (exact, quantized):
+        values = predictions.values[rows].astype(float)
+        if predictions.probabilities is not None:
+            values = predictions.probabilities[rows, exact.values[rows]]
+        pair.append(round_significant(values, decimals))
+    return pa.table({"float": pair[0], "quantized": pair[1]})
 
 
 def round_significant(values: np.ndarray, digits: int) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from artifact_flow.datasets import Table, load_builtin, split_rows
-from artifact_flow.models import train_model
 from artifact_flow.params import DataParams, Params, TrainParams, load_params
+from unit.tables import train_model, train_rows
 
 DEFAULTS = Path(__file__).with_name("params.yaml")
 
@@ -36,13 +36,11 @@ def diabetes() -> Table:
 @pytest.fixture(scope="session")
 def fitted(params: Params, digits: Table) -> Any:
     """The default estimator, fitted on the digits' train split."""
-    train = digits.part("train")
-    return train_model(train.X, train.y, params.train)
+    return train_model(digits, params.train, train_rows(digits))
 
 
 @pytest.fixture(scope="session")
 def linear(diabetes: Table) -> Any:
     """A regressor, fitted on the diabetes' train split."""
-    train = diabetes.part("train")
     regressor = TrainParams(estimator="sklearn.linear_model.LinearRegression", threads=1)
-    return train_model(train.X, train.y, regressor, "regression")
+    return train_model(diabetes, regressor, train_rows(diabetes))

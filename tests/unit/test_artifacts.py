@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unit.tables import contract_of, matrix
 
 from artifact_flow.artifacts import open_model, write_model
-from artifact_flow.contract import Contract, describe
+from artifact_flow.contract import Contract
 from artifact_flow.datasets import Table
 from artifact_flow.errors import ModelError
 from artifact_flow.params import Params
@@ -22,12 +23,14 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def contract(model: Path, fitted: Any, params: Params, digits: Table) -> Contract:
     """The contract of the fitted default, whose file is written."""
-    return describe(digits, params.train, {"model_train.pkl": write_model(fitted, model)})
+    return contract_of(digits, params.train, {"model_train.pkl": write_model(fitted, model)})
 
 
 def test_the_model_of_the_contract_is_opened(model: Path, contract: Contract, fitted: Any, digits: Table) -> None:
     """What comes out predicts what went in."""
-    assert np.array_equal(open_model(contract, model).predict_proba(digits.X), fitted.predict_proba(digits.X))
+    assert np.array_equal(
+        open_model(contract, model).predict_proba(matrix(digits)), fitted.predict_proba(matrix(digits))
+    )
 
 
 def test_the_same_estimator_is_the_same_bytes(tmp_path: Path, contract: Contract, fitted: Any) -> None:

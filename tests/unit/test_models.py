@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from unit.tables import matrix, train_model, train_rows
 
 from artifact_flow.datasets import Table
 from artifact_flow.determinism import reproducible
 from artifact_flow.errors import ParamsError
-from artifact_flow.models import build_estimator, train_model
+from artifact_flow.models import build_estimator, build_model, fit_model
 from artifact_flow.params import Params, TrainParams
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
@@ -23,8 +24,7 @@ def train_params(estimator: str = LOGISTIC, **keywords: Any) -> TrainParams:
 
 def test_train_model_returns_a_fitted_logistic_regression(params: Params, digits: Table) -> None:
     """The defaults give a LogisticRegression that has seen the ten digits and converged."""
-    train = digits.part("train")
-    estimator = train_model(train.X, train.y, params.train)
+    estimator = train_model(digits, params.train, train_rows(digits))
     assert isinstance(estimator, LogisticRegression)
     assert estimator.coef_.shape == (10, 64)
     assert estimator.n_iter_[0] < estimator.max_iter
@@ -33,16 +33,15 @@ def test_train_model_returns_a_fitted_logistic_regression(params: Params, digits
 def test_accuracy_of_the_defaults(fitted: Any, digits: Table) -> None:
     """The defaults reach 0.95 on the test split and 1.0 on the train split."""
     train, test = digits.part("train"), digits.part("test")
-    assert fitted.score(test.X, test.y) >= 0.95
-    assert fitted.score(train.X, train.y) == 1.0
+    assert fitted.score(matrix(digits, test), test.y) >= 0.95
+    assert fitted.score(matrix(digits, train), train.y) == 1.0
 
 
 def test_training_leaves_its_input_alone(params: Params, digits: Table) -> None:
     """Fitting changes neither X nor y."""
-    train = digits.part("train")
-    X, y = train.X, train.y
+    X, y = matrix(digits), digits.y.copy()
     before = X.copy(), y.copy()
-    train_model(X, y, params.train)
+    fit_model(build_model(params.train, "classification"), X, y, params.train)
     assert np.array_equal(X, before[0])
     assert np.array_equal(y, before[1])
 
@@ -56,12 +55,12 @@ def test_any_estimator_of_the_task_is_built_with_its_keywords() -> None:
 
 def test_an_unseeded_estimator_repeats_itself(digits: Table) -> None:
     """`random_state` left out still gives one model, not another one a run."""
-    X, y = digits.X[:200], digits.y[:200]
+    X = matrix(digits)[:200]
     forest = train_params("sklearn.ensemble.RandomForestClassifier", n_estimators=3)
 
     def probabilities() -> np.ndarray:
         with reproducible(threads=1):
-            return np.asarray(train_model(X, y, forest).predict_proba(X))
+            return np.asarray(train_model(digits, forest, slice(200)).predict_proba(X))
 
     assert np.array_equal(probabilities(), probabilities())
 
@@ -111,7 +110,7 @@ def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -
 def test_a_refused_keyword_is_one_sentence(digits: Table, keywords: dict[str, Any], sentence: str) -> None:
     """The estimator's own check is passed on with file and key."""
     with pytest.raises(ParamsError) as error:
-        train_model(digits.X, digits.y, train_params(**keywords))
+        train_model(digits, train_params(**keywords))
     assert str(error.value).startswith(sentence)
     assert "\n" not in str(error.value)
 
@@ -125,4 +124,4 @@ def test_a_required_argument_that_is_missing_is_one_sentence() -> None:
 def test_a_regressor_for_classes_is_refused(digits: Table) -> None:
     """The task comes from the target; the estimator must fit it."""
     with pytest.raises(ParamsError, match=r"the target asks for classification; allowed: a classifier\."):
-        train_model(digits.X, digits.y, train_params("sklearn.linear_model.LinearRegression"))
+        train_model(digits, train_params("sklearn.linear_model.LinearRegression"))

@@ -17,15 +17,15 @@ from sklearn.metrics import (
 )
 from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
+from unit.tables import matrix, predict
 
 from artifact_flow.datasets import Roles, Table
 from artifact_flow.errors import ModelError
 from artifact_flow.params import DataParams
+from artifact_flow.predictions import Predictions
 from artifact_flow.scoring import (
     PLOT_ROWS,
-    Predictions,
     count_confusion,
-    predict_rows,
     report_classes,
     round_significant,
     sample_predicted_actual,
@@ -36,22 +36,22 @@ from artifact_flow.scoring import (
 
 def test_metrics_of_a_classifier(fitted: Any, digits: Table) -> None:
     """Accuracy, macro F1 and log loss of each split, by scikit-learn's definitions."""
-    scores = score_splits(digits, predict_rows(fitted, digits))
+    scores = score_splits(digits, predict(fitted, digits))
     for split in ("train", "test"):
         part = digits.part(split)  # type: ignore[arg-type]
-        labels = fitted.predict(part.X)
+        labels = fitted.predict(matrix(digits, part))
         assert scores[split] == {
             "accuracy": pytest.approx(accuracy_score(part.y, labels), abs=1e-8),
             "f1_macro": pytest.approx(f1_score(part.y, labels, average="macro"), abs=1e-8),
-            "log_loss": pytest.approx(log_loss(part.y, fitted.predict_proba(part.X)), abs=1e-8),
+            "log_loss": pytest.approx(log_loss(part.y, fitted.predict_proba(matrix(digits, part))), abs=1e-8),
         }
 
 
 def test_metrics_of_a_regressor(linear: Any, diabetes: Table) -> None:
     """R², MSE and MAE of each split."""
-    scores = score_splits(diabetes, predict_rows(linear, diabetes))
+    scores = score_splits(diabetes, predict(linear, diabetes))
     test = diabetes.part("test")
-    values = linear.predict(test.X)
+    values = linear.predict(matrix(diabetes, test))
     assert scores["test"] == {
         "r2": pytest.approx(r2_score(test.y, values), abs=1e-8),
         "mse": pytest.approx(mean_squared_error(test.y, values), abs=1e-8),
@@ -61,7 +61,7 @@ def test_metrics_of_a_regressor(linear: Any, diabetes: Table) -> None:
 
 def test_a_classifier_without_probabilities_has_no_log_loss(digits: Table) -> None:
     """What an estimator cannot say is left out, not made up."""
-    predictions = predict_rows(LinearSVC(random_state=0, max_iter=10, tol=1.0).fit(digits.X, digits.y), digits)
+    predictions = predict(LinearSVC(random_state=0, max_iter=10, tol=1.0).fit(matrix(digits), digits.y), digits)
     assert predictions.probabilities is None
     assert sorted(score_splits(digits, predictions)["test"]) == ["accuracy", "f1_macro"]
     assert tabulate_predictions(digits, predictions, 8)["probability"].null_count == 1797
@@ -79,7 +79,7 @@ def test_a_class_the_train_split_never_held_has_probability_zero(digits: Table) 
         def predict_proba(self, X: np.ndarray) -> np.ndarray:
             return np.full((len(X), 9), 1 / 9)
 
-    probabilities = predict_rows(Nine(), digits).probabilities
+    probabilities = predict(Nine(), digits).probabilities
     assert probabilities is not None
     assert probabilities.shape == (1797, 10)
     assert not probabilities[:, 9].any()
@@ -87,18 +87,18 @@ def test_a_class_the_train_split_never_held_has_probability_zero(digits: Table) 
 
 def test_the_rows_of_predictions(fitted: Any, digits: Table) -> None:
     """One line a row in the table's order; classes by name; the probability is the predicted class's, rounded."""
-    rows = tabulate_predictions(digits, predict_rows(fitted, digits), decimals=3)
+    rows = tabulate_predictions(digits, predict(fitted, digits), decimals=3)
     assert rows.column_names == ["id", "split", "target", "prediction", "probability"]
     assert rows["id"].to_pylist() == list(range(1797))
-    assert rows["prediction"].to_pylist() == [str(label) for label in fitted.predict(digits.X)]
-    assert rows["probability"].to_pylist() == np.round(fitted.predict_proba(digits.X).max(axis=1), 3).tolist()
+    assert rows["prediction"].to_pylist() == [str(label) for label in fitted.predict(matrix(digits))]
+    assert rows["probability"].to_pylist() == np.round(fitted.predict_proba(matrix(digits)).max(axis=1), 3).tolist()
 
 
 def test_the_rows_of_a_regression(linear: Any, diabetes: Table) -> None:
     """Predictions are rounded to significant digits and have no probability."""
-    rows = tabulate_predictions(diabetes, predict_rows(linear, diabetes), decimals=4)
+    rows = tabulate_predictions(diabetes, predict(linear, diabetes), decimals=4)
     assert rows["target"].to_pylist() == diabetes.y.tolist()
-    assert rows["prediction"].to_pylist() == [float(f"{value:.4g}") for value in linear.predict(diabetes.X)]
+    assert rows["prediction"].to_pylist() == [float(f"{value:.4g}") for value in linear.predict(matrix(diabetes))]
     assert rows["probability"].null_count == len(diabetes.y)
 
 
@@ -111,7 +111,7 @@ def test_rounding_keeps_significant_digits(value: float) -> None:
 def test_the_report_names_every_class(fitted: Any, digits: Table) -> None:
     """One line a class over the test split, also where a class is never predicted."""
     zeros = Predictions(np.zeros(1797, dtype=int), None)
-    for predictions in (predict_rows(fitted, digits), zeros):
+    for predictions in (predict(fitted, digits), zeros):
         report = report_classes(digits, predictions)
         assert all(f"\n           {digit}  " in report for digit in range(10))
     assert "360" in report
@@ -119,7 +119,7 @@ def test_the_report_names_every_class(fitted: Any, digits: Table) -> None:
 
 def test_scores_do_not_depend_on_the_other_split(fitted: Any, digits: Table) -> None:
     """Train and test are scored apart."""
-    predictions = predict_rows(fitted, digits)
+    predictions = predict(fitted, digits)
     spoilt = replace(predictions, values=np.where(digits.split == "train", 0, predictions.values))
     assert score_splits(digits, spoilt)["test"]["accuracy"] == score_splits(digits, predictions)["test"]["accuracy"]
     assert score_splits(digits, spoilt)["train"]["accuracy"] < 0.2
@@ -127,9 +127,9 @@ def test_scores_do_not_depend_on_the_other_split(fitted: Any, digits: Table) -> 
 
 def test_the_confusion_matrix_counts_the_test_rows(fitted: Any, digits: Table) -> None:
     """One row a cell, every pair of classes, as scikit-learn counts them."""
-    cells = count_confusion(digits, predict_rows(fitted, digits))
+    cells = count_confusion(digits, predict(fitted, digits))
     test = digits.part("test")
-    expected = confusion_matrix(test.y, fitted.predict(test.X))
+    expected = confusion_matrix(test.y, fitted.predict(matrix(digits, test)))
     assert cells["rows"].to_pylist() == expected.ravel().tolist()
     assert cells["actual"].to_pylist()[:11] == ["0"] * 10 + ["1"]
     assert cells["predicted"].to_pylist()[:3] == ["0", "1", "2"]
@@ -137,23 +137,25 @@ def test_the_confusion_matrix_counts_the_test_rows(fitted: Any, digits: Table) -
 
 def test_only_the_plot_of_the_task_has_rows(linear: Any, fitted: Any, digits: Table, diabetes: Table) -> None:
     """A regression has no confusion matrix, a classification no predicted-against-actual."""
-    assert count_confusion(diabetes, predict_rows(linear, diabetes)).num_rows == 0
-    assert sample_predicted_actual(digits, predict_rows(fitted, digits), 8).num_rows == 0
+    assert count_confusion(diabetes, predict(linear, diabetes)).num_rows == 0
+    assert sample_predicted_actual(digits, predict(fitted, digits), 8).num_rows == 0
 
 
 def test_predicted_against_actual_shows_the_test_rows(linear: Any, diabetes: Table) -> None:
     """Each test row is a point."""
-    points = sample_predicted_actual(diabetes, predict_rows(linear, diabetes), 6)
+    points = sample_predicted_actual(diabetes, predict(linear, diabetes), 6)
     test = diabetes.part("test")
     assert points["actual"].to_pylist() == test.y.tolist()
-    assert points["predicted"].to_pylist() == [float(f"{value:.6g}") for value in linear.predict(test.X)]
+    assert points["predicted"].to_pylist() == [
+        float(f"{value:.6g}") for value in linear.predict(matrix(diabetes, test))
+    ]
 
 
 def test_a_large_test_split_is_sampled_evenly() -> None:
     """A browser draws thousands of points, not millions: every n-th row stands for the rest."""
     rows = 4 * PLOT_ROWS + 3
     columns = pa.table({"id": range(rows), "target": np.arange(float(rows)), "split": ["test"] * rows})
-    roles = Roles(features=[], classes=[], params=DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False))
+    roles = Roles(features={}, classes=[], params=DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False))
     points = sample_predicted_actual(Table(columns, roles), Predictions(np.arange(float(rows)), None), 8)
     assert points["actual"].to_pylist() == list(range(0, rows, 5))
     assert points["predicted"].to_pylist() == list(range(0, rows, 5))
@@ -162,6 +164,6 @@ def test_a_large_test_split_is_sampled_evenly() -> None:
 def test_rows_that_cannot_be_predicted_are_one_sentence(digits: Table) -> None:
     """An estimator that finds no neighbour of a row says so; it is passed on with what to change."""
     train = digits.part("train")
-    lonely = RadiusNeighborsClassifier(radius=0.1).fit(train.X, train.y)
+    lonely = RadiusNeighborsClassifier(radius=0.1).fit(matrix(digits, train), train.y)
     with pytest.raises(ModelError, match=r"RadiusNeighborsClassifier cannot predict every row of the table: No neigh"):
-        predict_rows(lonely, digits)
+        predict(lonely, digits)

@@ -1,21 +1,21 @@
 """Stage data: the source that params.yaml names becomes data.parquet, one typed table with its seeded split."""
 
-from artifact_flow.datasets import DATA, load_builtin, split_rows, write_table
-from artifact_flow.errors import told_in_one_sentence
+from pathlib import Path
+
+from artifact_flow.datasets import DATA, load_source, split_rows, write_table
 from artifact_flow.files import replace_files
-from artifact_flow.params import load_params
+from artifact_flow.params import Params
+from artifact_flow.stages import run
 
 
-def main() -> None:
+def main(params: Params, folder: Path) -> None:
     """Write data.parquet."""
-    params = load_params().data
-    table = split_rows(load_builtin(params))
-    with replace_files(DATA) as (path,):
+    table = split_rows(load_source(params.data))
+    with replace_files(folder / DATA) as (path,):
         write_table(table, path)
     rows, test = table.columns.num_rows, table.part("test").columns.num_rows
-    print(f"{params.source}: {rows} rows, {len(table.roles.features)} features; {rows - test} train, {test} test")
+    print(f"{params.data.source}: {rows} rows, {len(table.roles.features)} features; {rows - test} train, {test} test")
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence():
-        main()
+    run(main)

@@ -2,34 +2,52 @@
 
 import sys
 import warnings
+from pathlib import Path
 
 from artifact_flow.artifacts import MODEL, write_model
-from artifact_flow.contract import CONTRACT, describe, write_contract
-from artifact_flow.datasets import DATA, read_table
-from artifact_flow.determinism import reproducible
-from artifact_flow.errors import told_in_one_sentence
+from artifact_flow.contract import CONTRACT, Contract, Feature, Target, plain, write_contract
+from artifact_flow.datasets import DATA, Table, read_table
+from artifact_flow.determinism import library_versions, reproducible
+from artifact_flow.encoding import encode_rows
 from artifact_flow.files import hash_file, replace_files
-from artifact_flow.models import train_model
-from artifact_flow.params import load_params
+from artifact_flow.models import build_model, fit_model
+from artifact_flow.params import Params, TrainParams
+from artifact_flow.stages import run
 
 
-def main() -> None:
+def main(params: Params, folder: Path) -> None:
     """Write model_train.pkl and contract.json, both or none."""
-    params = load_params().train
-    table = read_table()
-    train = table.part("train")
-    with reproducible(params.threads), warnings.catch_warnings(record=True) as caught:
+    table = read_table(folder / DATA)
+    train, roles = table.part("train"), table.roles
+    features = table.describe()
+    X, _ = encode_rows(features, train.raw)
+    with reproducible(params.train.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator = train_model(train.X, train.y, params, table.roles.task)
+        model = build_model(params.train, roles.task, features, roles.params.preprocess)
+        estimator = fit_model(model, X, train.y, params.train)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
-    sha256 = {DATA.name: hash_file(DATA)}
-    with replace_files(MODEL, CONTRACT) as (model, contract):
+    sha256 = {DATA.name: hash_file(folder / DATA)}
+    with replace_files(folder / MODEL, folder / CONTRACT) as (model, contract):
         sha256[MODEL.name] = write_model(estimator, model)
-        write_contract(describe(table, params, sha256), contract)
-    print(f"{estimator}: fitted on {train.columns.num_rows} rows, sha256 {sha256[MODEL.name][:12]}…")
+        write_contract(draw_contract(table, features, params.train, sha256), contract)
+    print(f"{estimator}: fitted on {len(X)} rows, sha256 {sha256[MODEL.name][:12]}…")
+
+
+def draw_contract(table: Table, features: list[Feature], params: TrainParams, sha256: dict[str, str]) -> Contract:
+    """Return the contract of the model that was fitted on the train split of `table` with `params`."""
+    roles, train = table.roles, table.part("train").columns.num_rows
+    return Contract(
+        version=2,
+        target=Target(name=roles.target, task=roles.task, classes=roles.classes),
+        id=roles.id,
+        rows={"train": train, "test": table.columns.num_rows - train},
+        params=plain({"data": roles.params.model_dump(exclude_none=True), "train": params.model_dump()}),
+        sha256=sha256,
+        libraries=library_versions(),
+        features=features,
+    )
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence():
-        main()
+    run(main)

@@ -1,0 +1,57 @@
+"""Stage export: the checked model becomes model.onnx, and every row proves that both say the same."""
+
+import json
+from pathlib import Path
+
+from artifact_flow.artifacts import MODEL, PORTABLE, open_model, start_session
+from artifact_flow.contract import CONTRACT, check_data, read_contract
+from artifact_flow.datasets import DATA, read_table
+from artifact_flow.determinism import EXPORTERS, library_versions, reproducible
+from artifact_flow.encoding import encode_rows
+from artifact_flow.errors import ModelError
+from artifact_flow.export import check_parity, export_model, serialize
+from artifact_flow.files import hash_bytes, hash_file, replace_files
+from artifact_flow.params import ExportParams, Params
+from artifact_flow.predictions import predict_rows, run_portable
+from artifact_flow.stages import run
+
+PARITY = Path("parity.json")
+
+
+def main(params: Params, folder: Path) -> None:
+    """Write model.onnx and parity.json, both or none."""
+    block: ExportParams = params.block("export")
+    contract = read_contract(folder / CONTRACT)
+    check_data(contract, folder / DATA)
+    table = read_table(folder / DATA)
+    estimator = open_model(contract, folder / MODEL)
+    X, _ = encode_rows(contract.features, table.raw)
+    with reproducible(threads=1):
+        model = serialize(export_model(estimator, contract, block.opset), hash_file(folder / CONTRACT))
+        expected = predict_rows(estimator, X, contract.target.classes)
+    found = run_portable(start_session(model), contract.features, X)
+    difference, wrong = check_parity(expected, found, table.y, block.max_difference)
+    if wrong:
+        raise ModelError(
+            f"{PORTABLE} and {MODEL} disagree on {wrong} of {len(X)} rows (largest difference {difference:.1e}, "
+            f"allowed {block.max_difference:.1e}): nothing was written; raise export.max_difference in params.yaml if "
+            "so much is fine, or bring the features to one scale."
+        )
+    parity = {
+        "model": PORTABLE.name,
+        "sha256": hash_bytes(model),
+        "opset": block.opset,
+        "libraries": library_versions(EXPORTERS),
+        "rows": len(X),
+        "rows_within": len(X) - wrong,
+        # the difference itself is the runtime's and the CPU's; that it is within this is the promise
+        "max_difference": block.max_difference,
+    }
+    with replace_files(folder / PORTABLE, folder / PARITY) as (portable, record):
+        portable.write_bytes(model)
+        record.write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+    print(f"{PORTABLE}: {len(model)} bytes; equal to {MODEL} on {len(X)} rows (largest difference {difference:.1e})")
+
+
+if __name__ == "__main__":
+    run(main)

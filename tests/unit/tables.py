@@ -1,0 +1,40 @@
+"""What the unit tests do with tables."""
+
+from typing import Any
+
+import numpy as np
+
+from artifact_flow.contract import Contract
+from artifact_flow.datasets import Table
+from artifact_flow.encoding import encode_rows
+from artifact_flow.models import build_model, fit_model
+from artifact_flow.params import TrainParams
+from artifact_flow.predictions import Predictions, predict_rows
+from artifact_flow.stages.train import draw_contract
+
+
+def matrix(table: Table, part: Table | None = None) -> np.ndarray:
+    """Return a table's rows (or those of a part of it), encoded."""
+    return encode_rows(table.describe(), (part or table).raw)[0]
+
+
+def train_model(table: Table, params: TrainParams, rows: slice = slice(None)) -> Any:
+    """Return the estimator of `params` fitted on some rows of a table."""
+    features = table.describe()
+    model = build_model(params, table.roles.task, features, table.roles.params.preprocess)
+    return fit_model(model, matrix(table)[rows], table.y[rows], params)
+
+
+def predict(estimator: Any, table: Table) -> Predictions:
+    """Return what an estimator says of a table's rows."""
+    return predict_rows(estimator, matrix(table), table.roles.classes)
+
+
+def contract_of(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contract:
+    """Return the contract of a model fitted on the table."""
+    return draw_contract(table, table.describe(), params, sha256)
+
+
+def train_rows(table: Table) -> np.ndarray:
+    """Return the places of the train split's rows."""
+    return np.flatnonzero(table.split == "train")
