@@ -1,8 +1,12 @@
 """The command line: `artifact-flow <command>`. Thin: each command imports what it runs when it runs."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from artifact_flow.errors import told_in_one_sentence
 
@@ -21,9 +25,97 @@ def main(argv: Sequence[str] | None = None) -> None:
         "Exit code 0: as locked; 1: something differs.",
     )
     verify.add_argument("--quick", action="store_true", help="two surroundings: as it is, and everything changed")
+    _add_init(commands)
+    _add_predict(commands)
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
         if arguments.command == "verify":
             from artifact_flow.verify import verify_head  # noqa: PLC0415 - `--help` stays light
 
             sys.exit(0 if verify_head(quick=arguments.quick) else 1)
+        if arguments.command == "init":
+            _init(arguments)
+        if arguments.command == "predict":
+            _predict(arguments)
+
+
+def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    init = commands.add_parser(
+        "init",
+        help="make the main flow that of your own table",
+        description="Understand a CSV (comma, semicolon or tab; gzip too) or Parquet file, say what was understood, "
+        "and write it into params.yaml and dvc.yaml.",
+    )
+    init.add_argument("--data", required=True, type=Path, metavar="FILE", help="the table, inside the repository")
+    init.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
+    init.add_argument("--task", choices=["classification", "regression"], help="instead of what the target suggests")
+    init.add_argument("--estimator", metavar="PATH", help="import path, as train.estimator takes it")
+    init.add_argument("--separator", metavar="MARK", help="of a CSV, instead of the one its first line suggests")
+    init.add_argument("--no-header", action="store_true", help="the columns are column_1, column_2 and so on")
+    init.add_argument(
+        "--missing", nargs="+", default=[], metavar="TEXT", help="what stands for a missing value, as '' and NA do"
+    )
+    init.add_argument("--drop-missing-target", action="store_true", help="leave rows without a target out")
+    init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to take as text")
+    init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
+    init.add_argument("--id", metavar="COLUMN", help="the column that names a row")
+    init.add_argument("--force", action="store_true", help="overwrite your own params.yaml and dvc.yaml")
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    from artifact_flow import determinism  # noqa: F401, PLC0415 - first: it must pin before numpy is imported
+    from artifact_flow.init import Request, adopt_table, sniff_form  # noqa: PLC0415
+    from artifact_flow.schema import Overrides  # noqa: PLC0415
+
+    separator = {"\\t": "\t", "tab": "\t"}.get(arguments.separator, arguments.separator)
+    adopt_table(
+        Request(
+            data=arguments.data,
+            target=arguments.target,
+            form=sniff_form(arguments.data, separator, not arguments.no_header, arguments.missing),
+            overrides=Overrides(
+                categories=arguments.category, left_out=arguments.leave_out, id=arguments.id, task=arguments.task
+            ),
+            estimator=arguments.estimator,
+            drop_missing_target=arguments.drop_missing_target,
+            force=arguments.force,
+        )
+    )
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of CSV, Parquet or JSON lines files",
+        description="Check rows against the contract beside the model, predict them in constant memory, and say on "
+        "stderr what was unusual. Order and ids are kept.",
+    )
+    predict.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="a file; - is standard input")
+    predict.add_argument("--model", type=Path, default=Path("model.onnx"), metavar="FILE", help="default: model.onnx")
+    predict.add_argument(
+        "--out",
+        type=Path,
+        default=Path("-"),
+        help="CSV, or Parquet or JSON lines by its name (.parquet, .jsonl); default: standard output, as CSV",
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from artifact_flow import determinism  # noqa: F401, PLC0415 - first: it must pin before numpy is imported
+    from artifact_flow.predict import predict_files  # noqa: PLC0415
+
+    try:
+        report = predict_files(arguments.inputs, arguments.model, arguments.out)
+    except BrokenPipeError:  # whoever reads our output has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    say = partial(print, file=sys.stderr)
+    for name, sha256 in report.sha256.items():
+        say(f"{name}: sha256 {sha256}")
+    for name, columns in report.ignored.items():
+        say(f"{name}: ignored, because the model does not know them: {', '.join(columns)}")
+    for column, rows in report.findings.out_of_range.items():
+        say(f"{column}: {rows} rows out of the training range")
+    for column, values in report.findings.unseen.items():
+        say(f"{column}: {sum(values.values())} rows with a value that was not seen in training: {', '.join(values)}")
+    say(f"{report.rows} rows predicted by {arguments.model}")

@@ -72,6 +72,9 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
     """Return a model over encoded rows as one over raw rows: itself where every feature is a number."""
     if all(feature.type != "category" for feature in features):
         return model
+    others = [opset for opset in model.opset_import if opset.domain != "ai.onnx.ml"]
+    del model.opset_import[:]  # the converter lowers a domain to what its own nodes need
+    model.opset_import.extend([*others, helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
     graph, inputs, nodes = model.graph, [], []
     for number, feature in enumerate(features):
         text = feature.type == "category"

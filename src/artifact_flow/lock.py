@@ -31,6 +31,12 @@ def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
 
 
+def nearest_lock(folder: Path) -> Path:
+    """Return the dvc.lock of the pipeline that a folder's files belong to: there or in the folders above it."""
+    folder = folder.resolve()
+    return next((found for parent in (folder, *folder.parents) if (found := parent / LOCK).is_file()), folder / LOCK)
+
+
 def locked_md5(path: Path, lock: Path = LOCK) -> str | None:
     """Return the md5 that a dvc.lock names for an output, or None where there is no lock or it does not list it."""
     if not lock.is_file():

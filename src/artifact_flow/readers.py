@@ -8,7 +8,7 @@ import csv as text_csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -35,6 +35,7 @@ TYPES: dict[str, pa.DataType] = {
 }
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
 BATCH_ROWS = 1 << 17
+BLOCK_BYTES = 1 << 22
 SECONDS_A_DAY = 86_400
 
 
@@ -123,7 +124,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
         try:
             with open_source(path) as file:
                 if format_ == "JSON lines":
-                    return pa.concat_tables(_json_batches(file, form, roles, path))
+                    return pa.concat_tables(_json_batches(file, roles, path))
                 table = csv.read_csv(file, **_csv_options(form, names, roles, threads))
         except pa.ArrowException as error:
             if not threads or format_ != "CSV":
@@ -135,31 +136,99 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
     raise AssertionError  # the second turn returns or raises
 
 
-def stream_columns(
-    file: IO[bytes], path: Path, form: Form, names: Sequence[str], roles: Mapping[str, Role], format_: Format
-) -> Iterator[pa.Table]:
+def read_texts(path: Path, form: Form) -> pa.Table:
+    """Return every column of a CSV or Parquet file as text, trimmed, with null where a value is missing.
+
+    Raises DataError when the file is empty, has no rows, or cannot be read as a table.
+    """
+    names = read_names(path, form)
+    with open_source(path) as file:
+        parquet = detect_format(_read_head(file, path)) == "Parquet"
+    table = read_columns(path, form, dict.fromkeys(names, "category"))
+    if not table.num_rows:
+        raise DataError(f"{path} has a header and no rows." if not parquet else f"{path} has no rows.")
+    return table
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw table that was opened: where it came from, what it is, and the names of its columns."""
+
+    name: Path
+    file: IO[bytes]
+    format: Format
+    form: Form
+    names: list[str]
+
+
+def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
+    """Return a stream (from its start, not seekable for a pipe) as a table; Parquet needs a seekable one.
+
+    `form` says how a CSV is written; where its separator does not give the `expected` columns, the others are tried.
+    Without a header the columns are the `expected` ones, in their order. Raises DataError when the table is empty.
+    """
+    start = stream.read(2)
+    stream = rejoin(start, stream)
+    if start == b"\x1f\x8b":
+        stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "gzip")
+    head = _read_head(stream, name)
+    format_ = detect_format(head)
+    if format_ == "Parquet":
+        return Source(name, stream, format_, form, [])
+    file = rejoin(head, stream)
+    if format_ == "JSON lines":
+        return Source(name, file, format_, form, list(expected))
+    forms = [form, *(replace(form, separator=mark) for mark in SEPARATORS)]
+    found = {each.separator: csv_names(head, each, name) for each in forms}
+    form = next((each for each in forms if set(expected) <= set(found[each.separator])), forms[0])
+    names = found[form.separator]
+    if not form.header and len(names) == len(expected):
+        names = list(expected)
+    return Source(name, file, format_, form, _check_names(names, name))
+
+
+def rejoin(head: bytes, rest: IO[bytes]) -> IO[bytes]:
+    """Return a stream whose first bytes were read already as one that has them again."""
+    return io.BufferedReader(_Rejoined(head, rest), BLOCK_BYTES)
+
+
+class _Rejoined(io.RawIOBase):
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self.head, self.rest = memoryview(head), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.head[: len(buffer)] or self.rest.read(len(buffer))
+        self.head = self.head[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Table]:
     """Yield the columns that `roles` names, typed, in batches of bounded size and in the file's order.
 
     Raises DataError naming the row at fault.
     """
-    row = 1 + (form.header and format_ == "CSV")
+    path, row = source.name, 1 + (source.form.header and source.format == "CSV")
     try:
-        if format_ == "Parquet":
-            parquet = pq.ParquetFile(file)
-            batches: Iterator[Any] = parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
-        elif format_ == "JSON lines":
-            yield from _json_batches(file, form, roles, path)
+        if source.format == "JSON lines":
+            yield from _json_batches(source.file, roles, path)
             return
+        if source.format == "Parquet":
+            parquet = pq.ParquetFile(source.file, pre_buffer=False)
+            batches: Iterator[Any] = parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
         else:
-            batches = iter(csv.open_csv(file, **_csv_options(form, names, roles, threads=False)))
+            batches = iter(csv.open_csv(source.file, **_csv_options(source.form, source.names, roles, threads=False)))
         for batch in batches:
             table = pa.Table.from_batches([batch])
-            if format_ == "Parquet":
+            if source.format == "Parquet":
                 table = _cast(table, roles, path, row)
             yield _settle(table, roles, path, row)
             row += table.num_rows
     except pa.ArrowException as error:
-        raise (_damaged(path, error) if format_ == "Parquet" else refusal(error, path, names)) from error
+        raise (_damaged(path, error) if source.format == "Parquet" else refusal(error, path, source.names)) from error
     except OSError as error:
         raise _damaged(path, error) from error
 
@@ -173,7 +242,8 @@ def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
         index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return Text(encoded.dictionary.to_pylist(), index)
     if pa.types.is_timestamp(kind):
-        return np.asarray(column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)) / SECONDS_A_DAY
+        seconds = column.cast(pa.timestamp("s")).cast(pa.int64()).cast(pa.float64())  # Parquet keeps milliseconds
+        column, kind = pc.divide(seconds, float(SECONDS_A_DAY)), pa.float64()
     if not pa.types.is_float64(kind):
         column = column.cast(pa.float64())
     return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
@@ -229,7 +299,7 @@ def _csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], th
             use_threads=threads,
             column_names=list(names),
             skip_rows_after_names=1 if form.header else 0,
-            block_size=1 << 22,
+            block_size=BLOCK_BYTES,
         ),
         "parse_options": csv.ParseOptions(delimiter=form.separator, newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
@@ -243,7 +313,7 @@ def _csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], th
     }
 
 
-def _json_batches(file: IO[bytes], form: Form, roles: Mapping[str, Role], path: Path) -> Iterator[pa.Table]:
+def _json_batches(file: IO[bytes], roles: Mapping[str, Role], path: Path) -> Iterator[pa.Table]:
     """Yield typed tables from JSON lines; a key that is absent is a missing value."""
     row, types = 1, {name: {"boolean": pa.bool_(), "number": pa.float64()}.get(role) for name, role in roles.items()}
     known = {name: kind or pa.string() for name, kind in types.items()}
@@ -267,7 +337,7 @@ def _cast(table: pa.Table, roles: Mapping[str, Role], path: Path, row: int) -> p
             column = column.cast(column.type.value_type)
         if pa.types.is_null(column.type):
             column = column.cast(wanted)
-        if column.type != wanted:
+        if column.type != wanted and not (role == "id" and pa.types.is_integer(column.type)):
             try:
                 column = _convert(column, wanted)
             except pa.ArrowException as error:
@@ -310,7 +380,7 @@ def _settle(table: pa.Table, roles: Mapping[str, Role], path: Path, row: int) ->
         column = table[name]
         if role == "number":
             column = _check_finite(column, name, path, row)
-        elif role in ("category", "id"):
+        elif pa.types.is_string(column.type):
             column = _trim(column)
         columns[name] = column
     return pa.table(columns)

@@ -1,14 +1,79 @@
-"""Writers: Arrow tables as files of their plainest form."""
+"""Writers: Arrow tables as CSV, Parquet or JSON lines, whole or batch by batch."""
 
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyarrow import csv
+
+from artifact_flow.files import replace_files
+
+STREAM = Path("-")  # standard output
+SPECIAL = '[",\r\n]'  # what a text must be quoted for
 
 
 def write_csv(rows: pa.Table, path: Path) -> None:
-    """Write a table as CSV in which only text that needs quotes has them."""
+    """Write a table as CSV in which only a table with text that needs quotes has them."""
+    csv.write_csv(rows, path, _csv_options(needs_quotes(rows)))
+
+
+def needs_quotes(rows: pa.Table) -> bool:
+    """Tell whether some text holds a comma, a quote or a line break."""
     # pyarrow's "needed" quotes every text, "none" refuses text that needs quotes
-    texts = [column.unique() for column in rows.columns if pa.types.is_string(column.type)]
-    special = any(set(str(text)) & set('",\r\n') for column in texts for text in column)
-    csv.write_csv(rows, path, csv.WriteOptions(quoting_style="needed" if special else "none", quoting_header="none"))
+    texts = [column for column in rows.columns if pa.types.is_string(column.type)]
+    return any(pc.any(pc.match_substring_regex(pc.unique(column), SPECIAL)).as_py() for column in texts)
+
+
+@contextmanager
+def open_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that appends a batch to `path`: Parquet or JSON lines by its name, else CSV.
+
+    A file is there whole when the block ends well, and as it was before when it does not.
+    """
+    with _part(path) as part:
+        if path.suffix == ".jsonl":
+            yield lambda rows: _append_lines(rows, part)
+        elif path.suffix == ".parquet":
+            parquet: list[pq.ParquetWriter] = []  # made by the first batch, whose types it takes
+            yield lambda rows: _append_parquet(rows, part, parquet)
+            for writer in parquet:
+                writer.close()
+        else:
+            header = iter([True])  # before the first batch only
+            yield lambda rows: _append_csv(rows, part, next(header, False))
+
+
+def _append_lines(rows: pa.Table, part: IO[bytes]) -> None:
+    part.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist()))
+
+
+def _append_parquet(rows: pa.Table, part: IO[bytes], parquet: list[pq.ParquetWriter]) -> None:
+    if not parquet:
+        texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+        parquet.append(pq.ParquetWriter(part, rows.schema, compression="zstd", use_dictionary=texts))
+    parquet[0].write_table(rows)
+
+
+def _append_csv(rows: pa.Table, part: IO[bytes], header: bool) -> None:
+    csv.write_csv(rows, part, _csv_options(needs_quotes(rows), header))
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[IO[bytes]]:
+    if path == STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with replace_files(path) as (aside,), aside.open("wb") as file:
+        yield file
+
+
+def _csv_options(quotes: bool, header: bool = True) -> csv.WriteOptions:
+    style = "needed" if quotes else "none"
+    return csv.WriteOptions(include_header=header, quoting_style=style, quoting_header="none")

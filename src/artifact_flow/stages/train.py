@@ -4,6 +4,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from sklearn.pipeline import Pipeline
+
 from artifact_flow.artifacts import MODEL, write_model
 from artifact_flow.contract import CONTRACT, Contract, Feature, Target, plain, write_contract
 from artifact_flow.datasets import DATA, Table, read_table
@@ -31,7 +33,8 @@ def main(params: Params, folder: Path) -> None:
     with replace_files(folder / MODEL, folder / CONTRACT) as (model, contract):
         sha256[MODEL.name] = write_model(estimator, model)
         write_contract(draw_contract(table, features, params.train, sha256), contract)
-    print(f"{estimator}: fitted on {len(X)} rows, sha256 {sha256[MODEL.name][:12]}…")
+    final, prepared = (estimator[-1], ", pre-processed") if isinstance(estimator, Pipeline) else (estimator, "")
+    print(f"{final}: fitted on {len(X)} rows{prepared}, sha256 {sha256[MODEL.name][:12]}…")
 
 
 def draw_contract(table: Table, features: list[Feature], params: TrainParams, sha256: dict[str, str]) -> Contract:

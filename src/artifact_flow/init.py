@@ -1,0 +1,268 @@
+"""Init: the main flow becomes one's own. It understands a table, tries the estimator on it, and edits two files.
+
+params.yaml gets the blocks `data` and `train` (and loses `export` and `quantize` where the estimator has no such
+form), dvc.yaml the file as a dependency of `data`; every comment that still holds stays. Nothing is written before
+everything is understood.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Grid
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from artifact_flow.artifacts import start_session
+from artifact_flow.datasets import Table, load_own
+from artifact_flow.determinism import reproducible
+from artifact_flow.encoding import encode_rows
+from artifact_flow.errors import ArtifactFlowError, DataError, ParamsError
+from artifact_flow.export import export_model, serialize
+from artifact_flow.files import replace_files, repository_root
+from artifact_flow.models import build_model, fit_model
+from artifact_flow.params import PARAMS, DataParams, TableParams, Task, TrainParams, load_params
+from artifact_flow.predictions import run_portable
+from artifact_flow.quantize import extract_linear
+from artifact_flow.readers import Form, sniff_separator
+from artifact_flow.schema import Overrides, Schema, find_leaks, understand
+from artifact_flow.stages.train import draw_contract
+
+PIPELINE = Path("dvc.yaml")
+TRIAL_ROWS = 2000  # that the estimator is tried on
+ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
+    "classification": ("sklearn.linear_model.LogisticRegression", {"C": 1.0, "max_iter": 1000}),
+    "regression": ("sklearn.linear_model.Ridge", {"alpha": 1.0}),
+}
+COMMENTS = {
+    "C": "inverse strength of the regularisation, above 0",
+    "alpha": "strength of the regularisation, from 0",
+    "max_iter": "iterations at most",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    data: Path
+    target: str
+    form: Form
+    overrides: Overrides
+    estimator: str | None = None
+    drop_missing_target: bool = False
+    force: bool = False
+
+
+def adopt_table(request: Request, root: Path | None = None, console: Console | None = None) -> None:
+    """Make the main flow that of `request.data`, and say what was understood.
+
+    Raises ArtifactFlowError, with nothing written, when the table cannot be understood, lies outside the repository,
+    or when what would be overwritten is somebody's own.
+    """
+    console, root = console or Console(), root or repository_root()
+    source = _source_in(root, request.data)
+    if not request.force:
+        _refuse_overwriting(root)
+    form = request.form
+    schema = understand(request.data, form, request.target, request.overrides)
+    params = _data_params(source, schema, request)
+    train = _train_params(schema.task, request.estimator)
+    own = _read(root, params)
+    _print_schema(source, schema, console)
+    stages, reasons = _try_estimator(own, train)
+    _edit(root, params, train, schema, stages)
+    for leak in find_leaks(own.y, _numbers(own), own.roles.classes):
+        console.print(
+            f"[yellow]warning:[/] {leak} reproduces {request.target}, the target: whoever predicts it does not have "
+            f"it yet; leave such columns out: --leave-out {leak.split(' + ', maxsplit=1)[0]} --force",
+            soft_wrap=True,
+        )
+    for stage, reason in reasons.items():
+        console.print(f"[yellow]note:[/] no stage {stage}: {reason}", soft_wrap=True)
+    console.print(
+        f"{PARAMS} and {PIPELINE} are written. Now: git add {source} (or, for a large file, dvc add {source}), then "
+        "make, and commit what it leaves.",
+        soft_wrap=True,
+    )
+
+
+def _source_in(root: Path, data: Path) -> str:
+    resolved = data.resolve()
+    if not resolved.is_relative_to(root):
+        raise DataError(
+            f"{data} lies outside the repository {root}, where no clone would find it: copy it in, for example to "
+            f"{data.name}."
+        )
+    return resolved.relative_to(root).as_posix()
+
+
+def _refuse_overwriting(root: Path) -> None:
+    params = load_params(root / PARAMS)
+    if params.data.table:
+        raise ParamsError(
+            f"{PARAMS} holds a table of your own already ({params.data.source}): add --force to describe another one, "
+            "or the same one anew."
+        )
+    listed = ["git", "status", "--porcelain", "--", str(PARAMS), str(PIPELINE)]
+    changed = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=False).stdout.split()
+    if changed:
+        raise ParamsError(
+            f"{' and '.join(changed[1::2])} holds changes that are not committed: commit them, so that nothing is "
+            "lost, or add --force."
+        )
+
+
+def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
+    table = TableParams(
+        target=schema.target.name,
+        task=schema.task,
+        separator=request.form.separator,
+        header=request.form.header,
+        missing=list(request.form.missing),
+        drop_missing_target=request.drop_missing_target,
+        columns={column.name: column.role for column in schema.columns},
+    )
+    stratify = schema.task == "classification"
+    return DataParams(source=source, table=table, preprocess="auto", test_size=0.2, seed=42, stratify=stratify)
+
+
+def _train_params(task: Task, estimator: str | None) -> TrainParams:
+    path, keywords = ESTIMATORS[task]
+    if estimator and estimator != path:
+        path, keywords = estimator, {}
+    return TrainParams(estimator=path, threads=1, **keywords)
+
+
+def _read(root: Path, params: DataParams) -> Table:
+    """Return the whole table as stage `data` will read it, all rows of it "train"."""
+    table = load_own(params.model_copy(update={"source": str(root / params.source)}))
+    split = np.full(table.columns.num_rows, "train")
+    return Table(table.columns.append_column("split", [split.tolist()]), table.roles)
+
+
+def _numbers(table: Table) -> Mapping[str, np.ndarray]:
+    features = table.describe()
+    X, _ = encode_rows(features, table.raw)
+    wanted = (
+        range(len(features))
+        if table.roles.classes
+        else [i for i, feature in enumerate(features) if feature.type == "number"]
+    )
+    return {features[i].name: X[:, i] for i in wanted}
+
+
+def _try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[str, str]]:
+    """Return which of the stages export and quantize the estimator has, and why it lacks the others.
+
+    Raises ParamsError when the estimator does not fit the task or the table.
+    """
+    kept = np.sort(np.random.default_rng(0).permutation(table.columns.num_rows)[:TRIAL_ROWS])
+    if table.roles.classes:  # each class must be there
+        kept = np.union1d(kept, np.unique(table.y, return_index=True)[1])
+    trial = Table(table.columns.take(kept), table.roles)
+    features = trial.describe()
+    X, _ = encode_rows(features, trial.raw)
+    with reproducible(params.threads):
+        model = build_model(params, table.roles.task, features, "auto")
+        estimator = fit_model(model, X, trial.y, params)
+        stages, reasons = set(), {}
+        try:
+            contract = draw_contract(trial, features, params, {})
+            exported = serialize(export_model(estimator, contract, opset=17), "")
+            run_portable(start_session(exported), features, X[:1])
+            stages.add("export")
+            extract_linear(estimator, X)
+            stages.add("quantize")
+        except ArtifactFlowError as error:
+            reasons["quantize" if stages else "export, and so none quantize"] = str(error)
+    return stages, reasons
+
+
+def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stages: set[str]) -> None:
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 4096, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    params, pipeline = (yaml.load((root / path).read_text(encoding="utf-8")) for path in (PARAMS, PIPELINE))
+    former = params["data"].get("source")
+    _edit_data(params["data"], data, schema)
+    _edit_train(params["train"], train)
+    deps = pipeline["stages"]["data"]["deps"]
+    if former in deps:
+        deps.remove(former)
+    deps.insert(0, data.source)
+    for stage in ("export", "quantize"):
+        if stage not in stages:
+            params.pop(stage, None)
+            pipeline["stages"].pop(stage, None)
+    if "export" in params:
+        params["export"]["max_difference"] = 1e-4
+    if "quantize" in params:
+        params["quantize"]["max_quality_loss"], params["quantize"]["min_agreement"] = 0.01, 0.98
+    else:
+        plots = pipeline.get("plots", [])
+        plots[:] = [plot for plot in plots if not (isinstance(plot, dict) and "plots/float_8bit.csv" in plot)]
+    with replace_files(root / PARAMS, root / PIPELINE) as paths:
+        for path, document in zip(paths, (params, pipeline), strict=True):
+            with path.open("w", encoding="utf-8") as file:
+                yaml.dump(document, file)
+
+
+def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
+    if data.table is None:
+        return
+    block.ca.items.pop("source", None)
+    block.update({"source": data.source, "preprocess": data.preprocess, "stratify": data.stratify})
+    table = CommentedMap(data.table.model_dump(exclude={"columns"}))
+    missing = CommentedSeq(data.table.missing)
+    missing.fa.set_flow_style()
+    table["missing"] = missing
+    table["columns"] = CommentedMap(data.table.columns)
+    for column in schema.columns:
+        if column.note and column.role != "date":
+            table["columns"].yaml_add_eol_comment(column.note, column.name, column=0)
+    for key, comment in {
+        "task": "classification or regression",
+        "missing": "what stands for a missing value",
+        "drop_missing_target": "true: leave rows without a target out",
+        "columns": "each one number, boolean, date, category, id or left out",
+    }.items():
+        table.yaml_add_eol_comment(comment, key, column=0)
+    block.pop("table", None)
+    block.insert(1, "table", table)
+
+
+def _edit_train(block: CommentedMap, train: TrainParams) -> None:
+    for key in [key for key in block if key not in ("estimator", "threads")]:
+        del block[key]
+    block["estimator"] = train.estimator
+    for key, value in train.keywords.items():
+        block[key] = value
+        block.yaml_add_eol_comment(COMMENTS[key], key, column=0)
+
+
+def _print_schema(source: str, schema: Schema, console: Console) -> None:
+    grid = Grid("column", "role", "missing", "distinct", "", box=None, pad_edge=False)
+    for column in schema.columns:
+        style = "dim" if column.role in ("id", "left out") else ""
+        grid.add_row(column.name, column.role, str(column.missing), str(column.distinct), column.note, style=style)
+    target = schema.target
+    other = "regression" if schema.task == "classification" else "classification"
+    grid.add_row(
+        target.name,
+        "[bold]target[/]",
+        str(target.missing),
+        str(target.distinct),
+        f"{schema.task}; for the other: --task {other}",
+    )
+    console.print(grid)
+    console.print(f"{source}: {schema.rows} rows")
+
+
+def sniff_form(path: Path, separator: str | None, header: bool, missing: list[str]) -> Form:
+    """Return how a text file is written: the separator as told, else the one that its first line has most of."""
+    return Form(separator or sniff_separator(path), header, ("", "NA", *missing))

@@ -1,0 +1,189 @@
+"""Predict: any rows → checked against the contract, encoded, predicted, written, in constant memory and in order.
+
+Rows go the way they went in training: `readers` types them, `encoding` makes the matrix. What the contract forbids is
+refused with its row; what it only has not seen (a number out of range, a new category) is predicted and reported.
+"""
+
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifact_flow.artifacts import MODEL, open_model, open_portable
+from artifact_flow.contract import CONTRACT, Contract, read_contract
+from artifact_flow.encoding import Findings, encode_rows
+from artifact_flow.errors import DataError
+from artifact_flow.files import hash_file
+from artifact_flow.lock import nearest_lock
+from artifact_flow.params import Role
+from artifact_flow.predictions import Predictions, predict_rows, run_portable
+from artifact_flow.readers import Form, Source, missing_columns, open_table, stream_columns, to_column
+from artifact_flow.writers import open_writer
+
+STREAM = Path("-")  # standard input, or output
+ID = "id"
+PREDICTION, PROBABILITY = "prediction", "probability"
+
+
+@dataclass(frozen=True)
+class Model:
+    """An opened model: its contract, and what it says of encoded rows of `dtype`, of shape [rows, features]."""
+
+    contract: Contract
+    predict: Callable[[np.ndarray], Predictions]
+    dtype: type[np.floating]
+
+
+@dataclass
+class Report:
+    """What was predicted: how many rows, of which inputs (name → sha256 of its bytes), and what was found in them."""
+
+    rows: int = 0
+    sha256: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, list[str]] = field(default_factory=dict)  # input → columns that the model does not know
+    findings: Findings = field(default_factory=Findings)
+
+
+def predict_files(inputs: Sequence[Path], model: Path, out: Path) -> Report:
+    """Predict every row of the inputs (`STREAM` is standard input) into `out` (`STREAM` is standard output).
+
+    `out` is CSV, or Parquet or JSON lines by its name; it is there whole or not at all. `contract.json` lies beside the
+    model. Raises ArtifactFlowError naming what is wrong, and where.
+    """
+    opened, report = open_pair(model), Report()
+    with open_writer(out) as write:
+        for path in inputs:
+            with _opened(path, opened.contract, report) as source:
+                for batch in predict_batches(source, opened, report):
+                    write(batch)
+    return report
+
+
+def open_pair(model: Path) -> Model:
+    """Return a model file, opened after its checks, with the contract beside it."""
+    folder = model.parent
+    lock = nearest_lock(folder)
+    contract = read_contract(folder / CONTRACT, lock)
+    if model.suffix == MODEL.suffix:
+        estimator = open_model(contract, model)
+        return Model(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
+    session = open_portable(model, folder / CONTRACT, lock)
+    return Model(contract, lambda X: run_portable(session, contract.features, X), np.float32)
+
+
+def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa.Table]:
+    """Yield id, prediction and, where the model gives one, its probability, for each batch of an opened input."""
+    contract = model.contract
+    roles: dict[str, Role] = {feature.name: feature.type for feature in contract.features}
+    identifier = next((name for name in (contract.id, ID) if name in source.names and name not in roles), None)
+    if identifier:
+        roles[identifier] = "id"
+    names = np.array(contract.target.classes, dtype=object)
+    for batch in stream_columns(source, roles):
+        columns = {feature.name: to_column(batch[feature.name]) for feature in contract.features}
+        X, findings = encode_rows(contract.features, columns, model.dtype)
+        _refuse_gaps(X, contract, source, report.rows)
+        predictions = model.predict(X)
+        report.findings.add(findings)
+        ids = batch[identifier] if identifier else pa.array(np.arange(report.rows, report.rows + len(X)))
+        report.rows += len(X)
+        table = {ID: ids, PREDICTION: pa.array(predictions.values)}
+        if len(names):
+            table[PREDICTION] = pa.DictionaryArray.from_arrays(predictions.values, names).cast(pa.string())
+        if predictions.probabilities is not None:
+            table[PROBABILITY] = pa.array(predictions.probabilities[np.arange(len(X)), predictions.values])
+        yield pa.table(table)
+
+
+def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, before: int) -> None:
+    """Raise DataError when a value is missing that nothing fills: no imputer, and none was missing in training."""
+    if contract.params["data"].get("preprocess") == "auto" or not np.isnan(X.sum()):
+        return
+    for number, feature in enumerate(contract.features):
+        gaps = np.flatnonzero(np.isnan(X[:, number]))
+        if len(gaps) and not feature.missing:
+            row = before + int(gaps[0]) + 1 + (source.format == "CSV" and source.form.header)
+            raise DataError(
+                f"{source.name}, row {row}: {feature.name} is missing, and this model was trained without gaps: fill "
+                "it, or train with data.preprocess: auto."
+            )
+
+
+@contextmanager
+def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
+    """Open an input and check its columns against the contract."""
+    features = [feature.name for feature in contract.features]
+    table = contract.params["data"].get("table") or {}
+    form = Form(table.get("separator", ","), table.get("header", True), tuple(table.get("missing", ("", "NA"))))
+    expected = features if form.header else list(table["columns"])
+    hashing = _Hashing(_open(path))
+    name = Path("standard input") if path == STREAM else path
+    with hashing.file:
+        source = open_table(name, hashing, form, expected)  # type: ignore[arg-type]
+        if source.format == "Parquet":
+            with _seekable(path, source.file) as (file, sha256):
+                names = pq.ParquetFile(file).schema_arrow.names
+                source = Source(name, file, "Parquet", form, names)
+                _check_columns(source, features, contract, report)
+                yield source
+                report.sha256[str(name)] = sha256
+            return
+        _check_columns(source, features, contract, report)
+        yield source
+        while hashing.read(1 << 20):
+            pass
+        report.sha256[str(name)] = hashing.digest.hexdigest()
+
+
+def _check_columns(source: Source, features: Sequence[str], contract: Contract, report: Report) -> None:
+    missing_columns(features, source.names, source.name)
+    known = {*features, contract.id, contract.target.name, ID, "target", "split"}
+    known |= set((contract.params["data"].get("table") or {}).get("columns", ()))
+    ignored = [name for name in source.names if name not in known]
+    if ignored:
+        report.ignored[str(source.name)] = ignored
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path == STREAM:
+        return sys.stdin.buffer
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}: name a CSV, Parquet or JSON lines file.") from error
+
+
+@contextmanager
+def _seekable(path: Path, stream: IO[bytes]) -> Iterator[tuple[Any, str]]:
+    """Yield a Parquet input as what can be read from its end, and its sha256; a pipe goes through a temporary file."""
+    if path != STREAM and path.is_file():
+        yield str(path), hash_file(path)
+        return
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as file:
+        while block := stream.read(1 << 20):
+            file.write(block)
+            digest.update(block)
+        file.seek(0)
+        yield pa.PythonFile(file, mode="r"), digest.hexdigest()
+
+
+class _Hashing:
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes."""
+        block = self.file.read(size)
+        self.digest.update(block)
+        return block

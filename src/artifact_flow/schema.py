@@ -1,0 +1,193 @@
+"""Schema: what the columns of one's own table are, read from their values. It decides; params.yaml keeps it.
+
+Thresholds are few and said aloud: every decision carries its reason, and every one can be overruled.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifact_flow.errors import DataError
+from artifact_flow.params import Role, Task
+from artifact_flow.readers import FALSE, TRUE, Form, read_texts
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
+DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?$"
+OTHER_DATE = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$|^\d{4}/\d{1,2}/\d{1,2}( .*)?$"
+IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|index|row|no|nr|number|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
+BOOLEANS = [{yes, no} for yes, no in zip(TRUE[::3], FALSE[::3], strict=True)]
+MOSTLY = 0.9  # of the values: a column of numbers with some text in it, which somebody must look at
+MANY = 255  # different texts, or half as many as there are rows: free text, no category
+FEW_CLASSES = 20  # whole numbers up to which a target is a class
+PROOF_ROWS, PROOF_COLUMNS = 1000, 60  # looked at for a sum that gives the target
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as it was understood."""
+
+    name: str
+    role: Role
+    missing: int
+    distinct: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user says against the schema's own opinion."""
+
+    categories: Collection[str] = ()
+    left_out: Collection[str] = ()
+    id: str | None = None
+    task: Task | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a table is: its rows, its target and task, its columns without the target."""
+
+    rows: int
+    target: Column
+    task: Task
+    columns: list[Column]
+
+
+def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Schema:
+    """Return the schema of the table in `path`.
+
+    Raises DataError naming a column that is not there, a target that cannot be predicted, or the first row of a column
+    whose values are numbers but for some.
+    """
+    table = read_texts(path, form)
+    for name in (target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])):
+        if name not in table.column_names:
+            raise DataError(f"{path} has no column {name}; it has: {', '.join(table.column_names)}.")
+    first = 1 + form.header
+    columns = []
+    for name in table.column_names:
+        if name != target:
+            column = classify_column(name, table[name], overrides)
+            if column.role == "category" and name not in overrides.categories:
+                _refuse_mixed(path, name, table[name], first)
+            columns.append(column)
+    ids = [column for column in columns if column.role == "id"]
+    columns = [
+        replace(column, role="left out", note=f"{column.note}, and there is an identifier already")
+        if column in ids[1:]
+        else column
+        for column in columns
+    ]
+    if not any(column.role not in ("id", "left out") for column in columns):
+        raise DataError(f"{path}: no column is left to predict {target} from.")
+    return Schema(table.num_rows, *classify_target(path, target, table[target], overrides.task), columns)
+
+
+def classify_column(name: str, values: pa.ChunkedArray, overrides: Overrides) -> Column:
+    """Return what a column of texts (null where missing) is."""
+    present = values.drop_null()
+    distinct = pc.unique(present)
+    counts = values.null_count, len(distinct)
+    if name in overrides.left_out:
+        return Column(name, "left out", *counts, "as you said")
+    if name == overrides.id:
+        return Column(name, "id", *counts, "as you said")
+    if name in overrides.categories:
+        return Column(name, "category", *counts, "as you said")
+    if not len(distinct):
+        return Column(name, "left out", *counts, "empty")
+    if len(distinct) == 1 and not values.null_count:
+        return Column(name, "left out", *counts, f"constant: {distinct[0]}")
+    unique = len(distinct) == len(values) and len(values) > FEW_CLASSES
+    if {text.lower() for text in distinct.slice(0, 3).to_pylist()} in BOOLEANS:
+        return Column(name, "boolean", *counts)
+    if _all_match(distinct, NUMBER):
+        if unique and not overrides.id and _counts_rows(name, present):
+            return Column(name, "id", *counts, "counts the rows")
+        return Column(name, "number", *counts)
+    if _all_match(distinct, DATE):
+        return Column(name, "date", *counts, "days since 1970")
+    if _all_match(distinct, OTHER_DATE):
+        return Column(name, "left out", *counts, "a date that is not written as 2026-11-21")
+    if unique:
+        return Column(name, "left out" if overrides.id else "id", *counts, "as many values as rows")
+    if len(distinct) > MANY or len(distinct) > max(FEW_CLASSES, len(present) / 2):
+        return Column(name, "left out", *counts, "free text: too many values for a category")
+    return Column(name, "category", *counts)
+
+
+def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task | None) -> tuple[Column, Task]:
+    """Return the target as a column, and the task: classification of texts and few whole numbers, else regression."""
+    distinct = pc.unique(values.drop_null())
+    column = Column(name, "category", values.null_count, len(distinct))
+    numbers = _all_match(distinct, NUMBER)
+    whole = numbers and _all_match(distinct, r"^[+-]?\d+(\.0*)?$")
+    found: Task = "regression" if numbers and not (whole and len(distinct) <= FEW_CLASSES) else "classification"
+    if (task or found) == "regression":
+        if not numbers:
+            first = next(text for text in distinct.to_pylist() if not re.match(NUMBER, text))
+            raise DataError(f"{path}: {name}, the target, is {first!r} in some row, which is no number to regress on.")
+        return Column(name, "number", values.null_count, len(distinct)), "regression"
+    if len(distinct) < 2:
+        found_classes = f"only the class {distinct[0]}" if len(distinct) else "no value at all"
+        raise DataError(f"{path}: {name}, the target, holds {found_classes}: a classifier needs two classes or more.")
+    if len(distinct) * 2 > len(values):
+        raise DataError(
+            f"{path}: {name}, the target, holds {len(distinct)} different texts in {len(values)} rows, fewer than two "
+            "rows a class: choose another target."
+        )
+    return column, "classification"
+
+
+def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequence[str]) -> Iterator[str]:
+    """Yield in words each column, or sum of two or three, that gives the target in every row looked at.
+
+    `columns` are the encoded features by name, float64 [rows]; `y` is the target, class indices where there are
+    classes. A column gives a class when its values and the classes pair off one to one.
+    """
+    rows = np.linspace(0, len(y) - 1, min(len(y), PROOF_ROWS)).astype(int)
+    y, columns = y[rows], {name: column[rows] for name, column in columns.items()}
+    if classes:
+        for name, column in columns.items():
+            pairs = np.unique(np.column_stack([np.nan_to_num(column, nan=-1e300), y]), axis=0)
+            if len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(y)) > 1:
+                yield name
+        return
+    kept = dict(list(columns.items())[:PROOF_COLUMNS])
+    for size in (1, 2, 3):
+        for names in combinations(kept, size):
+            first = sum(kept[name][0] for name in names)
+            if abs(first - y[0]) <= 1e-6 * max(1.0, abs(y[0])) and np.allclose(sum(kept[name] for name in names), y):
+                yield " + ".join(names)
+
+
+def _all_match(distinct: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(distinct, pattern)).as_py())
+
+
+def _counts_rows(name: str, values: pa.ChunkedArray) -> bool:
+    """Tell whether unique numbers count the rows one by one, or are whole and named as an identifier."""
+    if not _all_match(values, r"^\d+$"):
+        return False
+    numbers = np.sort(values.cast(pa.float64()).to_numpy())
+    return bool(numbers[-1] - numbers[0] == len(numbers) - 1 or IDENTIFIER.search(name))
+
+
+def _refuse_mixed(path: Path, name: str, values: pa.ChunkedArray, first: int) -> None:
+    numbers = pc.match_substring_regex(values, NUMBER)
+    share = pc.sum(numbers).as_py() / len(values.drop_null())
+    if share < MOSTLY:
+        return
+    place = pc.index(numbers, pa.scalar(False)).as_py()
+    text = values[place].as_py()
+    raise DataError(
+        f"{path}, row {first + place}: {name} is {text!r}, but {share:.1%} of its values are numbers: mend it; or say "
+        f"that it stands for a missing value, --missing {text!r}; or that the column is text, --category {name}; or "
+        f"--leave-out {name}."
+    )
