@@ -14,10 +14,15 @@ OUTPUTS = (
     "contract.json",
     "data.parquet",
     "metrics.json",
+    "model.onnx",
+    "model_quantized.onnx",
     "model_train.pkl",
+    "parity.json",
     "plots/confusion.csv",
+    "plots/float_8bit.csv",
     "plots/predicted_actual.csv",
     "predictions.csv",
+    "quantization.json",
 )
 
 

@@ -6,8 +6,9 @@ Some lie in its wheel, some are fetched once by its own fetchers, into the folde
 import os
 import re
 import urllib.error
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def _fetch(name: str, datasets: Any) -> Any:
         f"{VARIABLE}=/path/to/folder dvc repro."
     )
     try:
-        with _shown_download(name, host, folder) if not here else _nothing():
+        with _shown_download(name, host, folder) if not here else nullcontext():
             return getattr(datasets, f"fetch_{name}")(data_home=folder, n_retries=1, delay=1)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
@@ -90,11 +91,6 @@ def _fetch(name: str, datasets: Any) -> Any:
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
 def _shown_download(name: str, host: str, folder: Path) -> Iterator[None]:
     """Show on stderr, while the block runs, what has arrived in `folder`."""
     columns = SpinnerColumn(), TextColumn("{task.description}"), _Arrived(folder), TimeElapsedColumn()
@@ -103,7 +99,9 @@ def _shown_download(name: str, host: str, folder: Path) -> Iterator[None]:
         console.print(f"fetching {name} from {host} into {folder}", soft_wrap=True)
     with Progress(*columns, console=console, transient=True) as progress:
         progress.add_task(f"fetching {name} from {host}", total=None)
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a second try; that it failed is told
+            yield
 
 
 class _Arrived(ProgressColumn):

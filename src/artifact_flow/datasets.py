@@ -217,7 +217,8 @@ def read_table(path: Path = DATA) -> Table:
         roles = Roles.model_validate_json((columns.schema.metadata or {}).get(b"artifact_flow", b""))
     except ValidationError as error:
         raise DataError(f"{path} was not written by stage data (it says no roles of columns): {remedy}") from error
-    missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in columns.column_names]
+    held = set(columns.column_names)
+    missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in held]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")
     return Table(columns.replace_schema_metadata(None), roles)

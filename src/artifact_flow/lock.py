@@ -1,5 +1,7 @@
 """Lock: what a dvc.lock names. It reads; only DVC writes one."""
 
+import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,30 @@ def parse_lock(content: bytes) -> dict[str, dict[str, Any]]:
     if not all(isinstance(md5, str) for md5 in hashes):
         raise LockError(f"{LOCK} names an output without its md5: run `dvc repro`, which writes it.")
     return dict(stages)
+
+
+def merge_locks(locks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the stages of several locks, by the locks' paths from the repository's root, as those of one.
+
+    Every path in it starts at that root; a stage of another lock than the root's is named as DVC names it,
+    "flows/dvc.yaml:train@iris".
+    """
+    merged = {}
+    for path, stages in locks.items():
+        folder = posixpath.dirname(path)
+        for name, stage in stages.items():
+            placed = {
+                kind: [entry | {"path": _join(folder, entry["path"])} for entry in stage.get(kind, ())]
+                for kind in ("deps", "outs")
+            }
+            params = {_join(folder, file): values for file, values in stage.get("params", {}).items()}
+            title = f"{folder}/dvc.yaml:{name}" if folder else name
+            merged[title] = {"cmd": stage.get("cmd"), "params": params, **placed}
+    return merged
+
+
+def _join(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
 
 
 def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from artifact_flow.encoding import Feature
 from artifact_flow.errors import ModelError
 
+PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
 CHUNK = 1 << 16  # rows that one call of the runtime takes
 
 

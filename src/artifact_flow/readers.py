@@ -6,9 +6,12 @@ is refused with its row, counted as a spreadsheet does: the header is row 1.
 
 import csv as text_csv
 import io
+import json as text_json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -33,10 +36,16 @@ TYPES: dict[str, pa.DataType] = {
     "category": pa.string(),
     "id": pa.string(),
 }
+# What a value of JSON becomes; a column takes the type of its first value.
+JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+JSON_WORDS = {"string": "text", "number": "a number", "boolean": "true or false", "array": "a list", "object": "an object"}
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
+HEAD_BYTES = 1 << 20  # that tell what a file is
+SNIFFED_ROWS = 20
 BATCH_ROWS = 1 << 17
 BLOCK_BYTES = 1 << 22
 SECONDS_A_DAY = 86_400
+PADDING = 4  # blanks on one side of what stands for a missing value or a boolean are fewer
 
 
 @dataclass(frozen=True)
@@ -77,14 +86,14 @@ def read_names(path: Path, form: Form) -> list[str]:
     if format_ == "Parquet":
         names = _open_parquet(path).schema_arrow.names
     elif format_ == "JSON lines":
-        names = list(json.read_json(io.BytesIO(head.partition(b"\n")[0])).column_names)
+        names = list(_json_types(head))
     else:
         names = csv_names(head, form, path)
-    return _check_names(names, path)
+    return check_names(names, path)
 
 
 def csv_names(head: bytes, form: Form, path: Path) -> list[str]:
-    """Return the column names in the first bytes of a CSV; raise DataError when it is empty or no UTF-8."""
+    """Return the column names in the first bytes of a CSV; raise DataError when it holds no row, or is no UTF-8."""
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -93,17 +102,38 @@ def csv_names(head: bytes, form: Form, path: Path) -> list[str]:
             raise DataError(f"{path}, row {row}: not UTF-8 (byte {error.start}): save the file as UTF-8.") from error
         text = head[: error.start].decode("utf-8-sig")
     rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
-    first = next((row for row in rows if row), None)
-    if first is None:
-        raise DataError(f"{path} is empty: it needs a header and rows.")
-    return [name.strip() for name in first] if form.header else [f"column_{i + 1}" for i in range(len(first))]
+    try:
+        first = next(rows)
+        second = next(filter(None, rows), None) if form.header else first
+    except text_csv.Error as error:
+        raise DataError(f"{path} cannot be read as a table: {error}: close every quotation mark.") from error
+    if not first:
+        raise DataError(f"{path} begins with an empty line: remove it, so that the first line is the header.")
+    if not second and len(head) < HEAD_BYTES:
+        raise DataError(f"{path} has a header and no rows.")
+    return [" ".join(name.split()) for name in first] if form.header else [f"column_{i + 1}" for i in range(len(first))]
 
 
 def sniff_separator(path: Path) -> str:
-    """Return the one of comma, semicolon and tab that parts the first line of a text file most often."""
+    """Return the one of comma, semicolon and tab that parts the first rows of a text file most evenly, and most often.
+
+    A comma for a file that is no CSV.
+    """
     with open_source(path) as file:
-        line = _read_head(file, path).decode("utf-8-sig", errors="replace").partition("\n")[0]
-    return max(SEPARATORS, key=lambda mark: len(next(text_csv.reader([line], delimiter=mark), ())))
+        head = _read_head(file, path)
+    if detect_format(head) != "CSV":
+        return ","
+    text = head.decode("utf-8-sig", errors="replace")
+
+    def evenness(mark: str) -> tuple[bool, int]:
+        rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        try:
+            counts = [len(row) for row in islice(filter(None, rows), SNIFFED_ROWS)]
+        except text_csv.Error:
+            return False, 0
+        return min(counts) == max(counts) > 1, counts[0]
+
+    return max(SEPARATORS, key=evenness)
 
 
 def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
@@ -118,35 +148,33 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
             table = _open_parquet(path).read(columns=list(roles))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
-        return pa.table(_settle(_cast(table, roles, path, 1), roles, path, 1))
+        return _settle(table, form, roles, path, 1)
+    if format_ == "JSON lines":
+        with open_source(path) as file:
+            return pa.concat_tables(stream_columns(open_table(path, file, form, []), roles))
     names = read_names(path, form)
     for threads in (True, False):  # only one thread counts the rows of what it refuses
         try:
             with open_source(path) as file:
-                if format_ == "JSON lines":
-                    return pa.concat_tables(_json_batches(file, roles, path))
                 table = csv.read_csv(file, **_csv_options(form, names, roles, threads))
         except pa.ArrowException as error:
-            if not threads or format_ != "CSV":
+            if not threads:
                 raise refusal(error, path, names) from error
         except OSError as error:
             raise _damaged(path, error) from error
         else:
-            return pa.table(_settle(table, roles, path, 1 + form.header))
+            return _settle(table, form, roles, path, 1 + form.header)
     raise AssertionError  # the second turn returns or raises
 
 
-def read_texts(path: Path, form: Form) -> pa.Table:
-    """Return every column of a CSV or Parquet file as text, trimmed, with null where a value is missing.
+def read_texts(path: Path, form: Form, names: Sequence[str]) -> pa.Table:
+    """Return some columns of a file as text, trimmed, with null where a value is missing.
 
     Raises DataError when the file is empty, has no rows, or cannot be read as a table.
     """
-    names = read_names(path, form)
-    with open_source(path) as file:
-        parquet = detect_format(_read_head(file, path)) == "Parquet"
     table = read_columns(path, form, dict.fromkeys(names, "category"))
     if not table.num_rows:
-        raise DataError(f"{path} has a header and no rows." if not parquet else f"{path} has no rows.")
+        raise DataError(f"{path} has no rows.")
     return table
 
 
@@ -159,6 +187,12 @@ class Source:
     format: Format
     form: Form
     names: list[str]
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of JSON lines, as their first values have them
+
+    @property
+    def first_row(self) -> int:
+        """The number of the first row of values."""
+        return 1 + (self.form.header and self.format == "CSV")
 
 
 def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
@@ -177,14 +211,17 @@ def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str
         return Source(name, stream, format_, form, [])
     file = rejoin(head, stream)
     if format_ == "JSON lines":
-        return Source(name, file, format_, form, list(expected))
-    forms = [form, *(replace(form, separator=mark) for mark in SEPARATORS)]
-    found = {each.separator: csv_names(head, each, name) for each in forms}
-    form = next((each for each in forms if set(expected) <= set(found[each.separator])), forms[0])
-    names = found[form.separator]
+        types = _json_types(head)
+        return Source(name, file, format_, form, list(types), types)
+    names = csv_names(head, form, name)
+    for mark in SEPARATORS:
+        with suppress(DataError):
+            found = csv_names(head, replace(form, separator=mark), name)
+            if not set(expected) <= set(names) and set(expected) <= set(found):
+                form, names = replace(form, separator=mark), found
     if not form.header and len(names) == len(expected):
         names = list(expected)
-    return Source(name, file, format_, form, _check_names(names, name))
+    return Source(name, file, format_, form, check_names(names, name))
 
 
 def rejoin(head: bytes, rest: IO[bytes]) -> IO[bytes]:
@@ -211,26 +248,36 @@ def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Tab
 
     Raises DataError naming the row at fault.
     """
-    path, row = source.name, 1 + (source.form.header and source.format == "CSV")
+    path, row = source.name, source.first_row
     try:
-        if source.format == "JSON lines":
-            yield from _json_batches(source.file, roles, path)
-            return
-        if source.format == "Parquet":
-            parquet = pq.ParquetFile(source.file, pre_buffer=False)
-            batches: Iterator[Any] = parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
-        else:
-            batches = iter(csv.open_csv(source.file, **_csv_options(source.form, source.names, roles, threads=False)))
-        for batch in batches:
+        for batch in _batches(source, roles):
             table = pa.Table.from_batches([batch])
-            if source.format == "Parquet":
-                table = _cast(table, roles, path, row)
-            yield _settle(table, roles, path, row)
+            yield _settle(table, source.form, roles, path, row)
             row += table.num_rows
     except pa.ArrowException as error:
-        raise (_damaged(path, error) if source.format == "Parquet" else refusal(error, path, source.names)) from error
+        raise (
+            _damaged(path, error) if source.format == "Parquet" else refusal(error, path, source.names, row)
+        ) from error
     except OSError as error:
         raise _damaged(path, error) from error
+    if row == source.first_row:
+        raise DataError(f"{path} has no rows.")
+
+
+def _batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.RecordBatch]:
+    if source.format == "Parquet":
+        parquet = pq.ParquetFile(source.file, pre_buffer=False)
+        yield from parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
+    elif source.format == "CSV":
+        yield from csv.open_csv(source.file, **_csv_options(source.form, source.names, roles, threads=False))
+    else:
+        yield from json.open_json(
+            source.file,
+            read_options=json.ReadOptions(use_threads=False),
+            parse_options=json.ParseOptions(
+                explicit_schema=_json_schema(source.types, roles), unexpected_field_behavior="ignore"
+            ),
+        )
 
 
 def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
@@ -249,11 +296,17 @@ def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
     return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
 
 
-def refusal(error: Exception, path: Path, names: Sequence[str]) -> DataError:
-    """Return Arrow's complaint about a text file as one sentence: file, row, column, value, what to do."""
+def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) -> DataError:
+    """Return Arrow's complaint about a text file as one sentence: file, row, column, value, what to do.
+
+    `row` is the number of the first row of the batch in question, from which Arrow counts in JSON lines.
+    """
     message = " ".join(str(error).split())
-    row = re.search(r"Row #(\d+)", message)
-    where = f"{path}, row {row[1]}" if row else str(path)
+    where = str(path)
+    if found := re.search(r"Row #(\d+)", message):
+        where = f"{path}, row {found[1]}"
+    elif found := re.search(r"\.? in row (\d+)$", message):
+        where, message = f"{path}, row {row + int(found[1])}", message[: found.start()]
     if found := re.search(r"Expected (\d+) columns, got (\d+)", message):
         return DataError(f"{where}: {found[2]} values instead of {found[1]}: mend that row, or quote its separators.")
     column = re.search(r"column #(\d+)", message)
@@ -263,10 +316,10 @@ def refusal(error: Exception, path: Path, names: Sequence[str]) -> DataError:
     if found := re.search(r"conversion error to (\w+).*invalid value '(.*)'$", message):
         kinds = {"double": "number", "bool": "boolean", "timestamp": "date"}
         word = WORDS[kinds.get(found[1], "number")]
-        return DataError(
-            f"{where}: {name} is {found[2]!r}, which is {word}: mend it, or name it as a missing value, "
-            "or give the column another role."
-        )
+        return _no_fit(where, name, repr(found[2]), word)
+    if found := re.search(r"Column\(/(.*)\) changed from (\w+) to (\w+)$", message):
+        wanted, is_ = (JSON_WORDS.get(kind, kind) for kind in found.group(2, 3))
+        return DataError(f"{where}: {found[1]} is {is_}, where {wanted} belongs: write it the same way in every row.")
     return DataError(f"{where} cannot be read as a table: {message.rstrip('.')}.")
 
 
@@ -280,7 +333,7 @@ def _read_head(file: IO[bytes], path: Path) -> bytes:
     return bytes(head)
 
 
-def _check_names(names: list[str], path: Path) -> list[str]:
+def check_names(names: list[str], path: Path) -> list[str]:
     empty = [number for number, name in enumerate(names, start=1) if not name]
     if empty:
         raise DataError(
@@ -293,7 +346,6 @@ def _check_names(names: list[str], path: Path) -> list[str]:
 
 
 def _csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], threads: bool) -> dict[str, Any]:
-    missing = [pad + text + end for text in form.missing for pad, end in (("", ""), (" ", ""), ("", " "))]
     return {
         "read_options": csv.ReadOptions(
             use_threads=threads,
@@ -304,61 +356,101 @@ def _csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], th
         "parse_options": csv.ParseOptions(delimiter=form.separator, newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
             include_columns=list(roles),
-            column_types={name: TYPES[role] for name, role in roles.items()},
-            null_values=missing,
+            # Arrow reads a date only without blanks around it and without fractions: `_convert` does
+            column_types={name: pa.string() if role == "date" else TYPES[role] for name, role in roles.items()},
+            null_values=[*(" " * blanks for blanks in range(PADDING**2)), *_padded(form.missing)],
             strings_can_be_null=True,
-            true_values=(*TRUE, "1"),
-            false_values=(*FALSE, "0"),
+            true_values=_padded((*TRUE, "1")),
+            false_values=_padded((*FALSE, "0")),
         ),
     }
 
 
-def _json_batches(file: IO[bytes], roles: Mapping[str, Role], path: Path) -> Iterator[pa.Table]:
-    """Yield typed tables from JSON lines; a key that is absent is a missing value."""
-    row, types = 1, {name: {"boolean": pa.bool_(), "number": pa.float64()}.get(role) for name, role in roles.items()}
-    known = {name: kind or pa.string() for name, kind in types.items()}
-    reader = json.open_json(
-        file,
-        read_options=json.ReadOptions(use_threads=False),
-        parse_options=json.ParseOptions(explicit_schema=pa.schema(known), unexpected_field_behavior="ignore"),
-    )
-    for batch in reader:
-        table = _cast(pa.Table.from_batches([batch]), roles, path, row)
-        yield _settle(table, roles, path, row)
-        row += table.num_rows
+def _padded(texts: Sequence[str]) -> list[str]:
+    return [" " * left + text + " " * right for text in texts for left in range(PADDING) for right in range(PADDING)]
 
 
-def _cast(table: pa.Table, roles: Mapping[str, Role], path: Path, row: int) -> pa.Table:
-    """Return a Parquet file's (or JSON lines') columns in the types of their roles."""
+def _json_types(head: bytes) -> dict[str, pa.DataType]:
+    """Return each key in the first bytes of JSON lines with the type of its first value that is not null."""
+    text, place, types = head.decode("utf-8-sig", errors="replace"), 0, {}
+    decoder = text_json.JSONDecoder()
+    with suppress(ValueError):  # the head ends within a row, or the reader will say what is wrong with it
+        while place < len(text):
+            row, place = decoder.raw_decode(text, place)
+            for name, value in row.items():
+                if types.get(name, pa.null()) == pa.null():
+                    types[name] = pa.null() if value is None else JSON_TYPES.get(type(value), pa.string())
+            place += len(text[place:]) - len(text[place:].lstrip())
+    return types
+
+
+def _json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) -> pa.Schema:
+    kinds = {}
+    for name, role in roles.items():
+        kind = types.get(name, pa.null())
+        if pa.types.is_null(kind) or (role == "number" and pa.types.is_integer(kind)):
+            kind = TYPES[role]
+        kinds[name] = pa.string() if role == "date" else kind
+    return pa.schema(kinds)
+
+
+def _settle(table: pa.Table, form: Form, roles: Mapping[str, Role], path: Path, row: int) -> pa.Table:
+    """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
+
+    `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
+    """
     columns = {}
     for name, role in roles.items():
-        column, wanted = table[name], TYPES[role]
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if pa.types.is_null(column.type):
-            column = column.cast(wanted)
-        if column.type != wanted and not (role == "id" and pa.types.is_integer(column.type)):
+        column = _trim(_unpack(table[name], TYPES[role]), form)
+        if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
             try:
-                column = _convert(column, wanted)
+                column = _convert(column, TYPES[role])
             except pa.ArrowException as error:
                 raise _misfit(column, name, role, path, row) from error
+        if role == "number":
+            _refuse_infinite(column, name, path, row)
         columns[name] = column
     return pa.table(columns)
+
+
+def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return a column without a dictionary, NaN or another type of text than Arrow's usual one."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):
+        return column.cast(wanted)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column
+
+
+def _trim(column: pa.ChunkedArray, form: Form) -> pa.ChunkedArray:
+    if not pa.types.is_string(column.type):
+        return column
+    trimmed = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(trimmed, pa.array(["", *form.missing]))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 
 def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     kind = column.type
     if pa.types.is_boolean(wanted) and pa.types.is_string(kind):
-        return pc.cast(pc.utf8_lower(column), wanted)
-    if pa.types.is_timestamp(wanted) and pa.types.is_timestamp(kind):
-        return column.cast(wanted, safe=False)  # seconds are enough for a date
+        true, false = (pc.is_in(column, pa.array(words)) for words in ((*TRUE, "1"), (*FALSE, "0")))
+        if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(column))).as_py():
+            raise pa.ArrowInvalid("neither true nor false")
+        return pc.if_else(column.is_valid(), true, pa.scalar(None, pa.bool_()))
+    if pa.types.is_timestamp(wanted) and pa.types.is_string(kind):
+        column = pc.replace_substring_regex(column, r"(\.\d+)?Z?$", "")
     if pa.types.is_string(wanted) and pa.types.is_boolean(kind):
         return pc.if_else(column, "true", "false")
-    if pa.types.is_boolean(wanted) and not pa.types.is_boolean(kind):
+    if pa.types.is_boolean(wanted):
         column = column.cast(pa.int64())
         if not pc.all(pc.is_in(column, pa.array([0, 1, None]))).as_py():
             raise pa.ArrowInvalid("neither 0 nor 1")
-    return column.cast(wanted)
+    rounded = (pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted)) or pa.types.is_integer(kind)
+    return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
 
 
 def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Path, row: int) -> DataError:
@@ -366,40 +458,25 @@ def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Path, row: int
         try:
             _convert(pa.chunked_array([pa.array([value.as_py()], type=column.type)]), TYPES[role])
         except pa.ArrowException:
-            return DataError(
-                f"{path}, row {row + offset}: {name} is {value.as_py()!r}, which is {WORDS.get(role, 'no text')}: "
-                "mend it, or give the column another role."
-            )
+            return _no_fit(f"{path}, row {row + offset}", name, repr(value.as_py()), WORDS.get(role, "no text"))
     return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
 
 
-def _settle(table: pa.Table, roles: Mapping[str, Role], path: Path, row: int) -> pa.Table:
-    """Return a batch with text trimmed, NaN as missing, and no infinity in it; `row` is that of its first row."""
-    columns = {}
-    for name, role in roles.items():
-        column = table[name]
-        if role == "number":
-            column = _check_finite(column, name, path, row)
-        elif pa.types.is_string(column.type):
-            column = _trim(column)
-        columns[name] = column
-    return pa.table(columns)
+def _no_fit(where: str, name: str, value: str, word: str) -> DataError:
+    return DataError(
+        f"{where}: {name} is {value}, which is {word}: mend it, or name it as a missing value, or give the column "
+        "another role, such as left out."
+    )
 
 
-def _check_finite(column: pa.ChunkedArray, name: str, path: Path, row: int) -> pa.ChunkedArray:
+def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Path, row: int) -> None:
     bounds = pc.min_max(column).as_py()
-    for value in (bounds["min"], bounds["max"]):
-        if value is not None and abs(value) == float("inf"):
-            first = row + pc.index(column, pa.scalar(value)).as_py()
-            raise DataError(f"{path}, row {first}: {name} is {value}: mend it, or leave it empty if it is not known.")
-    if pc.any(pc.is_nan(column)).as_py():
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    return column
-
-
-def _trim(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
+        first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
+        raise DataError(
+            f"{path}, row {row + first}: {name} is {column[first].as_py()}: mend it, or leave it empty if it is not "
+            "known."
+        )
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:

@@ -18,10 +18,11 @@ from artifact_flow.params import Role, Task
 from artifact_flow.readers import FALSE, TRUE, Form, read_texts
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
-DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?$"
+DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"
+COMMA_NUMBER = r"^[+-]?\d{1,3}([., ]?\d{3})*,\d+$"
 OTHER_DATE = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$|^\d{4}/\d{1,2}/\d{1,2}( .*)?$"
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|index|row|no|nr|number|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
-BOOLEANS = [{yes, no} for yes, no in zip(TRUE[::3], FALSE[::3], strict=True)]
+BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 MOSTLY = 0.9  # of the values: a column of numbers with some text in it, which somebody must look at
 MANY = 255  # different texts, or half as many as there are rows: free text, no category
 FEW_CLASSES = 20  # whole numbers up to which a target is a class
@@ -34,8 +35,8 @@ class Column:
 
     name: str
     role: Role
-    missing: int
-    distinct: int
+    missing: int | None  # None where nobody looked
+    distinct: int | None
     note: str = ""
 
 
@@ -65,18 +66,17 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     Raises DataError naming a column that is not there, a target that cannot be predicted, or the first row of a column
     whose values are numbers but for some.
     """
-    table = read_texts(path, form)
-    for name in (target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])):
-        if name not in table.column_names:
-            raise DataError(f"{path} has no column {name}; it has: {', '.join(table.column_names)}.")
-    first = 1 + form.header
+    names = read_names(path, form)
+    missing_columns([target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])], names, path)
+    table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
     columns = []
-    for name in table.column_names:
-        if name != target:
-            column = classify_column(name, table[name], overrides)
-            if column.role == "category" and name not in overrides.categories:
-                _refuse_mixed(path, name, table[name], first)
-            columns.append(column)
+    for name in names:
+        if name in overrides.left_out:
+            columns.append(Column(name, "left out", None, None, "as you said"))
+        elif name != target:
+            columns.append(classify_column(name, table[name], overrides))
+            if columns[-1].note != SAID:
+                refuse_mixed(path, name, table[name], form)
     ids = [column for column in columns if column.role == "id"]
     columns = [
         replace(column, role="left out", note=f"{column.note}, and there is an identifier already")
@@ -89,7 +89,9 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     return Schema(table.num_rows, *classify_target(path, target, table[target], overrides.task), columns)
 
 
-def classify_column(name: str, values: pa.ChunkedArray, overrides: Overrides) -> Column:
+def classify_column(  # noqa: PLR0911 - a rule, a return
+    name: str, values: pa.ChunkedArray, overrides: Overrides
+) -> Column:
     """Return what a column of texts (null where missing) is."""
     present = values.drop_null()
     distinct = pc.unique(present)

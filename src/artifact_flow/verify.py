@@ -1,12 +1,13 @@
-"""Verify: reproduce HEAD in clean clones under changed surroundings, and compare with dvc.lock file by file.
+"""Verify: reproduce HEAD in clean clones under changed surroundings, and compare with each dvc.lock file by file.
 
 A lock alone proves nothing (`dvc commit -f` writes any bytes into it): only `dvc repro --force` in a clean clone does.
 It reads HEAD, never the working tree, and writes nothing but clones that it removes.
 """
 
-import hashlib
 import json
 import os
+import posixpath
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,16 +15,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from artifact_flow.builtin import VARIABLE, data_folder
 from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
 from artifact_flow.errors import VerifyError
-from artifact_flow.files import hash_file
-from artifact_flow.lock import LOCK, output_hashes, parse_lock
+from artifact_flow.files import hash_bytes, hash_file
+from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock
+from artifact_flow.predictions import METRICS, PREDICTIONS
 
 LEAN = Path("requirements/lean.txt")
 WORKSPACE = Path(".artifact-flow")  # ignored by git and DVC
@@ -40,7 +43,9 @@ GIT_LOCATION = {
 METRIC_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.05
 
 Verdict = Literal["same bytes", "same predictions", "same metrics", "different"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # from best to worst
 Hashes = dict[str, str]  # path → md5
+Stages = dict[str, dict[str, Any]]  # of every lock, paths from the repository's root
 EXPECTED: dict[Verdict, str] = {  # why other bytes are no fault, where bytes are not promised
     "same predictions": "other bytes, as another machine or library may give",
     "same metrics": "labels not compared: the committed predictions.csv is not in DVC's cache; `dvc pull` brings it",
@@ -73,12 +78,30 @@ EVERYTHING = Surroundings(
 
 
 @dataclass(frozen=True)
+class Head:
+    """The commit that is verified: its repository, and the locks in question by their paths."""
+
+    root: Path
+    locks: dict[str, bytes]
+
+    @property
+    def stages(self) -> Stages:
+        """What the locks say of each stage."""
+        return merge_locks({path: parse_lock(content) for path, content in self.locks.items()})
+
+    @property
+    def pipelines(self) -> list[str]:
+        """The dvc.yaml beside each lock."""
+        return [posixpath.join(posixpath.dirname(path), "dvc.yaml") for path in self.locks]
+
+
+@dataclass(frozen=True)
 class Reproduction:
-    """What `dvc repro --force` left in one clone: its root, its lock and the md5 of each output."""
+    """What `dvc repro --force` left in one clone: its root, its locks' stages and the md5 of each output."""
 
     surroundings: Surroundings
     root: Path
-    lock: dict[str, Any]
+    stages: Stages
     hashes: Hashes
 
 
@@ -91,20 +114,21 @@ class Finding:
     cause: str = ""
 
 
-def verify_head(quick: bool, repository: Path | None = None, console: Console | None = None) -> bool:
-    """Print the proof, a table with one line for each tracked file; tell whether HEAD gives what its dvc.lock says.
+def verify_head(
+    quick: bool, pipelines: Sequence[str] = (), repository: Path | None = None, console: Console | None = None
+) -> bool:
+    """Print the proof, a table with one line for each tracked file; tell whether HEAD gives what its locks say.
 
-    Raises VerifyError when there is nothing to verify, or when the pipeline of HEAD does not run to its end.
+    `pipelines` are paths of dvc.yaml from the repository's root; without them, each one that has a lock in HEAD.
+    Raises VerifyError when there is nothing to verify, or when a pipeline of HEAD does not run to its end.
     """
     console = console or Console()
     root = Path(_git(repository or Path.cwd(), "rev-parse", "--show-toplevel"))
-    head = _git(root, "rev-parse", "--short", "HEAD")
-    lock = _committed(root, LOCK)
-    if lock is None:
-        raise VerifyError(f"commit {head} holds no {LOCK}: run `dvc repro`, `git add {LOCK}` and commit it.")
+    commit = _git(root, "rev-parse", "--short", "HEAD")
+    head = Head(root, _find_locks(root, pipelines, commit))
     if _git(root, "status", "--porcelain"):
-        console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {head}.[/]")
-    reasons = broken_promises((_committed(root, LEAN) or b"").decode(), os.environ)
+        console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {commit}.[/]")
+    reasons = broken_promises((_committed(root, str(LEAN)) or b"").decode(), os.environ)
     if reasons:
         console.print(
             f"[yellow]Bytes are not promised here ({'; '.join(reasons)}): comparing labels, metrics (within "
@@ -113,55 +137,67 @@ def verify_head(quick: bool, repository: Path | None = None, console: Console | 
     every = (AS_IT_IS, EVERYTHING) if quick else (AS_IT_IS, *CHANGES)
     (root / WORKSPACE).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=root / WORKSPACE) as folder:
-        reproductions = list(_reproduce_all(root, every, Path(folder), console))
-        findings = compare(root, parse_lock(lock), reproductions, tolerant=bool(reasons))
-    _print_findings(findings, head, len(every), console)
+        reproductions = list(_reproduce_all(head, every, Path(folder), console))
+        findings = compare(head, reproductions, tolerant=bool(reasons))
+    _print_findings(findings, commit, len(every), console)
     return all(finding.verdict != "different" for finding in findings)
 
 
-def compare(root: Path, locked: dict[str, Any], reproductions: Sequence[Reproduction], tolerant: bool) -> list[Finding]:
-    """Return a finding for each output that the lock of HEAD names, and one for the lock itself.
+def compare(head: Head, reproductions: Sequence[Reproduction], tolerant: bool) -> list[Finding]:
+    """Return a finding for each output that the locks of HEAD name, and one for each lock itself.
 
-    `tolerant` accepts other bytes where the predictions and metrics agree within the tolerances; the committed
-    predictions are looked for in DVC's cache of `root`.
+    `tolerant` accepts other bytes where the predictions and metrics beside a file agree within the tolerances; the
+    committed predictions are looked for in DVC's cache.
     """
-    promised = output_hashes(locked) | {str(LOCK): _md5(_committed(root, LOCK) or b"")}
-    likeness: Verdict = _likeness(root, promised, reproductions) if tolerant else "different"
+    stages = head.stages
+    promised = output_hashes(stages) | {path: hash_bytes(content, "md5") for path, content in head.locks.items()}
+    folders = {posixpath.dirname(path) for path in promised if posixpath.basename(path) == METRICS.name}
+    likeness = {folder: _likeness(head.root, folder, promised, reproductions) for folder in folders} if tolerant else {}
     findings = []
     for path, md5 in sorted(promised.items()):
         others = [r for r in reproductions if r.hashes.get(path) != md5]
         if not others:
-            committed = _committed(root, Path(path))
-            if committed is None or _md5(committed) == md5:
+            committed = _committed(head.root, path)
+            if committed is None or hash_bytes(committed, "md5") == md5:
                 findings.append(Finding(path, "same bytes"))
             else:
-                findings.append(Finding(path, "different", f"the committed file is not the one that {LOCK} names"))
+                cause = f"the committed file is not the one that {LOCK} names"
+                findings.append(Finding(path, "different", cause))
         else:
-            cause = EXPECTED.get(likeness) or likely_cause(path, locked, reproductions, others)
-            findings.append(Finding(path, likeness, cause))
+            alike = _alike(path, likeness)
+            cause = EXPECTED.get(alike) or likely_cause(path, stages, reproductions, others)
+            findings.append(Finding(path, alike, cause))
     return findings
 
 
+def _alike(path: str, likeness: Mapping[str, Verdict]) -> Verdict:
+    """Return the verdict on the metrics beside a file, or in the folders below it; the worst where there are many."""
+    folder = posixpath.dirname(path)
+    near = [verdict for place, verdict in likeness.items() if (f"{folder}/").startswith(f"{place}/")]
+    below = [verdict for place, verdict in likeness.items() if not folder or f"{place}/".startswith(f"{folder}/")]
+    return max(near or below or ["different"], key=VERDICTS.index)
+
+
 def likely_cause(
-    path: str, locked: dict[str, Any], reproductions: Sequence[Reproduction], others: Sequence[Reproduction]
+    path: str, locked: Stages, reproductions: Sequence[Reproduction], others: Sequence[Reproduction]
 ) -> str:
-    """Say why `path` came out differently in `others`, from what the lock of HEAD and the new ones say of its stage."""
-    changed = _changed_inputs(path, locked, others[0].lock)
+    """Say why `path` came out differently in `others`, from what the locks of HEAD and the new ones say of it."""
+    changed = _changed_inputs(path, locked, others[0].stages)
     if changed:
         return f"{LOCK} was made from another {', '.join(changed)}: run `dvc repro` and commit the lock"
     if len(others) < len(reproductions):
         return "depends on: " + ", ".join(r.surroundings.name for r in others)
     if len({r.hashes.get(path) for r in others}) > 1:
         return "not deterministic: each run gives other bytes"
-    if path == str(LOCK):
+    if posixpath.basename(path) == LOCK.name:
         return "names other outputs than this commit gives"
     return f"every run agrees on other bytes: {LOCK} was edited, forged by `dvc commit -f`, or made elsewhere"
 
 
-def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def _changed_inputs(path: str, locked: Stages, new: Stages) -> list[str]:
     """Return the commands, parameters and source files upstream of `path` that differ between two locks."""
     made_by = {out["path"]: name for name, stage in locked.items() for out in stage.get("outs", ())}
-    queue = list(made_by.values()) if path == str(LOCK) else [made_by[path]]
+    queue = [made_by[path]] if path in made_by else list(made_by.values())
     changed: dict[str, None] = {}
     seen: set[str] = set()
     while queue:
@@ -184,7 +220,7 @@ def _changed_inputs(path: str, locked: dict[str, Any], new: dict[str, Any]) -> l
     return list(changed)
 
 
-def _reproduce_all(root: Path, every: Sequence[Surroundings], folder: Path, console: Console) -> Iterator[Reproduction]:
+def _reproduce_all(head: Head, every: Sequence[Surroundings], folder: Path, console: Console) -> Iterator[Reproduction]:
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
@@ -196,29 +232,31 @@ def _reproduce_all(root: Path, every: Sequence[Surroundings], folder: Path, cons
             title = f"{number}/{len(every)} {surroundings.name}"
             progress.reset(task)
             started = time.monotonic()
-            reproduction = reproduce(root, surroundings, folder / str(number), announce)
+            reproduction = reproduce(head, surroundings, folder / str(number), announce)
             console.print(f"reproduced {title} in {time.monotonic() - started:.1f} s")
             yield reproduction
 
 
-def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Callable[[str], object]) -> Reproduction:
-    """Clone HEAD of `root` into `folder`, run `dvc repro --force` there, and return what it left.
+def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Callable[[str], object]) -> Reproduction:
+    """Clone HEAD into `folder`, run `dvc repro --force` there on its pipelines, and return what it left.
 
     `announce` is called with each stage's name as it starts. Raises VerifyError when a stage fails.
     """
-    clone = folder / surroundings.directory
+    root, clone = head.root, folder / surroundings.directory
     announce("clone")
     _git(root, "clone", "--quiet", "--no-hardlinks", str(root), str(clone))
     _git(clone, "checkout", "--quiet", "--detach", _git(root, "rev-parse", "HEAD"))
+    _bring_data(head, clone)
     own = {*THREAD_VARIABLES, *KERNEL_VARIABLES}  # this process is pinned; the clone's code must pin itself
     environ = {k: v for k, v in _environ().items() if k not in own and not k.startswith("DVC_")} | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
         "DVC_SITE_CACHE_DIR": str(clone / ".dvc/tmp/site-cache"),
+        VARIABLE: str(data_folder(os.environ, root)),
         **surroundings.environ,
     }
     output = []
     with subprocess.Popen(
-        ["dvc", "repro", "--force"],
+        ["dvc", "repro", "--force", *head.pipelines],
         cwd=clone,
         env=environ,
         stdout=subprocess.PIPE,
@@ -237,21 +275,44 @@ def reproduce(root: Path, surroundings: Surroundings, folder: Path, announce: Ca
             f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to "
             f"compare; its last lines:\n{tail}"
         )
-    lock = parse_lock((clone / LOCK).read_bytes())
-    paths = (*output_hashes(lock), str(LOCK))
-    return Reproduction(surroundings, clone, lock, {path: hash_file(clone / path, "md5") for path in paths})
+    stages = merge_locks({path: parse_lock((clone / path).read_bytes()) for path in head.locks})
+    paths = (*output_hashes(stages), *head.locks)
+    return Reproduction(surroundings, clone, stages, {path: hash_file(clone / path, "md5") for path in paths})
 
 
-def _likeness(root: Path, promised: Hashes, reproductions: Sequence[Reproduction]) -> Verdict:
-    """Return how far every reproduction agrees with what HEAD committed, within the tolerances."""
-    metrics = json.loads(_committed(root, Path("metrics.json")) or b"{}")
-    if not all(metrics_alike(metrics, json.loads((r.root / "metrics.json").read_text())) for r in reproductions):
+def _bring_data(head: Head, clone: Path) -> None:
+    """Copy into a clone the data that the locks name and git does not keep, such as a table that DVC tracks."""
+    stages = head.stages
+    made = output_hashes(stages)
+    for dep in [dep for stage in stages.values() for dep in stage["deps"] if dep["path"] not in made]:
+        here, there = head.root / dep["path"], clone / dep["path"]
+        if not there.exists() and here.is_file() and hash_file(here, "md5") == dep.get("md5"):
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(here, there)
+
+
+def _find_locks(root: Path, pipelines: Sequence[str], commit: str) -> dict[str, bytes]:
+    """Return the content of each lock that HEAD holds, or of those beside `pipelines`."""
+    names = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
+    held = [name for name in names if posixpath.basename(name) == LOCK.name]
+    wanted = [posixpath.join(posixpath.dirname(posixpath.normpath(path)), LOCK.name) for path in pipelines] or held
+    for path in wanted or [str(LOCK)]:
+        if path not in held:
+            raise VerifyError(f"commit {commit} holds no {path}: run `dvc repro`, `git add {path}` and commit it.")
+    return {path: _committed(root, path) or b"" for path in wanted}
+
+
+def _likeness(root: Path, folder: str, promised: Hashes, reproductions: Sequence[Reproduction]) -> Verdict:
+    """Return how far, in one folder, every reproduction agrees with what HEAD committed, within the tolerances."""
+    path, rows = posixpath.join(folder, METRICS.name), posixpath.join(folder, PREDICTIONS.name)
+    metrics = json.loads(_committed(root, path) or b"{}")
+    if not all(metrics_alike(metrics, json.loads((r.root / path).read_text())) for r in reproductions):
         return "different"
-    md5 = promised.get("predictions.csv", "")
+    md5 = promised.get(rows, "")
     cached = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     if not (cached.is_file() and hash_file(cached, "md5") == md5):
         return "same metrics"
-    alike = all(predictions_alike(cached, r.root / "predictions.csv") for r in reproductions)
+    alike = all(predictions_alike(cached, r.root / rows) for r in reproductions)
     return "same predictions" if alike else "different"
 
 
@@ -300,14 +361,10 @@ def _print_findings(findings: Sequence[Finding], head: str, runs: int, console: 
     console.print(f"commit {head}, {len(findings)} files, {runs} surroundings: {counts}")
 
 
-def _committed(root: Path, path: Path) -> bytes | None:
+def _committed(root: Path, path: str) -> bytes | None:
     """Return a file as HEAD holds it, or None where git does not track it."""
     found = _run_git(root, "cat-file", "blob", f"HEAD:{path}")
     return None if found.returncode else found.stdout
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _git(root: Path, *arguments: str) -> str:

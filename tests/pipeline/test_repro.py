@@ -10,7 +10,9 @@ from project import OUTPUTS, Project
 
 from artifact_flow.files import hash_file
 
-ALL = {"test", "data", "train", "infer"}
+AFTER_DATA = ["train", "infer", "export", "quantize"]
+OPEN_MODEL = {"infer", "export", "quantize"}
+ALL = {"test", "data", *AFTER_DATA}
 
 
 def append_comment(text: str) -> str:
@@ -41,14 +43,23 @@ def test_a_second_run_does_nothing(project: Project) -> None:
         ("src/artifact_flow/__init__.py", ALL),
         ("src/artifact_flow/files.py", ALL),
         ("src/artifact_flow/stages/__init__.py", ALL),
-        ("src/artifact_flow/lock.py", {"test", "train", "infer"}),
+        ("src/artifact_flow/lock.py", ALL),
+        ("src/artifact_flow/encoding.py", ALL),
+        ("src/artifact_flow/readers.py", ALL),
         ("src/artifact_flow/models.py", {"test", "train"}),
-        ("src/artifact_flow/contract.py", {"test", "train", "infer"}),
-        ("src/artifact_flow/artifacts.py", {"test", "train", "infer"}),
-        ("src/artifact_flow/scoring.py", {"test", "infer"}),
+        ("src/artifact_flow/contract.py", ALL),
+        ("src/artifact_flow/artifacts.py", {"test", "train", *OPEN_MODEL}),
+        ("src/artifact_flow/predictions.py", {"test", *OPEN_MODEL}),
+        ("src/artifact_flow/scoring.py", {"test", "infer", "quantize"}),
+        ("src/artifact_flow/export.py", {"test", "export", "quantize"}),
+        ("src/artifact_flow/quantize.py", {"test", "quantize"}),
+        ("src/artifact_flow/predict.py", {"test"}),
+        ("src/artifact_flow/init.py", {"test"}),
         ("src/artifact_flow/stages/data.py", {"test", "data"}),
         ("src/artifact_flow/stages/train.py", {"test", "train"}),
         ("src/artifact_flow/stages/infer.py", {"test", "infer"}),
+        ("src/artifact_flow/stages/export.py", {"test", "export"}),
+        ("src/artifact_flow/stages/quantize.py", {"test", "quantize"}),
     ],
 )
 def test_a_changed_file_makes_its_readers_stale(project: Project, path: str, stale: set[str]) -> None:
@@ -71,10 +82,11 @@ def test_a_changed_file_makes_its_readers_stale(project: Project, path: str, sta
         ("max_iter: 1000", "max_iter: 500", "train"),
         ("max_iter: 1000", "max_iter: 1000\n  tol: 1e-5", "train"),
         ("decimals: 8", "decimals: 7", "infer"),
+        ("min_agreement: 0.995", "min_agreement: 0.99", "quantize"),
     ],
 )
 def test_a_changed_parameter_makes_its_stage_stale(project: Project, old: str, new: str, stage: str) -> None:
-    """Each parameter belongs to one stage, the one whose block it stands in."""
+    """Each parameter belongs to one stage, the one whose block it stands in (the opset to both that write ONNX)."""
     project.set_param(old, new)
     assert set(json.loads(project.run("dvc", "status", "--json"))) == {stage}
 
@@ -83,8 +95,9 @@ def test_a_changed_parameter_makes_its_stage_stale(project: Project, old: str, n
     ("old", "new", "stages"),
     [
         ("decimals: 8", "decimals: 6", ["infer"]),
-        ("C: 1.0", "C: 0.01", ["train", "infer"]),
-        ("test_size: 0.2", "test_size: 0.25", ["data", "train", "infer"]),
+        ("C: 1.0", "C: 0.01", AFTER_DATA),
+        ("test_size: 0.2", "test_size: 0.25", ["data", *AFTER_DATA]),
+        ("opset: 17", "opset: 18", ["export", "quantize"]),
     ],
 )
 def test_a_changed_parameter_runs_its_block_and_what_follows(
@@ -125,10 +138,10 @@ def test_a_users_own_model_passes_the_gate(project: Project) -> None:
         lambda text: (
             text.split("  estimator:")[0]
             + "  estimator: sklearn.tree.DecisionTreeClassifier\n  threads: 1\n  max_depth: 3\n"
-            + "infer:\n  decimals: 8\n"
+            + "infer:\n  decimals: 8\nexport:\n  opset: 17\n  max_difference: 1e-5\n"
         ),
     )
-    assert sorted(project.repro()) == sorted(ALL)
+    assert set(project.repro("infer", "export")) == ALL - {"quantize"}
 
 
 def test_bad_parameters_stop_dvc_and_keep_its_outputs(project: Project) -> None:
@@ -174,7 +187,7 @@ def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signal
         ),
     )
     with subprocess.Popen(
-        ["dvc", "repro"],
+        ["dvc", "repro", "infer"],
         cwd=project.root,
         env=project.environ,
         stdout=subprocess.PIPE,
@@ -192,7 +205,7 @@ def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signal
     assert process.returncode != 0
     assert project.hashes() == before
     project.set_param("n_estimators: 10000", "n_estimators: 10")
-    assert project.repro() == ["train", "infer"]
+    assert project.repro("infer") == ["train", "infer"]
     assert project.hashes() != before
     (project.root / "params.yaml").write_text(defaults)
     assert project.repro() == ["train", "infer"]
@@ -204,7 +217,7 @@ def test_two_branches_are_compared(project: Project) -> None:
     """On a branch with another C, DVC shows the parameter's and the metrics' way from main."""
     project.run("git", "checkout", "--quiet", "-b", "stronger-regularisation")
     project.set_param("C: 1.0", "C: 0.01")
-    assert project.repro() == ["train", "infer"]
+    assert project.repro() == AFTER_DATA
     project.commit("C 0.01")
     params = json.loads(project.run("dvc", "params", "diff", "main", "--json"))
     assert params == {"params.yaml": {"train.C": {"old": 1.0, "new": 0.01, "diff": -0.99}}}
@@ -220,7 +233,7 @@ def test_two_branches_are_compared(project: Project) -> None:
 def forget_outputs(project: Project) -> None:
     """Remove what DVC caches, as on a machine that was handed cache and lock only."""
     for path in (*OUTPUTS, "tests.json"):
-        if path not in ("contract.json", "metrics.json"):  # these are in git
+        if path not in ("contract.json", "metrics.json", "parity.json", "quantization.json"):  # these are in git
             (project.root / path).unlink()
 
 

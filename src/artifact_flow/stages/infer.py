@@ -10,7 +10,7 @@ from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import replace_files
 from artifact_flow.params import Params
-from artifact_flow.predictions import predict_rows
+from artifact_flow.predictions import METRICS, PREDICTIONS, predict_rows
 from artifact_flow.scoring import (
     count_confusion,
     report_classes,
@@ -21,7 +21,6 @@ from artifact_flow.scoring import (
 from artifact_flow.stages import run
 from artifact_flow.writers import write_csv
 
-PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
 CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted_actual.csv")
 
 

@@ -48,7 +48,9 @@ def main(params: Params, folder: Path) -> None:
             f"{QUANTIZED} says something else in its runtime than its numbers do, on {wrong} of {len(X)} rows (largest "
             f"difference {difference:.1e}): nothing was written; bring the features to one scale."
         )
-    sizes = {path.name: (folder / path).stat().st_size for path in (MODEL, PORTABLE)} | {QUANTIZED.name: len(content)}
+    sizes = {path.name: len((folder / path).read_bytes()) for path in (MODEL, PORTABLE)} | {
+        QUANTIZED.name: len(content)
+    }
     float_bytes = linear.weights.nbytes + linear.intercept.nbytes
     record = {
         **cost,
