@@ -17,9 +17,17 @@ FILES = [WORKFLOW, *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
 
 
 def test_the_jobs_follow_the_stages() -> None:
-    """test, then train, then infer, by `needs`; the report at the end; verify on its own."""
+    """test, train, infer, export, by `needs`; the report at the end; the flows after test; verify on its own."""
     needs = {name: job.get("needs") for name, job in JOBS.items()}
-    assert needs == {"test": None, "train": "test", "infer": "train", "report": "infer", "verify": None}
+    assert needs == {
+        "test": None,
+        "flow": "test",
+        "train": "test",
+        "infer": "train",
+        "export": "infer",
+        "report": "export",
+        "verify": None,
+    }
     assert set(PIPELINE["on"]) == {"push", "pull_request"}
 
 
