@@ -1,4 +1,4 @@
-"""Figure: two things timed in turn, their ratio, and the bar it is held against. It knows nothing of what they are."""
+"""Figure: two things measured, their ratio, and the bar it is held against. It knows nothing of what they are."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -7,31 +7,32 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True)
-class Times:
-    """The wall times of one thing in seconds, in the order in which they were taken."""
+class Series:
+    """What was measured of one thing, in the order in which it was: wall times in s, or memory in MB."""
 
     name: str
-    seconds: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    unit: Literal["s", "MB"] = "s"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How many times as long as `beside` the thing `measured` takes, and the bar that this ratio should keep."""
+    """How many times as much as `beside` the thing `measured` takes, and the bar that this ratio should keep."""
 
-    measured: Times
-    beside: Times
+    measured: Series
+    beside: Series
     relation: Literal["≤", "≥"]
     bar: float
 
     @property
     def ratio(self) -> float:
         """The ratio of the two medians."""
-        return median(self.measured.seconds) / median(self.beside.seconds)
+        return median(self.measured.values) / median(self.beside.values)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The smallest and the largest ratio of two times taken in the same turn."""
-        ratios = [a / b for a, b in zip(self.measured.seconds, self.beside.seconds, strict=True)]
+        """The smallest and the largest ratio of two values of the same turn."""
+        ratios = [a / b for a, b in zip(self.measured.values, self.beside.values, strict=True)]
         return min(ratios), max(ratios)
 
     @property
@@ -40,8 +41,13 @@ class Figure:
         return self.ratio <= self.bar if self.relation == "≤" else self.ratio >= self.bar
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figure with every time, in seconds, that it rests on."""
+        """Return the figure with every value that it rests on."""
         return asdict(self) | {"ratio": self.ratio, "spread": self.spread, "met": self.met}
+
+
+def limit_memory(name: str, peaks: list[float], allowed: float) -> Figure:
+    """Return the highest of the peaks, in MB, against what is allowed."""
+    return Figure(Series(name, [max(peaks)], "MB"), Series("allowed", [allowed], "MB"), "≤", 1.0)
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,9 @@ class Meter:
 
     def compare(self, measured: Contender, beside: Contender, relation: Literal["≤", "≥"], bar: float) -> Figure:
         """Return the figure of two things timed in turn; every second turn starts with the other one."""
-        pair = [(measured, Times(measured.name)), (beside, Times(beside.name))]
+        pair = [(measured, Series(measured.name)), (beside, Series(beside.name))]
         for run in range(self.runs):
             for contender, times in pair if run % 2 == 0 else reversed(pair):
-                times.seconds.append(contender.take_time())
+                times.values.append(contender.take_time())
                 self.advance()
         return Figure(pair[0][1], pair[1][1], relation, bar)

@@ -6,12 +6,12 @@ from statistics import median
 
 from rich.table import Table
 
-from benchmarks.figure import Figure, Times
+from benchmarks.figure import Figure, Series
 
 
 def tabulate_figures(figures: list[Figure], title: str) -> Table:
-    """Return a row a figure: both medians with their spread, in seconds, the ratio, the bar and the verdict."""
-    table = Table(title=title, caption="seconds: median (min-max); ratio of the medians (min-max of one turn)")
+    """Return a row a figure: both medians with their spread, the ratio, the bar and the verdict."""
+    table = Table(title=title, caption="median (min-max); ratio of the medians (min-max of one turn)")
     for heading in ("measured", "beside", "ratio", "bar", "verdict"):
         table.add_column(heading)
     for figure in figures:
@@ -31,7 +31,9 @@ def write_figures(figures: list[Figure], caption: str, readme: Path) -> None:
     """Put the figures as a Markdown table between the README's two marks, under what they were measured on."""
     lines = [caption, "", "| measured | beside | ratio | bar |", "|---|---|---|---|"]
     for figure in figures:
-        cells = [f"{times.name}: {median(times.seconds):.2f} s" for times in (figure.measured, figure.beside)]
+        cells = [
+            f"{series.name}: {_round(median(series.values), series)}" for series in (figure.measured, figure.beside)
+        ]
         lines.append(f"| {' | '.join(cells)} | {figure.ratio:.2f} × | {figure.relation} {figure.bar} × |")
     table = "\n".join(lines)
     marks = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
@@ -39,5 +41,10 @@ def write_figures(figures: list[Figure], caption: str, readme: Path) -> None:
     readme.write_text(re.sub(marks, rf"\g<1>{table}\g<2>", text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _cell(times: Times) -> str:
-    return f"{times.name}\n{median(times.seconds):.3f} ({min(times.seconds):.3f}-{max(times.seconds):.3f})"
+def _cell(series: Series) -> str:
+    middle, low, high = (_round(pick(series.values), series) for pick in (median, min, max))
+    return f"{series.name}\n{middle} ({low} - {high})" if len(series.values) > 1 else f"{series.name}\n{middle}"
+
+
+def _round(value: float, series: Series) -> str:
+    return f"{value:.2f} s" if series.unit == "s" else f"{value:.0f} MB"

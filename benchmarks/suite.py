@@ -1,97 +1,78 @@
-"""Suite: what is measured beside what, and the bars."""
+"""Suite: the groups of figures, what each is measured on, and which of them can be measured here."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-
-from benchmarks.figure import Contender, Figure, Meter
-from benchmarks.workspace import CommandError, Workspace, clone_head, make_toy
-
-FIGURES = 4  # that `measure_everything` returns, of two things each
-WORKER = Path(__file__).with_name("fit.py")
-
-# Plain Python, which leaves no core to anybody; ends with the benchmark, however that ends.
-SPINNER = "import os\nwhile os.getppid() == {parent}: sum(range(100_000))"
+from benchmarks.figure import Figure, Meter
+from benchmarks.fits import compare_fits
+from benchmarks.repro import compare_flows_with_toy, compare_main_with_toy, compare_with_commands
+from benchmarks.throughput import compare_predict, compare_stage_data
+from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
 
 
-def measure_everything(scratch: Path, meter: Meter) -> list[Figure]:
-    """Return every figure; `scratch` is an existing, empty directory."""
-    cold = compare_with_commands(scratch, meter)
-    project = clone_head(scratch / "project")
-    project.run("dvc", "repro")
-    return [cold, compare_with_toy(project, make_toy(scratch / "toy"), meter), *compare_fits(project, meter)]
+@dataclass(frozen=True)
+class Grounds:
+    """What groups share, each made when first needed in `scratch`, an existing, empty directory."""
+
+    scratch: Path
+
+    @cached_property
+    def project(self) -> Workspace:
+        """A clone with its main flow reproduced."""
+        project = clone_head(self.scratch / "project")
+        project.run("dvc", "repro")
+        return project
+
+    @cached_property
+    def flows(self) -> Workspace:
+        """That clone with every flow reproduced."""
+        self.project.run("dvc", "repro", "-P")
+        return self.project
+
+    @cached_property
+    def toy(self) -> Workspace:
+        """A DVC project of two stages that do nothing."""
+        return make_toy(self.scratch / "toy")
 
 
-def compare_with_commands(scratch: Path, meter: Meter) -> Figure:
-    """Return `dvc repro` against the stages' commands run by hand, each time in a fresh clone."""
-    clones = (clone_head(scratch / f"clone-{number}") for number in count())
+@dataclass(frozen=True)
+class Group:
+    """Figures that are measured together: `pairs` of things timed in turn."""
 
-    def run_by_hand() -> float:
-        clone = next(clones)
-        return sum(clone.time("sh", "-c", command) for command in stage_commands(clone.path / "dvc.yaml"))
-
-    return meter.compare(
-        Contender("dvc repro from nothing", lambda: next(clones).time("dvc", "repro")),
-        Contender("its stages' commands by hand", run_by_hand),
-        relation="≤",
-        bar=1.3,
-    )
+    name: str
+    pairs: int
+    measure: Callable[[Grounds, Meter], Iterable[Figure]]
+    fetched: bool = False  # whether it needs data sets that scikit-learn fetches
 
 
-def stage_commands(path: Path) -> list[str]:
-    """Return the shell commands of a dvc.yaml's stages, in the file's order, in which each finds its inputs."""
-    stages = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"]
-    commands = [stage["cmd"] for stage in stages.values()]
-    return [line for command in commands for line in ([command] if isinstance(command, str) else command)]
+GROUPS = (
+    Group("repro", 1, lambda grounds, meter: [compare_with_commands(grounds.scratch, meter)]),
+    Group("noop", 1, lambda grounds, meter: [compare_main_with_toy(grounds.project, grounds.toy, meter)]),
+    Group("fit", 2, lambda grounds, meter: compare_fits(grounds.project, meter)),
+    Group("flows", 1, lambda grounds, meter: [compare_flows_with_toy(grounds.flows, grounds.toy, meter)], fetched=True),
+    Group("predict", 3, lambda grounds, meter: compare_predict(grounds.flows, meter), fetched=True),
+    Group("data", 1, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
+)
 
 
-def compare_with_toy(project: Workspace, toy: Workspace, meter: Meter) -> Figure:
-    """Return a `dvc repro` that finds nothing to do in this project against one in a toy."""
-    for workspace in (project, toy):
-        workspace.run("dvc", "repro")
-        if "up to date" not in workspace.run("dvc", "repro"):
-            raise CommandError(f"`dvc repro` right after `dvc repro` finds work to do in {workspace.path}")
-    return meter.compare(
-        Contender("no-op dvc repro", lambda: project.time("dvc", "repro")),
-        Contender("no-op of a two-stage toy", lambda: toy.time("dvc", "repro")),
-        relation="≤",
-        bar=1.3,
-    )
+def choose_groups(names: Sequence[str]) -> tuple[list[Group], str]:
+    """Return the groups of these names (all where there are none) that can be measured here, and why others cannot."""
+    chosen = [group for group in GROUPS if not names or group.name in names]
+    if not (missing := missing_data()) or not any(group.fetched for group in chosen):
+        return chosen, ""
+    skipped = ", ".join(group.name for group in chosen if group.fetched)
+    reason = f"skipped {skipped}: no {' and no '.join(missing)}; SCIKIT_LEARN_DATA names the folder that holds them."
+    return [group for group in chosen if not group.fetched], reason
 
 
-def compare_fits(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield the pinned fit against the default one on idle cores, then the default against the pinned on busy ones."""
-
-    def contender(mode: str, cores: str) -> Contender:
-        name = f"{mode} fit, cores {cores} ({time_fit(project, mode)['blas']})"
-        return Contender(name, lambda: float(time_fit(project, mode)["seconds"]))
-
-    yield meter.compare(contender("pinned", "idle"), contender("default", "idle"), relation="≤", bar=1.3)
-    with busy_cores():
-        yield meter.compare(contender("default", "busy"), contender("pinned", "busy"), relation="≥", bar=3.0)
+def count_times(groups: Sequence[Group], runs: int) -> int:
+    """Return how many times are taken in all."""
+    return sum(group.pairs for group in groups) * 2 * runs
 
 
-def time_fit(project: Workspace, mode: str) -> dict[str, Any]:
-    """Return the seconds and the BLAS of one "pinned" or "default" fit in a fresh process."""
-    return dict(json.loads(project.run("env", "PYTHONPATH=src", sys.executable, str(WORKER), mode)))
-
-
-@contextmanager
-def busy_cores() -> Iterator[None]:
-    """Keep every core that this process may use busy, with one other process each."""
-    command = [sys.executable, "-c", SPINNER.format(parent=os.getpid())]
-    spinners = [subprocess.Popen(command) for _ in os.sched_getaffinity(0)]
-    try:
-        yield
-    finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.wait()
+def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Figure]:
+    """Return the figures of the groups; `scratch` is an existing, empty directory."""
+    grounds = Grounds(scratch)
+    return [figure for group in groups for figure in group.measure(grounds, meter)]

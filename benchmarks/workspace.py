@@ -1,14 +1,20 @@
 """Workspace: a git and DVC repository under the scratch folder, and the commands run and timed in it.
 
-Nothing reaches in from outside: no cache, no DVC configuration of the user's, no thread or kernel settings.
+Nothing reaches in from outside but the folder of the data that scikit-learn fetches: no cache, no DVC configuration of
+the user's, no thread or kernel settings.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from artifact_flow.builtin import FETCHED, VARIABLE, data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +35,14 @@ stages:
 
 class CommandError(Exception):
     """A command that had to succeed did not, so there is nothing to time."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: wall time in s, and its memory at its highest, in MB."""
+
+    seconds: float
+    megabytes: float
 
 
 @dataclass(frozen=True)
@@ -53,15 +67,51 @@ class Workspace:
         self.run(*command)
         return time.perf_counter() - start
 
+    def measure(self, *command: str) -> Cost:
+        """Return what a command run here on one core takes as a whole process; raise CommandError if it fails."""
+        environ = self._environ() | {"PYTHONPATH": "src"}
+        with tempfile.TemporaryFile("w+") as said, _one_core():
+            start = time.perf_counter()
+            process = subprocess.Popen(command, cwd=self.path, env=environ, stdout=said, stderr=said)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                said.seek(0)
+                raise CommandError(f"`{' '.join(command)}` failed in {self.path}:\n{said.read()[-2000:]}")
+        return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)  # Linux counts KiB
+
     def _environ(self) -> dict[str, str]:
         private = self.path / ".dvc" / "tmp"
         return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            VARIABLE: str(fetched_folder()),
             "DVC_NO_ANALYTICS": "1",
             "DVC_SITE_CACHE_DIR": str(private / "site-cache"),
             "DVC_GLOBAL_CONFIG_DIR": str(private / "config"),
             "DVC_SYSTEM_CONFIG_DIR": str(private / "config"),
         }
+
+
+def fetched_folder() -> Path:
+    """Return where the data sets that scikit-learn fetches lie, for a clone as for this repository."""
+    return data_folder(os.environ, ROOT).resolve()
+
+
+def missing_data() -> list[str]:
+    """Return the files of fetched data sets that are not here: the benchmarks fetch nothing."""
+    return [file for file, _ in FETCHED.values() if not (fetched_folder() / file).is_file()]
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Pin this thread, and what it starts meanwhile, to one core."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def clone_head(path: Path) -> Workspace:

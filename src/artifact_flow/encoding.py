@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 
 UNSEEN = -1
+KEPT = 20  # different unseen values of a column that are kept by name; OTHERS counts the rows of the rest
+OTHERS = "…"
 
 
 class Feature(Protocol):
@@ -70,7 +72,8 @@ class Findings:
         for name, values in other.unseen.items():
             mine = self.unseen.setdefault(name, {})
             for value, rows in values.items():
-                mine[value] = mine.get(value, 0) + rows
+                kept = value if value in mine or len(mine) < KEPT else OTHERS
+                mine[kept] = mine.get(kept, 0) + rows
 
 
 def encode_rows(

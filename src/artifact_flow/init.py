@@ -5,7 +5,9 @@ form), dvc.yaml the file as a dependency of `data`; every comment that still hol
 everything is understood.
 """
 
+import shlex
 import subprocess
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -70,6 +73,11 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
         _refuse_overwriting(root)
     form = request.form
     schema = understand(request.data, form, request.target, request.overrides)
+    if schema.target.missing and not request.drop_missing_target:
+        raise DataError(
+            f"{request.data}: {schema.target.missing} of {schema.rows} rows have no value in {request.target}, the "
+            "target: fill them, or leave these rows out by --drop-missing-target."
+        )
     params = _data_params(source, schema, request)
     train = _train_params(schema.task, request.estimator)
     own = _read(root, params)
@@ -78,15 +86,16 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     _edit(root, params, train, schema, stages)
     for leak in find_leaks(own.y, _numbers(own), own.roles.classes):
         console.print(
-            f"[yellow]warning:[/] {leak} reproduces {request.target}, the target: whoever predicts it does not have "
-            f"it yet; leave such columns out: --leave-out {leak.split(' + ', maxsplit=1)[0]} --force",
+            f"[yellow]warning:[/] {escape(' + '.join(leak))} {'reproduces' if len(leak) == 1 else 'reproduce'} "
+            f"{escape(request.target)}, the target: whoever predicts it does not have that yet; leave such columns "
+            f"out: --leave-out {escape(shlex.join(leak))} --force",
             soft_wrap=True,
         )
     for stage, reason in reasons.items():
-        console.print(f"[yellow]note:[/] no stage {stage}: {reason}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] no stage {stage}: {escape(reason)}", soft_wrap=True)
     console.print(
-        f"{PARAMS} and {PIPELINE} are written. Now: git add {source} (or, for a large file, dvc add {source}), then "
-        "make, and commit what it leaves.",
+        f"{PARAMS} and {PIPELINE} are written. Now: git add {escape(source)} (or, for a large file, dvc add "
+        f"{escape(source)}), then make, and commit what it leaves.",
         soft_wrap=True,
     )
 
@@ -167,7 +176,8 @@ def _try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[st
     trial = Table(table.columns.take(kept), table.roles)
     features = trial.describe()
     X, _ = encode_rows(features, trial.raw)
-    with reproducible(params.threads):
+    with reproducible(params.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a trial; stage train tells its own
         model = build_model(params, table.roles.task, features, "auto")
         estimator = fit_model(model, X, trial.y, params)
         stages, reasons = set(), {}
@@ -249,18 +259,19 @@ def _print_schema(source: str, schema: Schema, console: Console) -> None:
     grid = Grid("column", "role", "missing", "distinct", "", box=None, pad_edge=False)
     for column in schema.columns:
         style = "dim" if column.role in ("id", "left out") else ""
-        grid.add_row(column.name, column.role, str(column.missing), str(column.distinct), column.note, style=style)
+        counts = ("" if count is None else str(count) for count in (column.missing, column.distinct))
+        grid.add_row(escape(column.name), column.role, *counts, escape(column.note), style=style)
     target = schema.target
     other = "regression" if schema.task == "classification" else "classification"
     grid.add_row(
-        target.name,
+        escape(target.name),
         "[bold]target[/]",
         str(target.missing),
         str(target.distinct),
         f"{schema.task}; for the other: --task {other}",
     )
     console.print(grid)
-    console.print(f"{source}: {schema.rows} rows")
+    console.print(f"{escape(source)}: {schema.rows} rows")
 
 
 def sniff_form(path: Path, separator: str | None, header: bool, missing: list[str]) -> Form:

@@ -9,13 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from artifact_flow.artifacts import MODEL, open_model, open_portable
 from artifact_flow.contract import CONTRACT, Contract, read_contract
@@ -25,7 +24,7 @@ from artifact_flow.files import hash_file
 from artifact_flow.lock import nearest_lock
 from artifact_flow.params import Role
 from artifact_flow.predictions import Predictions, predict_rows, run_portable
-from artifact_flow.readers import Form, Source, missing_columns, open_table, stream_columns, to_column
+from artifact_flow.readers import Form, Source, missing_columns, open_table, parquet_names, stream_columns, to_column
 from artifact_flow.writers import open_writer
 
 STREAM = Path("-")  # standard input, or output
@@ -87,14 +86,16 @@ def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa
     if identifier:
         roles[identifier] = "id"
     names = np.array(contract.target.classes, dtype=object)
+    row = source.first_row
     for batch in stream_columns(source, roles):
         columns = {feature.name: to_column(batch[feature.name]) for feature in contract.features}
         X, findings = encode_rows(contract.features, columns, model.dtype)
-        _refuse_gaps(X, contract, source, report.rows)
+        _refuse_gaps(X, contract, source, row)
         predictions = model.predict(X)
         report.findings.add(findings)
         ids = batch[identifier] if identifier else pa.array(np.arange(report.rows, report.rows + len(X)))
         report.rows += len(X)
+        row += len(X)
         table = {ID: ids, PREDICTION: pa.array(predictions.values)}
         if len(names):
             table[PREDICTION] = pa.DictionaryArray.from_arrays(predictions.values, names).cast(pa.string())
@@ -103,17 +104,19 @@ def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa
         yield pa.table(table)
 
 
-def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, before: int) -> None:
-    """Raise DataError when a value is missing that nothing fills: no imputer, and none was missing in training."""
+def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, row: int) -> None:
+    """Raise DataError when a value is missing that nothing fills: no imputer, and none was missing in training.
+
+    `row` is the number of the first row of X.
+    """
     if contract.params["data"].get("preprocess") == "auto" or not np.isnan(X.sum()):
         return
     for number, feature in enumerate(contract.features):
         gaps = np.flatnonzero(np.isnan(X[:, number]))
         if len(gaps) and not feature.missing:
-            row = before + int(gaps[0]) + 1 + (source.format == "CSV" and source.form.header)
             raise DataError(
-                f"{source.name}, row {row}: {feature.name} is missing, and this model was trained without gaps: fill "
-                "it, or train with data.preprocess: auto."
+                f"{source.name}, row {row + int(gaps[0])}: {feature.name} is missing, and this model was "
+                "trained without gaps: fill it, or train with data.preprocess: auto."
             )
 
 
@@ -130,8 +133,7 @@ def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
         source = open_table(name, hashing, form, expected)  # type: ignore[arg-type]
         if source.format == "Parquet":
             with _seekable(path, source.file) as (file, sha256):
-                names = pq.ParquetFile(file).schema_arrow.names
-                source = Source(name, file, "Parquet", form, names)
+                source = replace(source, file=file, names=parquet_names(file, name))
                 _check_columns(source, features, contract, report)
                 yield source
                 report.sha256[str(name)] = sha256

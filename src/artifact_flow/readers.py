@@ -38,7 +38,13 @@ TYPES: dict[str, pa.DataType] = {
 }
 # What a value of JSON becomes; a column takes the type of its first value.
 JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
-JSON_WORDS = {"string": "text", "number": "a number", "boolean": "true or false", "array": "a list", "object": "an object"}
+JSON_WORDS = {
+    "string": "text",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
 HEAD_BYTES = 1 << 20  # that tell what a file is
 SNIFFED_ROWS = 20
@@ -84,12 +90,13 @@ def read_names(path: Path, form: Form) -> list[str]:
         head = _read_head(file, path)
     format_ = detect_format(head)
     if format_ == "Parquet":
-        names = _open_parquet(path).schema_arrow.names
-    elif format_ == "JSON lines":
-        names = list(_json_types(head))
-    else:
-        names = csv_names(head, form, path)
-    return check_names(names, path)
+        return parquet_names(path, path)
+    return _check_names(list(_json_types(head)) if format_ == "JSON lines" else csv_names(head, form, path), path)
+
+
+def parquet_names(file: Any, name: Path) -> list[str]:
+    """Return the column names of a Parquet file, a path or what can be read from its end; `name` is its own."""
+    return _check_names(_open_parquet(file, name).schema_arrow.names, name)
 
 
 def csv_names(head: bytes, form: Form, path: Path) -> list[str]:
@@ -145,7 +152,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
         format_ = detect_format(_read_head(file, path))
     if format_ == "Parquet":
         try:
-            table = _open_parquet(path).read(columns=list(roles))
+            table = _open_parquet(path, path).read(columns=list(roles))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
         return _settle(table, form, roles, path, 1)
@@ -221,7 +228,7 @@ def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str
                 form, names = replace(form, separator=mark), found
     if not form.header and len(names) == len(expected):
         names = list(expected)
-    return Source(name, file, format_, form, check_names(names, name))
+    return Source(name, file, format_, form, _check_names(names, name))
 
 
 def rejoin(head: bytes, rest: IO[bytes]) -> IO[bytes]:
@@ -266,7 +273,7 @@ def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Tab
 
 def _batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.RecordBatch]:
     if source.format == "Parquet":
-        parquet = pq.ParquetFile(source.file, pre_buffer=False)
+        parquet = _open_parquet(source.file, source.name)
         yield from parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
     elif source.format == "CSV":
         yield from csv.open_csv(source.file, **_csv_options(source.form, source.names, roles, threads=False))
@@ -333,7 +340,7 @@ def _read_head(file: IO[bytes], path: Path) -> bytes:
     return bytes(head)
 
 
-def check_names(names: list[str], path: Path) -> list[str]:
+def _check_names(names: list[str], path: Path) -> list[str]:
     empty = [number for number, name in enumerate(names, start=1) if not name]
     if empty:
         raise DataError(
@@ -372,8 +379,8 @@ def _padded(texts: Sequence[str]) -> list[str]:
 
 def _json_types(head: bytes) -> dict[str, pa.DataType]:
     """Return each key in the first bytes of JSON lines with the type of its first value that is not null."""
-    text, place, types = head.decode("utf-8-sig", errors="replace"), 0, {}
-    decoder = text_json.JSONDecoder()
+    types: dict[str, pa.DataType] = {}
+    text, place, decoder = head.decode("utf-8-sig", errors="replace"), 0, text_json.JSONDecoder()
     with suppress(ValueError):  # the head ends within a row, or the reader will say what is wrong with it
         while place < len(text):
             row, place = decoder.raw_decode(text, place)
@@ -479,11 +486,11 @@ def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Path, row: int) -
         )
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def _open_parquet(file: Any, name: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
+        return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(name, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

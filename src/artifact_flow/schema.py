@@ -4,6 +4,7 @@ Thresholds are few and said aloud: every decision carries its reason, and every 
 """
 
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role, Task
-from artifact_flow.readers import FALSE, TRUE, Form, read_texts
+from artifact_flow.readers import FALSE, TRUE, Form, missing_columns, read_names, read_texts
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"
@@ -23,6 +24,7 @@ COMMA_NUMBER = r"^[+-]?\d{1,3}([., ]?\d{3})*,\d+$"
 OTHER_DATE = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$|^\d{4}/\d{1,2}/\d{1,2}( .*)?$"
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|index|row|no|nr|number|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
 BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
+SAID = "as you said"
 MOSTLY = 0.9  # of the values: a column of numbers with some text in it, which somebody must look at
 MANY = 255  # different texts, or half as many as there are rows: free text, no category
 FEW_CLASSES = 20  # whole numbers up to which a target is a class
@@ -71,12 +73,14 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
     columns = []
     for name in names:
+        if name == target:
+            continue
         if name in overrides.left_out:
-            columns.append(Column(name, "left out", None, None, "as you said"))
-        elif name != target:
-            columns.append(classify_column(name, table[name], overrides))
-            if columns[-1].note != SAID:
-                refuse_mixed(path, name, table[name], form)
+            columns.append(Column(name, "left out", None, None, SAID))
+            continue
+        columns.append(classify_column(name, table[name], overrides))
+        if columns[-1].note != SAID:
+            _refuse_mixed(path, name, table[name], form, f"; or that the column is text, --category {name}")
     ids = [column for column in columns if column.role == "id"]
     columns = [
         replace(column, role="left out", note=f"{column.note}, and there is an identifier already")
@@ -86,6 +90,8 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     ]
     if not any(column.role not in ("id", "left out") for column in columns):
         raise DataError(f"{path}: no column is left to predict {target} from.")
+    if overrides.task != "classification":
+        _refuse_mixed(path, target, table[target], form, "; or that it is a class, --task classification")
     return Schema(table.num_rows, *classify_target(path, target, table[target], overrides.task), columns)
 
 
@@ -96,18 +102,14 @@ def classify_column(  # noqa: PLR0911 - a rule, a return
     present = values.drop_null()
     distinct = pc.unique(present)
     counts = values.null_count, len(distinct)
-    if name in overrides.left_out:
-        return Column(name, "left out", *counts, "as you said")
-    if name == overrides.id:
-        return Column(name, "id", *counts, "as you said")
-    if name in overrides.categories:
-        return Column(name, "category", *counts, "as you said")
+    if name == overrides.id or name in overrides.categories:
+        return Column(name, "id" if name == overrides.id else "category", *counts, SAID)
     if not len(distinct):
         return Column(name, "left out", *counts, "empty")
     if len(distinct) == 1 and not values.null_count:
         return Column(name, "left out", *counts, f"constant: {distinct[0]}")
     unique = len(distinct) == len(values) and len(values) > FEW_CLASSES
-    if {text.lower() for text in distinct.slice(0, 3).to_pylist()} in BOOLEANS:
+    if len(distinct) == 2 and set(distinct.to_pylist()) in BOOLEANS:
         return Column(name, "boolean", *counts)
     if _all_match(distinct, NUMBER):
         if unique and not overrides.id and _counts_rows(name, present):
@@ -117,6 +119,8 @@ def classify_column(  # noqa: PLR0911 - a rule, a return
         return Column(name, "date", *counts, "days since 1970")
     if _all_match(distinct, OTHER_DATE):
         return Column(name, "left out", *counts, "a date that is not written as 2026-11-21")
+    if _all_match(distinct, COMMA_NUMBER):
+        return Column(name, "left out", *counts, "numbers with a decimal comma: write 3.14")
     if unique:
         return Column(name, "left out" if overrides.id else "id", *counts, "as many values as rows")
     if len(distinct) > MANY or len(distinct) > max(FEW_CLASSES, len(present) / 2):
@@ -147,8 +151,8 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
     return column, "classification"
 
 
-def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequence[str]) -> Iterator[str]:
-    """Yield in words each column, or sum of two or three, that gives the target in every row looked at.
+def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the names of each column, or sum of two or three, that gives the target in every row looked at.
 
     `columns` are the encoded features by name, float64 [rows]; `y` is the target, class indices where there are
     classes. A column gives a class when its values and the classes pair off one to one.
@@ -159,14 +163,14 @@ def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequen
         for name, column in columns.items():
             pairs = np.unique(np.column_stack([np.nan_to_num(column, nan=-1e300), y]), axis=0)
             if len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(y)) > 1:
-                yield name
+                yield (name,)
         return
     kept = dict(list(columns.items())[:PROOF_COLUMNS])
     for size in (1, 2, 3):
         for names in combinations(kept, size):
             first = sum(kept[name][0] for name in names)
             if abs(first - y[0]) <= 1e-6 * max(1.0, abs(y[0])) and np.allclose(sum(kept[name] for name in names), y):
-                yield " + ".join(names)
+                yield names
 
 
 def _all_match(distinct: pa.Array, pattern: str) -> bool:
@@ -181,15 +185,16 @@ def _counts_rows(name: str, values: pa.ChunkedArray) -> bool:
     return bool(numbers[-1] - numbers[0] == len(numbers) - 1 or IDENTIFIER.search(name))
 
 
-def _refuse_mixed(path: Path, name: str, values: pa.ChunkedArray, first: int) -> None:
+def _refuse_mixed(path: Path, name: str, values: pa.ChunkedArray, form: Form, other: str) -> None:
+    """Raise DataError when nearly all values are numbers; `other` says what else the user may mean."""
     numbers = pc.match_substring_regex(values, NUMBER)
-    share = pc.sum(numbers).as_py() / len(values.drop_null())
-    if share < MOSTLY:
+    share = (pc.mean(numbers).as_py() or 0) if len(values) else 0
+    if not MOSTLY <= share < 1:
         return
     place = pc.index(numbers, pa.scalar(False)).as_py()
     text = values[place].as_py()
     raise DataError(
-        f"{path}, row {first + place}: {name} is {text!r}, but {share:.1%} of its values are numbers: mend it; or say "
-        f"that it stands for a missing value, --missing {text!r}; or that the column is text, --category {name}; or "
-        f"--leave-out {name}."
+        f"{path}, row {place + 1 + form.header}: {name} is {text!r}, but {share:.1%} of its values are numbers: mend "
+        f"it; or say that it stands for a missing value, --missing {shlex.quote(text)}{other}; or --leave-out "
+        f"{shlex.quote(name)}."
     )

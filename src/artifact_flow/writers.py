@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from artifact_flow.errors import FileError
 from artifact_flow.files import replace_files
 
 STREAM = Path("-")  # standard output
@@ -57,7 +58,13 @@ def _append_parquet(rows: pa.Table, part: IO[bytes], parquet: list[pq.ParquetWri
     if not parquet:
         texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
         parquet.append(pq.ParquetWriter(part, rows.schema, compression="zstd", use_dictionary=texts))
-    parquet[0].write_table(rows)
+    try:
+        parquet[0].write_table(rows.cast(parquet[0].schema))
+    except pa.ArrowInvalid as error:
+        raise FileError(
+            f"the inputs' ids are of two kinds ({' '.join(str(error).split())}): predict each into a file of its own, "
+            "or write CSV."
+        ) from error
 
 
 def _append_csv(rows: pa.Table, part: IO[bytes], header: bool) -> None:
@@ -69,6 +76,15 @@ def _part(path: Path) -> Iterator[IO[bytes]]:
     if path == STREAM:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
+        return
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+        try:
+            with path.open("wb") as file:
+                yield file
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise FileError(f"cannot write {path}: {error.strerror}: name a file.") from error
         return
     with replace_files(path) as (aside,), aside.open("wb") as file:
         yield file
