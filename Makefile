@@ -16,7 +16,7 @@ export VIRTUAL_ENV := $(VENV)
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
 
-.PHONY: all setup test verify lint lock bench clean help
+.PHONY: all setup test verify lint lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -43,6 +43,9 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, workflo
 
 bench: $(VENV)/dev.stamp  ## measure what the README claims (about 5 minutes, on a quiet machine)
 	python -m benchmarks
+
+pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots anew
+	python docs/pictures.py
 
 # One version per package for every supported Python; names, versions and hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

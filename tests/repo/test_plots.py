@@ -1,0 +1,164 @@
+"""Plots that people look at: drawn by real DVC in a real browser that reaches no network."""
+
+import json
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from project import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / ".dvc/page.html"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(
+    BROWSER is None and "CI" not in os.environ, reason="needs Chromium: apt-get install chromium"
+)
+
+DEFINITIONS = """\
+plots:
+  - confusion.csv: {template: confusion_counts, x: predicted, y: actual, title: Confusion}
+  - predicted_actual.csv: {template: predicted_actual, x: actual, y: predicted, title: Predicted}
+  - float_8bit.csv: {template: float_8bit, x: float, y: quantized, title: Eight bits}
+  - empty.csv: {template: confusion_counts, x: predicted, y: actual, title: Without rows}
+"""
+DATA = {
+    "confusion.csv": "actual,predicted,rows\ncat,cat,7\ncat,dog,0\ndog,cat,2\ndog,dog,5\n",
+    "predicted_actual.csv": "actual,predicted\n1.5,1.25\n2.5,3\n-1,0\n",
+    "float_8bit.csv": "float,quantized\n0.5,0.48\n0.75,0.75\n0.9,0.91\n",
+    "empty.csv": "actual,predicted,rows\n",
+}
+
+
+class Elements(HTMLParser):
+    """The tags and the attributes of a page, the text of its scripts apart."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+@pytest.fixture
+def plots(tmp_path: Path) -> Project:
+    """A project of plots only, under our templates and page, committed on branch main."""
+    project = Project(tmp_path / "plots")
+    shutil.copytree(ROOT / ".dvc/plots", project.root / ".dvc/plots")
+    for name in (".dvc/config", ".dvc/page.html", ".dvc/.gitignore"):
+        shutil.copy(ROOT / name, project.root / name)
+    for name, text in DATA.items() | {("dvc.yaml", DEFINITIONS)}:
+        (project.root / name).write_text(text)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.commit("Plots")
+    return project
+
+
+def browse(project: Project, page: str = "dvc_plots/index.html") -> str:
+    """Return a page's document after its scripts ran, in a browser to which every host is unreachable."""
+    assert BROWSER, "Chromium is missing: apt-get install chromium"
+    return project.run(
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--proxy-server=127.0.0.1:9",
+        f"--user-data-dir={project.root / 'browser'}",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+        (project.root / page).as_uri(),
+    )
+
+
+def texts_of(drawing: str) -> list[str]:
+    """Return the words and numbers in a drawing."""
+    return re.findall(r"<text[^>]*>([^<]+)</text>", drawing)
+
+
+def drawings_by_title(document: str) -> dict[str, str]:
+    """Return each drawn plot as its SVG text, by its title, which is the last text in it."""
+    drawings = re.findall(r'<svg[^>]* class="marks".*?</svg>', document, re.DOTALL)
+    return {texts_of(drawing)[-1]: drawing for drawing in drawings}
+
+
+def count_points(drawing: str) -> int:
+    """Return how many points a drawing holds."""
+    return drawing.count('aria-roledescription="point"')
+
+
+def test_the_page_refers_to_no_network() -> None:
+    """It loads nothing, forbids itself to, and leaves DVC the place where plots go."""
+    page = PAGE.read_text(encoding="utf-8")
+    elements = Elements(page)
+    assert page.count("{plot_divs}") == 1
+    assert "{scripts}" not in page
+    assert "sourceMappingURL" not in page
+    assert not {"link", "iframe", "img", "base"} & set(elements.tags)
+    assert not {"src", "href"} & {name for name, _ in elements.attributes}
+    policies = [value for _, value in elements.attributes if value and value.startswith("default-src 'none'")]
+    assert len(policies) == 1
+    assert "http" not in policies[0]
+
+
+def test_the_page_names_what_it_holds() -> None:
+    """Each library stands in it with its version and hash, and with the licence it is passed on under."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^<!-- (\S+) [\d.]+, sha256 [0-9a-f]{64} -->$", page, re.MULTILINE) == [
+        "vega",
+        "vega-lite",
+        "vega-embed",
+    ]
+    assert "BSD 3-Clause License" in page
+
+
+@pytest.mark.parametrize("template", sorted((ROOT / ".dvc/plots").glob("*.json")), ids=lambda path: path.stem)
+def test_a_template_has_the_schema_of_the_inlined_library(template: Path) -> None:
+    """The page draws Vega-Lite 5, and so do the templates."""
+    assert json.loads(template.read_text())["$schema"].endswith("/schema/vega-lite/v5.json")
+    assert "<!-- vega-lite 5." in PAGE.read_text(encoding="utf-8")
+
+
+@needs_browser
+def test_plots_show_is_drawn_without_a_network(plots: Project) -> None:
+    """Every plot with rows is drawn, point by point; a file without rows draws nothing and stops nothing."""
+    plots.run("dvc", "plots", "show")
+    drawings = drawings_by_title(browse(plots))
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits"}
+    assert {"workspace", "actual", "predicted", "cat", "dog", "7", "2", "5"} <= set(texts_of(drawings["Confusion"]))
+    assert "0" not in texts_of(drawings["Confusion"])
+    assert {"actual", "predicted"} <= set(texts_of(drawings["Predicted"]))
+    assert count_points(drawings["Predicted"]) == 3
+    assert {"float", "quantized", "difference"} <= set(texts_of(drawings["Eight bits"]))
+    assert count_points(drawings["Eight bits"]) == 3
+
+
+@needs_browser
+def test_plots_diff_draws_the_revisions_side_by_side(plots: Project) -> None:
+    """Each plot has a panel for each revision, also where one of the two has no rows."""
+    plots.edit("float_8bit.csv", lambda text: text + "0.8,0.7\n")
+    (plots.root / "confusion.csv").write_text(DATA["empty.csv"])
+    plots.run("dvc", "plots", "diff", "main")
+    drawings = drawings_by_title(browse(plots))
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits"}
+    assert count_points(drawings["Eight bits"]) == 3 + 4
+    assert {"main", "workspace"} <= set(texts_of(drawings["Eight bits"]))
+    assert {"main", "7"} <= set(texts_of(drawings["Confusion"]))
+
+
+@needs_browser
+def test_without_the_page_nothing_would_be_drawn(plots: Project) -> None:
+    """DVC's own page needs a network, and the browser of these tests has none."""
+    plots.run("dvc", "config", "--unset", "plots.html_template")
+    plots.run("dvc", "plots", "show")
+    assert not drawings_by_title(browse(plots))
