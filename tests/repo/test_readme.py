@@ -1,8 +1,10 @@
 """The README is true: its sessions run and print what it says, and what it names exists."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import Project
@@ -87,6 +89,26 @@ def test_the_figures_are_measured() -> None:
     assert (
         len(re.findall(r"^\| .*: [\d.]+ s \| .*: [\d.]+ s \| [\d.]+ × \| [≤≥] [\d.]+ × \|$", table, re.MULTILINE)) == 4
     )
+
+
+def test_the_tables_of_flows_and_bits_hold_what_was_reproduced() -> None:
+    """The numbers beside the flows and of the 8-bit model are those in the committed files."""
+
+    def read(name: str) -> dict[str, Any]:
+        return dict(json.loads((ROOT / "flows" / name).read_text()))
+
+    shown = {"iris": "accuracy", "california_housing": "r2", "olivetti_faces": "accuracy"}
+    for flow, metric in shown.items():
+        value = read(f"{flow}/metrics.json")["test"][metric]
+        assert re.search(rf"^\| `{flow}` \| .* {value:.4f} \|$", README, re.MULTILINE), (flow, value)
+    cost = read("california_housing/quantization.json")
+    for title, one, two in [
+        ("R²", f"{cost['float']['r2']:.4f}", f"{cost['quantized']['r2']:.4f}"),
+        ("MSE", f"{cost['float']['mse']:.4f}", f"{cost['quantized']['mse']:.4f}"),
+        ("file", *(f"{cost['file_bytes'][name]} bytes" for name in ("model_train.pkl", "model_quantized.onnx"))),
+        ("parameters stored", *(f"{cost['parameter_bytes'][name]} bytes" for name in ("float", "quantized"))),
+    ]:
+        assert f"| {title} | {one} | {two} |" in README
 
 
 def test_the_tree_shows_what_is_there() -> None:
