@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, workflo
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 
-bench: $(VENV)/dev.stamp  ## measure what the README claims (about 5 minutes, on a quiet machine)
+bench: $(VENV)/dev.stamp  ## measure what the README claims (about 12 minutes, on a quiet machine)
 	python -m benchmarks
 
 pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots anew

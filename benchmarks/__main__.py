@@ -28,8 +28,8 @@ def main() -> None:
     """Measure HEAD, show the table and write the results; raise CommandError when something cannot be measured."""
     arguments = parse_arguments()
     runs, (groups, skipped) = arguments.runs, choose_groups(arguments.only)
-    if skipped and arguments.write:
-        raise CommandError(f"--write needs every figure, but {skipped}")
+    if skipped and (arguments.write or not groups):
+        raise CommandError(f"{'--write needs every figure' if arguments.write else 'nothing is left'}: {skipped}")
     commit = Workspace(ROOT).run("git", "rev-parse", "--short", "HEAD").strip()
     watch, load, progress = Watch(), os.getloadavg()[0], Progress(console=Console(stderr=True))
     if load > QUIET_LOAD:
@@ -43,6 +43,7 @@ def main() -> None:
     others, machine = watch.cores_of_others(), describe_machine()
     quiet = load <= QUIET_LOAD and others <= QUIET_OTHERS
     results = {"commit": commit, "machine": machine, "load": load, "cores_of_others": others, "quiet": quiet}
+    results["skipped"] = skipped
     results["figures"] = [figure.as_json() for figure in figures]
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if arguments.write:
@@ -54,6 +55,8 @@ def main() -> None:
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
     console.print(f"{missed} of {len(figures)} bars missed." if missed else "Every bar met.")
+    if skipped:
+        console.print(f"[yellow]{skipped}[/]")
     console.print(
         f"The machine was {'quiet' if quiet else '[red]not quiet: measure again when it is[/]'} "
         f"(load {load:.2f} at the start; others used {others:.2f} of {CORES} cores meanwhile)."

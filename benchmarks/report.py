@@ -42,9 +42,9 @@ def write_figures(figures: list[Figure], caption: str, readme: Path) -> None:
 
 
 def _cell(series: Series) -> str:
-    middle, low, high = (_round(pick(series.values), series) for pick in (median, min, max))
+    middle, low, high = (_round(pick(series.values), series, digits=3) for pick in (median, min, max))
     return f"{series.name}\n{middle} ({low} - {high})" if len(series.values) > 1 else f"{series.name}\n{middle}"
 
 
-def _round(value: float, series: Series) -> str:
-    return f"{value:.2f} s" if series.unit == "s" else f"{value:.0f} MB"
+def _round(value: float, series: Series, digits: int = 2) -> str:
+    return f"{value:.{digits}f} s" if series.unit == "s" else f"{value:.0f} MB"

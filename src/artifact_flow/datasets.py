@@ -4,6 +4,7 @@ In data.parquet the columns are `id`, the features, the target and `split`; what
 own metadata, so that the table explains itself wherever it goes.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -80,9 +82,13 @@ class Table:
         """The name of each row's split, "train" or "test", of shape [rows]."""
         return np.asarray(self.columns[SPLIT].to_numpy(zero_copy_only=False), dtype=str)
 
+    def count(self, split: Split) -> int:
+        """Return the number of rows of one split."""
+        return int(pc.sum(pc.equal(self.columns[SPLIT], split)).as_py() or 0)
+
     def part(self, split: Split) -> "Table":
         """Return the rows of one split, in the table's order."""
-        return replace(self, columns=self.columns.filter(pa.array(self.split == split)))
+        return replace(self, columns=self.columns.filter(pc.equal(self.columns[SPLIT], split)))
 
 
 def load_source(params: DataParams) -> Table:
@@ -168,8 +174,6 @@ def split_rows(table: Table) -> Table:
 
     Raises DataError when the split is impossible, as with a class of one row and `stratify`.
     """
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - heavy, and only this stage splits
-
     params, y = table.roles.params, table.y
     if params.stratify and not table.roles.classes:
         raise DataError(
@@ -177,20 +181,28 @@ def split_rows(table: Table) -> Table:
             "classes to keep in proportion; allowed: false."
         )
     try:
-        _, test = train_test_split(
-            np.arange(len(y)),
-            test_size=params.test_size,
-            random_state=params.seed,
-            stratify=y if params.stratify else None,
-        )
+        test = _draw_test_rows(params, y)
     except ValueError as error:
         raise DataError(
             f"{PARAMS}: data.test_size {params.test_size} cannot split {params.source} ({len(y)} rows): "
             f"{str(error).rstrip('.')}; choose another data.test_size, or data.stratify false."
         ) from error
-    split = np.full(len(y), "train")
-    split[test] = "test"
-    return replace(table, columns=table.columns.append_column(SPLIT, pa.array(split)))
+    is_test = np.zeros(len(y), dtype=bool)
+    is_test[test] = True
+    return replace(table, columns=table.columns.append_column(SPLIT, pc.if_else(is_test, "test", "train")))
+
+
+def _draw_test_rows(params: DataParams, y: np.ndarray) -> np.ndarray:
+    """Return the places of the rows that scikit-learn's train_test_split puts into its test split."""
+    if params.stratify:
+        from sklearn.model_selection import train_test_split  # noqa: PLC0415 - takes a second to import
+
+        _, test = train_test_split(np.arange(len(y)), test_size=params.test_size, random_state=params.seed, stratify=y)
+        return np.asarray(test)
+    rows = math.ceil(len(y) * params.test_size)
+    if rows >= len(y):
+        raise ValueError(f"{rows} of {len(y)} rows would be for testing, and none for training")
+    return np.random.RandomState(params.seed).permutation(len(y))[:rows]  # as its ShuffleSplit draws
 
 
 def write_table(table: Table, path: Path) -> None:

@@ -1,12 +1,13 @@
 """Export: a fitted estimator becomes an ONNX model that any runtime opens without running code, and its parity.
 
 The graph takes raw rows. Where every feature is a number it has one input, `features`, float32 [rows, features], in the
-contract's order; a table with text has one input a column, float32 or string [rows, 1], by the contract's names (a
-missing text is "", a missing number NaN). Outputs: `label` (class index, int64 [rows]) and `probabilities`
-(float32 [rows, classes]), or `prediction` (float32 [rows, 1]).
+contract's order; a table with text has one input a column in that order, float32 or string [rows, 1], by the contract's
+names (a missing text is "", a missing number NaN), with an underscore behind a name that an output has. Outputs:
+`label` (class index, int64 [rows]) and `probabilities` (float32 [rows, classes]), or `prediction` (float32 [rows, 1]).
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,18 @@ def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
 
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+    if type(final).__name__ == "LinearSVC":  # behind other steps its converter asks itself for options it has not
+        options = {id(final): {"nocl": False}}
     try:
-        return convert_sklearn(  # type: ignore[no-any-return]
-            estimator,
-            name="artifact_flow",
-            initial_types=[(FEATURES, FloatTensorType([None, features]))],
-            target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
-            options=options,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is deprecated in what the converter calls
+            return convert_sklearn(  # type: ignore[no-any-return]
+                estimator,
+                name="artifact_flow",
+                initial_types=[(FEATURES, FloatTensorType([None, features]))],
+                target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
+                options=options,
+            )
     except Exception as error:  # the converter's are of many kinds, some thousands of lines long
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]
         raise ModelError(
@@ -76,26 +81,29 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
     del model.opset_import[:]  # the converter lowers a domain to what its own nodes need
     model.opset_import.extend([*others, helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
     graph, inputs, nodes = model.graph, [], []
+    names = _free_names([feature.name for feature in features], {output.name for output in graph.output})
+    codes = _free_names([f"code_{number}" for number in range(len(features))], set(names))
+    _set_aside(graph, {*names, *codes})
+    rows, rest = graph.input[0].name, list(graph.node)
     for number, feature in enumerate(features):
         text = feature.type == "category"
         kind = TensorProto.STRING if text else TensorProto.FLOAT
-        inputs.append(helper.make_tensor_value_info(feature.name, kind, [None, 1]))
+        inputs.append(helper.make_tensor_value_info(names[number], kind, [None, 1]))
         if text:
             values = [*(feature.categories or ()), ""]
             nodes.append(
                 helper.make_node(
                     "LabelEncoder",
-                    [feature.name],
-                    [f"code_{number}"],
+                    [names[number]],
+                    [codes[number]],
                     domain="ai.onnx.ml",
                     keys_strings=values,
                     values_floats=[float(code) for code in range(len(values))],
                     default_float=float(UNSEEN),
                 )
             )
-    encoded = [f"code_{i}" if feature.type == "category" else feature.name for i, feature in enumerate(features)]
-    nodes.append(helper.make_node("Concat", encoded, [FEATURES], axis=1))
-    rest = list(graph.node)
+    encoded = [codes[i] if feature.type == "category" else names[i] for i, feature in enumerate(features)]
+    nodes.append(helper.make_node("Concat", encoded, [rows], axis=1))
     del graph.input[:], graph.node[:]
     graph.input.extend(inputs)
     graph.node.extend([*nodes, *rest])
@@ -135,10 +143,37 @@ def check_parity(expected: Predictions, found: Predictions, y: np.ndarray, toler
 def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
     """Give the first outputs of a graph these names, and drop the others."""
     graph = model.graph
-    renamed = {output.name: name for output, name in zip(graph.output, names, strict=False)}
     del graph.output[len(names) :]
-    for output in graph.output:
-        output.name = renamed[output.name]
+    renamed = {output.name: name for output, name in zip(graph.output, names, strict=True) if output.name != name}
+    _set_aside(graph, set(renamed.values()))
+    _rename(graph, renamed)
+
+
+def _free_names(names: Sequence[str], taken: set[str]) -> list[str]:
+    """Return the names, with underscores behind those that are taken."""
+    free: list[str] = []
+    for name in names:
+        new = name
+        while new in taken or new in free or (new != name and new in names):
+            new += "_"
+        free.append(new)
+    return free
+
+
+def _set_aside(graph: onnx.GraphProto, wanted: set[str]) -> None:
+    """Rename what a graph calls by one of the `wanted` names, except its outputs, so that these names are free."""
+    outputs = {output.name for output in graph.output}
+    used = {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.initializer}
+    found = sorted((wanted & used) - outputs)
+    _rename(graph, dict(zip(found, _free_names(found, used | wanted | outputs), strict=True)))
+
+
+def _rename(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = renamed.get(value.name, value.name)
     for node in graph.node:
         for place in (node.input, node.output):
             place[:] = [renamed.get(name, name) for name in place]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # the body of a loop sees the names around it
+                _rename(attribute.g, renamed)

@@ -24,18 +24,19 @@ from artifact_flow.artifacts import start_session
 from artifact_flow.datasets import Table, load_own
 from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
-from artifact_flow.errors import ArtifactFlowError, DataError, ParamsError
-from artifact_flow.export import export_model, serialize
+from artifact_flow.errors import ArtifactFlowError, DataError, ModelError, ParamsError
+from artifact_flow.export import check_parity, export_model, serialize
 from artifact_flow.files import replace_files, repository_root
 from artifact_flow.models import build_model, fit_model
 from artifact_flow.params import PARAMS, DataParams, TableParams, Task, TrainParams, load_params
-from artifact_flow.predictions import run_portable
+from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.quantize import extract_linear
 from artifact_flow.readers import Form, sniff_separator
 from artifact_flow.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.stages.train import draw_contract
 
 PIPELINE = Path("dvc.yaml")
+PARITY = 1e-4  # export.max_difference of one's own table
 TRIAL_ROWS = 2000  # that the estimator is tried on
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
     "classification": ("sklearn.linear_model.LogisticRegression", {"C": 1.0, "max_iter": 1000}),
@@ -83,7 +84,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     own = _read(root, params)
     _print_schema(source, schema, console)
     stages, reasons = _try_estimator(own, train)
-    _edit(root, params, train, schema, stages)
+    lost = _edit(root, params, train, schema, stages)
     for leak in find_leaks(own.y, _numbers(own), own.roles.classes):
         console.print(
             f"[yellow]warning:[/] {escape(' + '.join(leak))} {'reproduces' if len(leak) == 1 else 'reproduce'} "
@@ -93,6 +94,12 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
         )
     for stage, reason in reasons.items():
         console.print(f"[yellow]note:[/] no stage {stage}: {escape(reason)}", soft_wrap=True)
+    if lost:
+        console.print(
+            f"[yellow]note:[/] {PIPELINE} lost {' and '.join(lost)} to an earlier estimator, and this one could have "
+            "that: bring the stage, and its block in params.yaml, back from git.",
+            soft_wrap=True,
+        )
     console.print(
         f"{PARAMS} and {PIPELINE} are written. Now: git add {escape(source)} (or, for a large file, dvc add "
         f"{escape(source)}), then make, and commit what it leaves.",
@@ -184,7 +191,13 @@ def _try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[st
         try:
             contract = draw_contract(trial, features, params, {})
             exported = serialize(export_model(estimator, contract, opset=17), "")
-            run_portable(start_session(exported), features, X[:1])
+            found = run_portable(start_session(exported), features, X)
+            difference, wrong = check_parity(predict_rows(estimator, X, trial.roles.classes), found, trial.y, PARITY)
+            if wrong:
+                raise ModelError(
+                    f"{type(estimator[-1]).__name__} as ONNX says something else on {wrong} of {len(X)} rows tried "
+                    f"(largest difference {difference:.1e}, allowed {PARITY})"
+                )
             stages.add("export")
             extract_linear(estimator, X)
             stages.add("quantize")
@@ -193,13 +206,16 @@ def _try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[st
     return stages, reasons
 
 
-def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stages: set[str]) -> None:
+def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stages: set[str]) -> list[str]:
+    """Edit both files; return which of the `stages` dvc.yaml does not hold any more."""
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 4096, True
     yaml.indent(mapping=2, sequence=4, offset=2)
     params, pipeline = (yaml.load((root / path).read_text(encoding="utf-8")) for path in (PARAMS, PIPELINE))
     former = params["data"].get("source")
     _edit_data(params["data"], data, schema)
+    if list(params["train"])[-1] not in ("estimator", "threads"):  # with it goes the empty line behind it
+        params.yaml_set_comment_before_after_key("infer", before="\n")
     _edit_train(params["train"], train)
     deps = pipeline["stages"]["data"]["deps"]
     if former in deps:
@@ -210,7 +226,7 @@ def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stag
             params.pop(stage, None)
             pipeline["stages"].pop(stage, None)
     if "export" in params:
-        params["export"]["max_difference"] = 1e-4
+        params["export"]["max_difference"] = PARITY
     if "quantize" in params:
         params["quantize"]["max_quality_loss"], params["quantize"]["min_agreement"] = 0.01, 0.98
     else:
@@ -220,6 +236,7 @@ def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stag
         for path, document in zip(paths, (params, pipeline), strict=True):
             with path.open("w", encoding="utf-8") as file:
                 yaml.dump(document, file)
+    return [stage for stage in sorted(stages) if stage not in pipeline["stages"]]
 
 
 def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
@@ -268,7 +285,7 @@ def _print_schema(source: str, schema: Schema, console: Console) -> None:
         "[bold]target[/]",
         str(target.missing),
         str(target.distinct),
-        f"{schema.task}; for the other: --task {other}",
+        f"{schema.task} (or --task {other})",
     )
     console.print(grid)
     console.print(f"{escape(source)}: {schema.rows} rows")

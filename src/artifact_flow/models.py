@@ -41,8 +41,8 @@ def build_estimator(params: TrainParams) -> Any:
         raise ParamsError(_refusal(params, error)) from error
 
 
-def build_preprocessor(features: Sequence[Feature]) -> ColumnTransformer:
-    """Return what turns encoded rows of shape [rows, features] into numbers without gaps and of one scale.
+def build_preprocessor(features: Sequence[Feature], scale: bool = True) -> ColumnTransformer:
+    """Return what turns encoded rows of shape [rows, features] into numbers without gaps and, by `scale`, of one scale.
 
     Numbers, booleans and dates: a missing one becomes the median, then mean 0 and standard deviation 1. Categories:
     one column for each value, and one for "missing" where the train split has such rows; an unseen value has none.
@@ -52,8 +52,9 @@ def build_preprocessor(features: Sequence[Feature]) -> ColumnTransformer:
     codes = [np.arange(len(features[i].categories or ()) + (features[i].missing > 0), dtype=float) for i in texts]
     steps = []
     if numbers:
-        scale = Pipeline([("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
-        steps.append(("numbers", scale, numbers))
+        impute = SimpleImputer(strategy="median", keep_empty_features=True)
+        scaled = Pipeline([("impute", impute), ("scale", StandardScaler())])
+        steps.append(("numbers", scaled if scale else impute, numbers))
     if texts:
         encode = OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False)
         steps.append(("categories", encode, texts))
@@ -75,7 +76,9 @@ def build_model(
             f"{PARAMS}: train.estimator is {params.estimator}, but the target asks for {task}; allowed: {wanted}."
         )
     if preprocess == "auto":
-        return Pipeline([("preprocess", build_preprocessor(features)), ("estimator", estimator)])
+        # a tree needs no scale; with one, a value that lies on a threshold falls to either side by a rounding error
+        tree = type(estimator).__module__.startswith(("sklearn.tree.", "sklearn.ensemble."))
+        return Pipeline([("preprocess", build_preprocessor(features, scale=not tree)), ("estimator", estimator)])
     texts = [feature.name for feature in features if feature.type == "category"]
     if texts:
         raise ParamsError(

@@ -25,7 +25,7 @@ Role = Literal[Type, "id", "left out"]
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class TableParams(_Block):

@@ -70,5 +70,5 @@ def raw_inputs(session: Any, features: Sequence[Feature], X: np.ndarray) -> Mapp
             known = feature.categories or []
             unseen = "?" + "".join(known)  # longer than each of them, so none of them
             column = np.array([*known, "", unseen], dtype=object)[column.astype(np.int64)]
-        columns[feature.name] = column
+        columns[inputs[number].name] = column  # in the features' order; an output's name is not an input's too
     return columns

@@ -57,7 +57,9 @@ def _append_lines(rows: pa.Table, part: IO[bytes]) -> None:
 def _append_parquet(rows: pa.Table, part: IO[bytes], parquet: list[pq.ParquetWriter]) -> None:
     if not parquet:
         texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
-        parquet.append(pq.ParquetWriter(part, rows.schema, compression="zstd", use_dictionary=texts))
+        ids = {field.name: "DELTA_BINARY_PACKED" for field in rows.schema if pa.types.is_integer(field.type)}
+        writer = pq.ParquetWriter(part, rows.schema, compression="zstd", use_dictionary=texts, column_encoding=ids)
+        parquet.append(writer)
     try:
         parquet[0].write_table(rows.cast(parquet[0].schema))
     except pa.ArrowInvalid as error:
@@ -92,4 +94,5 @@ def _part(path: Path) -> Iterator[IO[bytes]]:
 
 def _csv_options(quotes: bool, header: bool = True) -> csv.WriteOptions:
     style = "needed" if quotes else "none"
-    return csv.WriteOptions(include_header=header, quoting_style=style, quoting_header="none")
+    # 1024 rows at a time, pyarrow's default, takes a third longer
+    return csv.WriteOptions(include_header=header, quoting_style=style, quoting_header="none", batch_size=1 << 14)

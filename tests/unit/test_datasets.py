@@ -63,6 +63,15 @@ def test_the_split_is_the_one_scikit_learn_makes(digits: Table) -> None:
     assert np.array_equal(rows[digits.split == "test"], np.sort(test))
 
 
+@pytest.mark.parametrize(("test_size", "seed"), [(0.2, 42), (0.25, 0), (0.333, 7), (0.9, 2**32 - 1)])
+def test_an_unstratified_split_is_scikit_learns_too(test_size: float, seed: int) -> None:
+    """Drawn without importing scikit-learn, it has the rows that train_test_split gives."""
+    params = DataParams(source="diabetes", test_size=test_size, seed=seed, stratify=False)
+    table = split_rows(load_builtin(params))
+    _, test = train_test_split(np.arange(442), test_size=test_size, random_state=seed)
+    assert np.array_equal(np.flatnonzero(table.split == "test"), np.sort(test))
+
+
 def test_the_parts_are_the_whole(digits: Table) -> None:
     """Train and test share no row and lose none."""
     ids = [set(digits.part(split).columns["id"].to_pylist()) for split in ("train", "test")]

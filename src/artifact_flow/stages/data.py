@@ -13,8 +13,8 @@ def main(params: Params, folder: Path) -> None:
     table = split_rows(load_source(params.data))
     with replace_files(folder / DATA) as (path,):
         write_table(table, path)
-    rows, test = table.columns.num_rows, table.part("test").columns.num_rows
-    print(f"{params.data.source}: {rows} rows, {len(table.roles.features)} features; {rows - test} train, {test} test")
+    counts = f"{table.count('train')} train, {table.count('test')} test"
+    print(f"{params.data.source}: {table.columns.num_rows} rows, {len(table.roles.features)} features; {counts}")
 
 
 if __name__ == "__main__":

@@ -39,12 +39,12 @@ def main(params: Params, folder: Path) -> None:
 
 def draw_contract(table: Table, features: list[Feature], params: TrainParams, sha256: dict[str, str]) -> Contract:
     """Return the contract of the model that was fitted on the train split of `table` with `params`."""
-    roles, train = table.roles, table.part("train").columns.num_rows
+    roles = table.roles
     return Contract(
         version=2,
         target=Target(name=roles.target, task=roles.task, classes=roles.classes),
         id=roles.id,
-        rows={"train": train, "test": table.columns.num_rows - train},
+        rows={"train": table.count("train"), "test": table.count("test")},
         params=plain({"data": roles.params.model_dump(exclude_none=True), "train": params.model_dump()}),
         sha256=sha256,
         libraries=library_versions(),

@@ -1,0 +1,84 @@
+"""Peers: what the figures are held against, as one writes it without this project. Run as a script in their own venv.
+
+The same model on one thread, the same rows in, the same columns out. Nothing of the project or the benchmarks is
+imported: neither is installed there.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+BATCH_ROWS = 1 << 17
+
+
+def predict_by_pandas(table: str, model: str, out: str) -> None:
+    """Read a whole Parquet file, predict it, and write Parquet, or CSV by its name."""
+    import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415 - in this venv only, for this peer only
+
+    X = np.ascontiguousarray(pd.read_parquet(table).to_numpy(np.float32))
+    frame = pd.DataFrame({"id": np.arange(len(X)), "prediction": open_model(model)(X)})
+    if out.endswith(".csv"):
+        frame.to_csv(out, index=False)
+    else:
+        frame.to_parquet(out, index=False)
+
+
+def predict_by_arrow(table: str, model: str, out: str, contract: str) -> None:
+    """Hash a Parquet file, then read, range-check, predict and write it batch by batch."""
+    with Path(table).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    features = json.loads(Path(contract).read_bytes())["features"]
+    outside = dict.fromkeys((feature["name"] for feature in features), 0)
+    predict, rows = open_model(model), 0
+    schema = pa.schema({"id": pa.int64(), "prediction": pa.float32()})
+    with pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=False) as writer:
+        for batch in pq.ParquetFile(table).iter_batches(BATCH_ROWS, use_threads=False):
+            X = np.empty((len(batch), len(features)), np.float32)
+            for number, feature in enumerate(features):
+                column, low, high = batch[feature["name"]].to_numpy(), feature["min"], feature["max"]
+                if column.min() < low or column.max() > high:
+                    outside[feature["name"]] += int(np.count_nonzero((column < low) | (column > high)))
+                X[:, number] = column
+            ids = pa.array(np.arange(rows, rows + len(batch)))
+            writer.write_batch(pa.record_batch([ids, pa.array(predict(X))], schema=schema))
+            rows += len(batch)
+    print(digest, rows, outside)
+
+
+def convert_by_arrow(table: str, out: str) -> None:
+    """Read a CSV with Arrow's own types and write it as Parquet with its defaults."""
+    from pyarrow import csv  # noqa: PLC0415 - for this peer only
+
+    pq.write_table(csv.read_csv(table), out)
+
+
+def open_model(path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what an ONNX regressor of one float32 matrix says of it, on one thread."""
+    import onnxruntime  # noqa: PLC0415 - not for converting
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    (matrix,) = session.get_inputs()
+
+    def predict(X: np.ndarray) -> np.ndarray:
+        values: np.ndarray = session.run(None, {matrix.name: X})[0]
+        return values[:, 0]
+
+    return predict
+
+
+if __name__ == "__main__":
+    PEERS: dict[str, Callable[..., Any]] = {
+        "pandas": predict_by_pandas,
+        "arrow": predict_by_arrow,
+        "convert": convert_by_arrow,
+    }
+    PEERS[sys.argv[1]](*sys.argv[2:])

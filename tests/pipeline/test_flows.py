@@ -1,0 +1,220 @@
+"""The flows: the root's stages once a block, in folders of their own, with the metrics of plain scikit-learn."""
+
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from project import Project
+from rich.console import Console
+from sklearn import datasets
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import train_test_split
+from sklearn.tree import DecisionTreeClassifier
+
+from artifact_flow import builtin
+from artifact_flow.errors import DataError
+from artifact_flow.verify import verify_head
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = builtin.data_folder(os.environ, ROOT)
+STAGES = ("data", "train", "infer", "export", "quantize")
+
+WINE = """
+  wine:
+    data:
+      source: wine
+      preprocess: none
+      test_size: 0.2
+      seed: 1
+      stratify: true
+    train:
+      estimator: sklearn.tree.DecisionTreeClassifier
+      threads: 1
+      random_state: 0
+    infer:
+      decimals: 8
+    export:
+      opset: 17
+      max_difference: 1.0e-5
+
+quantize:"""
+
+
+def needs(name: str) -> None:
+    """Skip where a fetched set is not at hand."""
+    file, host = builtin.FETCHED[name]
+    if not (FOLDER / file).is_file():
+        pytest.skip(f"needs {file} from {host}: fetch it by `dvc repro flows/dvc.yaml`, or set {builtin.VARIABLE}")
+
+
+@pytest.fixture
+def flows(project: Project) -> Project:
+    """A reproduced project with the flow iris, which needs no network, and nothing of it reproduced."""
+    (project.root / "flows").mkdir()
+    shutil.copy(ROOT / "flows/dvc.yaml", project.root / "flows")
+    text = (ROOT / "flows/params.yaml").read_text()
+    iris, rest = text.split("\n  california_housing:\n", 1)
+    gates = rest.split("\nquantize:\n")[1].split("  california_housing:")[0]
+    (project.root / "flows/params.yaml").write_text(f"{iris}\nquantize:\n{gates}")
+    return project
+
+
+def flow_stages(name: str, *stages: str) -> set[str]:
+    """Return stage names as DVC shows them."""
+    return {f"flows/dvc.yaml:{stage}@{name}" for stage in stages}
+
+
+def test_adding_a_flow_is_adding_a_block(flows: Project) -> None:
+    """`dvc repro -P` runs what is new, a block more runs as many stages more, and a second run does nothing."""
+    assert set(flows.repro("-P")) == flow_stages("iris", *STAGES)
+    flows.edit("flows/params.yaml", lambda text: text.replace("\nquantize:", WINE, 1))
+    assert set(flows.repro("-P")) == flow_stages("wine", *STAGES[:-1])
+    assert flows.repro("-P") == []
+    assert flows.repro() == []
+    for name in ("data.parquet", "model.onnx", "metrics.json", "plots/confusion.csv"):
+        assert (flows.root / "flows/wine" / name).is_file()
+
+
+def test_a_flow_is_the_roots_model_elsewhere(flows: Project) -> None:
+    """The digits as a flow give the bytes that the root gives: one code path."""
+    before = flows.hashes()
+    digits = (flows.root / "params.yaml").read_text().split("\nquantize:")[0].split("\ndata:")[1]
+    block = "  digits:\n    data:" + digits.replace("\n", "\n    ")
+    flows.edit("flows/params.yaml", lambda text: text.replace("\nquantize:", f"\n{block}\n\nquantize:", 1))
+    flows.repro("flows/dvc.yaml:export@digits", "flows/dvc.yaml:infer@digits")
+    for name in ("data.parquet", "model_train.pkl", "contract.json", "model.onnx", "predictions.csv", "metrics.json"):
+        md5 = Project(flows.root / "flows/digits").run("md5sum", name).split()[0]
+        assert md5 == flows.run("md5sum", name).split()[0], name
+    assert flows.hashes() == before
+
+
+def test_the_gate_of_the_root_stands_before_the_flows(flows: Project) -> None:
+    """A failing unit test trains no flow either."""
+    flows.edit("tests/unit/test_files.py", lambda text: text + "\n\ndef test_new() -> None:\n    assert False\n")
+    assert flows.repro("flows/dvc.yaml:train@iris", code=255)[:1] == ["test"]
+    assert not (flows.root / "flows/iris/model_train.pkl").exists()
+
+
+def test_a_mistake_in_a_flow_names_the_flow(flows: Project) -> None:
+    """The sentence says whose parameter it is."""
+    flows.edit("flows/params.yaml", lambda text: text.replace("max_iter: 200", "max_iter: many"))
+    printed = flows.run("dvc", "repro", "flows/dvc.yaml:train@iris", code=255)
+    assert "error: flow iris: params.yaml: train.max_iter is 'many'; allowed: an int" in printed
+
+
+def test_verify_proves_every_lock(flows: Project) -> None:
+    """Both locks and all their files; a lock that was forged in a flow is found there."""
+    flows.repro("-P")
+    flows.commit("With a flow")
+    console = Console(file=io.StringIO(), width=200)
+    assert verify_head(quick=True, repository=flows.root, console=console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "27 files, 2 surroundings: 27 same bytes" in printed
+    assert "flows/dvc.lock" in printed
+    flows.edit("flows/iris/predictions.csv", lambda text: text.replace("versicolor", "virginica", 1))
+    flows.run("dvc", "commit", "--force", "flows/dvc.yaml:infer@iris")
+    flows.commit("Forged")
+    console = Console(file=io.StringIO(), width=200)
+    assert not verify_head(quick=True, repository=flows.root, console=console)
+    found = [line.split() for line in console.file.getvalue().splitlines() if " different " in line]  # type: ignore[attr-defined]
+    assert [line[0] for line in found] == ["flows/dvc.lock", "flows/iris/predictions.csv"]
+    assert verify_head(quick=True, pipelines=["dvc.yaml"], repository=flows.root, console=console)
+
+
+def test_a_set_that_cannot_be_fetched_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without network and without the file: which set, from where, and how to provide it; a progress before."""
+    monkeypatch.setenv(builtin.VARIABLE, str(tmp_path))
+    for proxy in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    with pytest.raises(
+        DataError, match=r"california_housing is not in .* cannot be fetched from figshare.com"
+    ) as error:
+        builtin.load_arrays("california_housing")
+    assert "SCIKIT_LEARN_DATA=/path/to/folder dvc repro" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "fetching california_housing from figshare.com into" in capfd.readouterr().err.replace("\n", "")
+
+
+def test_a_damaged_set_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file cut in half says to remove it."""
+    monkeypatch.setenv(builtin.VARIABLE, str(tmp_path))
+    (tmp_path / "olivetti_py3.pkz").write_bytes(b"\x80\x04half")
+    with pytest.raises(DataError, match=r"\(olivetti_py3.pkz\) cannot be read .*remove that file"):
+        builtin.load_arrays("olivetti_faces")
+
+
+def test_a_relative_folder_starts_at_the_root() -> None:
+    """Wherever a stage runs, SCIKIT_LEARN_DATA means one place."""
+    assert builtin.data_folder({builtin.VARIABLE: "data/sets"}, Path("/repository")) == Path("/repository/data/sets")
+    assert builtin.data_folder({builtin.VARIABLE: "/sets"}, Path("/repository")) == Path("/sets")
+    assert builtin.data_folder({}, Path("/repository")) == Path("/repository/.artifact-flow/scikit_learn_data")
+
+
+def committed(name: str) -> dict[str, float]:
+    """Return a flow's committed metrics of the test split."""
+    return dict(json.loads((ROOT / "flows" / name / "metrics.json").read_text())["test"])
+
+
+def test_iris_is_what_plain_scikit_learn_gives() -> None:
+    """Five lines give the same accuracy."""
+    X, y = datasets.load_iris(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
+    assert LogisticRegression(max_iter=200).fit(X_train, y_train).score(X_test, y_test) == committed("iris")["accuracy"]
+    assert committed("iris")["accuracy"] == 1.0
+
+
+def test_california_housing_is_what_plain_scikit_learn_gives() -> None:
+    """R² and MSE of five lines."""
+    needs("california_housing")
+    X, y = datasets.fetch_california_housing(data_home=FOLDER, return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
+    model = LinearRegression().fit(X_train, y_train)
+    assert committed("california_housing")["r2"] == pytest.approx(model.score(X_test, y_test), abs=1e-6)
+    assert committed("california_housing")["mse"] == pytest.approx(mean_squared_error(y_test, model.predict(X_test)))
+
+
+def test_olivetti_faces_are_what_plain_scikit_learn_gives() -> None:
+    """Accuracy of five lines, which is 0.4333."""
+    needs("olivetti_faces")
+    X, y = datasets.fetch_olivetti_faces(data_home=FOLDER, return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=42, stratify=y)
+    tree = DecisionTreeClassifier(max_depth=25, min_samples_leaf=2, random_state=42).fit(X_train, y_train)
+    assert round(tree.score(X_test, y_test), 8) == committed("olivetti_faces")["accuracy"]
+
+
+@pytest.mark.parametrize("folder", [".", "flows/iris", "flows/california_housing", "flows/olivetti_faces"])
+def test_the_portable_model_meets_the_bar(folder: str, tmp_path: Path) -> None:
+    """Every row of every flow: equal labels, probabilities within 1e-6, numbers within 1e-4 standard deviations."""
+    place = ROOT / folder
+    if not (place / "model.onnx").is_file():
+        pytest.skip(f"needs {folder}/model.onnx: dvc repro -P")
+    predicted = {}
+    for model in ("model.onnx", "model_train.pkl"):
+        out = tmp_path / f"{model}.parquet"
+        Project(ROOT).run(
+            "artifact-flow", "predict", str(place / "data.parquet"), "--model", str(place / model), "--out", str(out)
+        )
+        predicted[model] = datasets_of(out)
+    one, two = predicted["model.onnx"], predicted["model_train.pkl"]
+    if "probability" in one:
+        assert one["prediction"].tolist() == two["prediction"].tolist()
+        assert np.abs(one["probability"] - two["probability"]).max() <= 1e-6
+    else:
+        target = datasets_of(place / "data.parquet")["target"]
+        assert np.abs(one["prediction"] - two["prediction"]).max() <= 1e-4 * target.std()
+
+
+def datasets_of(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a Parquet file that tell predictions from each other."""
+    import pyarrow.parquet as pq
+
+    wanted = {"prediction", "probability", "target"}
+    table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
+    return {name: table[name].to_numpy() for name in table.column_names}
