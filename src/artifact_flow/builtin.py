@@ -42,11 +42,17 @@ class Arrays:
     classes: list[str]  # empty for a regression
 
 
-def load_arrays(name: str) -> Arrays:
-    """Return one of `NAMES`; raise DataError when it is neither here nor can be fetched."""
+def load_arrays(name: str, folder: Path | None = None) -> Arrays:
+    """Return one of `NAMES`, fetched into `folder` (`data_folder`'s by default) where it is not there.
+
+    Raises DataError when it is neither here nor can be fetched.
+    """
     from sklearn import datasets  # noqa: PLC0415 - half a second that most importers do not need
 
-    bunch = getattr(datasets, f"load_{name}")() if name in EMBEDDED else _fetch(name, datasets)
+    if name in EMBEDDED:
+        bunch = getattr(datasets, f"load_{name}")()
+    else:
+        bunch = _fetch(name, datasets, folder or data_folder(os.environ, repository_root()))
     classes = [str(label) for label in getattr(bunch, "target_names", ())] if name != "california_housing" else []
     if name == "olivetti_faces":  # 400 images of 40 people, 64 × 64 pixels
         features = [f"pixel_{row}_{column}" for row in range(64) for column in range(64)]
@@ -67,16 +73,19 @@ def data_folder(environ: Mapping[str, str], root: Path) -> Path:
     return root / Path(environ.get(VARIABLE) or FOLDER).expanduser()
 
 
-def _fetch(name: str, datasets: Any) -> Any:
-    folder = data_folder(os.environ, repository_root())
+def is_here(name: str, folder: Path) -> bool:
+    """Tell whether a set of `FETCHED` lies in a folder already."""
+    return (folder / FETCHED[name][0]).is_file()
+
+
+def _fetch(name: str, datasets: Any, folder: Path) -> Any:
     file, host = FETCHED[name]
-    here = (folder / file).is_file()
     remedy = (
         f"give this machine a way to {host}, or copy {file} from one where the set was fetched and name its folder: "
         f"{VARIABLE}=/path/to/folder dvc repro."
     )
     try:
-        with _shown_download(name, host, folder) if not here else nullcontext():
+        with _shown_download(name, host, folder) if not is_here(name, folder) else nullcontext():
             return getattr(datasets, f"fetch_{name}")(data_home=folder, n_retries=1, delay=1)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)

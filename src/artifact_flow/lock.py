@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,5 +68,11 @@ def locked_md5(path: Path, lock: Path = LOCK) -> str | None:
     """Return the md5 that a dvc.lock names for an output, or None where there is no lock or it does not list it."""
     if not lock.is_file():
         return None
-    outputs = output_hashes(parse_lock(lock.read_bytes()))
+    outputs = _output_hashes(lock.read_bytes())
     return {(lock.parent / name).resolve(): md5 for name, md5 in outputs.items()}.get(path.resolve())
+
+
+@lru_cache(maxsize=1)
+def _output_hashes(content: bytes) -> dict[str, str]:
+    # a contract and its model ask the same lock, whose YAML takes a tenth of a second
+    return output_hashes(parse_lock(content))

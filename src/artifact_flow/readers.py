@@ -215,9 +215,9 @@ def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str
         stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "gzip")
     head = _read_head(stream, name)
     format_ = detect_format(head)
-    if format_ == "Parquet":
-        return Source(name, stream, format_, form, [])
     file = rejoin(head, stream)
+    if format_ == "Parquet":
+        return Source(name, file, format_, form, [])
     if format_ == "JSON lines":
         types = _json_types(head)
         return Source(name, file, format_, form, list(types), types)

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from artifact_flow.builtin import VARIABLE, data_folder
+from artifact_flow.builtin import FETCHED, VARIABLE, data_folder, is_here, load_arrays
 from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
-from artifact_flow.errors import VerifyError
+from artifact_flow.errors import DataError, VerifyError
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock
 from artifact_flow.predictions import METRICS, PREDICTIONS
@@ -126,6 +126,8 @@ def verify_head(
     root = Path(_git(repository or Path.cwd(), "rev-parse", "--show-toplevel"))
     commit = _git(root, "rev-parse", "--short", "HEAD")
     head = Head(root, _find_locks(root, pipelines, commit))
+    if not pipelines:
+        head = _leave_out_unfetched(head, console)
     if _git(root, "status", "--porcelain"):
         console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {commit}.[/]")
     reasons = broken_promises((_committed(root, str(LEAN)) or b"").decode(), os.environ)
@@ -300,6 +302,24 @@ def _find_locks(root: Path, pipelines: Sequence[str], commit: str) -> dict[str, 
         if path not in held:
             raise VerifyError(f"commit {commit} holds no {path}: run `dvc repro`, `git add {path}` and commit it.")
     return {path: _committed(root, path) or b"" for path in wanted}
+
+
+def _leave_out_unfetched(head: Head, console: Console) -> Head:
+    """Return the head without the pipelines whose data cannot be had on this machine, and say so."""
+    folder, kept = data_folder(os.environ, head.root), {}
+    for path, content in head.locks.items():
+        values = [value for stage in parse_lock(content).values() for value in stage.get("params", {}).values()]
+        sources = [block.get("source") for blocks in values for block in blocks.values() if isinstance(block, dict)]
+        try:
+            for source in sources:
+                if source in FETCHED and not is_here(source, folder):
+                    load_arrays(source, folder)
+            kept[path] = content
+        except DataError as error:
+            console.print(f"[yellow]Not verified: {posixpath.dirname(path) or '.'}/dvc.yaml, because {error}[/]")
+    if not kept:
+        raise VerifyError("no pipeline is left to verify: provide the data named above.")
+    return Head(head.root, kept)
 
 
 def _likeness(root: Path, folder: str, promised: Hashes, reproductions: Sequence[Reproduction]) -> Verdict:

@@ -42,9 +42,11 @@ def open_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
             yield lambda rows: _append_lines(rows, part)
         elif path.suffix == ".parquet":
             parquet: list[pq.ParquetWriter] = []  # made by the first batch, whose types it takes
-            yield lambda rows: _append_parquet(rows, part, parquet)
-            for writer in parquet:
-                writer.close()
+            try:
+                yield lambda rows: _append_parquet(rows, part, parquet)
+            finally:
+                for writer in parquet:
+                    writer.close()
         else:
             header = iter([True])  # before the first batch only
             yield lambda rows: _append_csv(rows, part, next(header, False))

@@ -1,0 +1,251 @@
+"""A fitted estimator becomes an ONNX model that says the same of every row, or one sentence says why it cannot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pytest
+from unit.own import load_rows
+from unit.tables import contract_of, matrix, predict, train_model
+
+from artifact_flow.artifacts import CONTRACT_KEY, start_session
+from artifact_flow.contract import Contract
+from artifact_flow.datasets import Roles, Table, load_builtin, split_rows
+from artifact_flow.errors import ModelError
+from artifact_flow.export import check_parity, export_model, serialize
+from artifact_flow.params import DataParams, TrainParams
+from artifact_flow.predictions import Predictions, run_portable
+
+CLASSIFIERS = [
+    ("linear_model.LogisticRegression", {"max_iter": 1000}),
+    ("svm.LinearSVC", {"random_state": 0}),
+    ("svm.SVC", {}),
+    ("linear_model.RidgeClassifier", {}),
+    ("linear_model.Perceptron", {"random_state": 0}),
+    ("linear_model.SGDClassifier", {"loss": "log_loss", "random_state": 0}),
+    ("tree.DecisionTreeClassifier", {"random_state": 0}),
+    ("ensemble.RandomForestClassifier", {"n_estimators": 9, "random_state": 0}),
+    ("ensemble.GradientBoostingClassifier", {"n_estimators": 9, "random_state": 0}),
+    ("naive_bayes.GaussianNB", {}),
+]
+REGRESSORS = [
+    ("linear_model.LinearRegression", {}),
+    ("linear_model.Ridge", {}),
+    ("tree.DecisionTreeRegressor", {"random_state": 0}),
+    ("ensemble.RandomForestRegressor", {"n_estimators": 9, "random_state": 0}),
+    ("ensemble.GradientBoostingRegressor", {"n_estimators": 9, "random_state": 0}),
+]
+
+
+def estimator_of(path: str, keywords: dict[str, Any] | None = None) -> TrainParams:
+    """Return a `train` block."""
+    return TrainParams(estimator=f"sklearn.{path}", threads=1, **(keywords or {}))
+
+
+def built_in(source: str) -> Table:
+    """Return a built-in set with its split."""
+    return split_rows(load_builtin(DataParams(source=source, test_size=0.3, seed=0, stratify=False)))
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
+    """Small tables: all numbers and bare, or mixed with gaps and pre-processed; of two classes, three, and a number."""
+    mixed = load_rows(tmp_path_factory.mktemp("own"))
+    return {
+        "binary": of_two_classes(built_in("iris")),
+        "multiclass": built_in("iris"),
+        "number": built_in("diabetes"),
+        "mixed": mixed,
+        "mixed binary": of_two_classes(mixed),
+        "mixed number": load_rows(tmp_path_factory.mktemp("price"), "regression"),
+    }
+
+
+def of_two_classes(table: Table) -> Table:
+    """Return a table with its last two classes in one."""
+    y = pa.array(np.minimum(table.y, 1))
+    columns = table.columns.set_column(table.columns.column_names.index("target"), "target", y)
+    return Table(columns, Roles(features=table.roles.features, classes=["high", "other"], params=table.roles.params))
+
+
+def exported(table: Table, params: TrainParams) -> tuple[Any, Contract, bytes]:
+    """Return the estimator of `params` fitted on a table, its contract, and its ONNX file."""
+    estimator, contract = train_model(table, params), contract_of(table, params, {})
+    return estimator, contract, serialize(export_model(estimator, contract, opset=17), "the contract's sha256")
+
+
+def differences(table: Table, estimator: Any, contract: Contract, content: bytes, tolerance: float) -> int:
+    """Return on how many rows, by `check_parity`, the ONNX file says something else."""
+    found = run_portable(start_session(content), contract.features, matrix(table))
+    return check_parity(predict(estimator, table), found, table.y, tolerance)[1]
+
+
+@pytest.mark.parametrize("name", ["binary", "multiclass", "mixed", "mixed binary"])
+@pytest.mark.parametrize(("path", "keywords"), CLASSIFIERS)
+def test_a_classifier_says_the_same_as_onnx(
+    tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
+) -> None:
+    """Labels on every row, probabilities within 1e-5, with raw rows as input where the table is mixed."""
+    assert differences(tables[name], *exported(tables[name], estimator_of(path, keywords)), 1e-5) == 0
+
+
+@pytest.mark.parametrize("name", ["number", "mixed number"])
+@pytest.mark.parametrize(("path", "keywords"), REGRESSORS)
+def test_a_regressor_says_the_same_as_onnx(
+    tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
+) -> None:
+    """Within 1e-4 of the target's standard deviation."""
+    assert differences(tables[name], *exported(tables[name], estimator_of(path, keywords)), 1e-4) == 0
+
+
+@pytest.mark.parametrize("name", ["multiclass", "mixed"])
+def test_linear_discriminants_of_three_classes_say_the_same(tables: dict[str, Table], name: str) -> None:
+    """The probabilities are a softmax."""
+    path = "discriminant_analysis.LinearDiscriminantAnalysis"
+    assert differences(tables[name], *exported(tables[name], estimator_of(path)), 1e-5) == 0
+
+
+def test_linear_discriminants_of_two_classes_are_found_out(tables: dict[str, Table]) -> None:
+    """skl2onnx 1.20.0 writes other probabilities than scikit-learn's: parity is checked because such things are."""
+    path, table = "discriminant_analysis.LinearDiscriminantAnalysis", tables["mixed binary"]
+    assert differences(table, *exported(table, estimator_of(path)), 1e-5) > 0
+
+
+@pytest.mark.parametrize("name", ["multiclass", "mixed"])
+def test_the_same_model_is_the_same_bytes(tables: dict[str, Table], name: str) -> None:
+    """Two exports differ in nothing, and the file is bound to its contract."""
+    params = estimator_of("linear_model.LogisticRegression", {"max_iter": 1000})
+    one, other = (exported(tables[name], params)[2] for _ in range(2))
+    assert one == other
+    metadata = start_session(one).get_modelmeta().custom_metadata_map
+    assert metadata == {CONTRACT_KEY: "the contract's sha256"}
+
+
+def test_inputs_and_outputs_are_as_promised(tables: dict[str, Table]) -> None:
+    """All numbers: one float32 matrix. Mixed: one input a column, by name, text as string. The opset is at most the one set."""
+    params = estimator_of("linear_model.LogisticRegression", {"max_iter": 1000})
+    signatures = {}
+    for name in ("multiclass", "mixed"):
+        content = exported(tables[name], params)[2]
+        session = start_session(content)
+        signatures[name] = {i.name: i.type for i in session.get_inputs()}, [o.name for o in session.get_outputs()]
+        opsets = {opset.domain: opset.version for opset in onnx.load_from_string(content).opset_import}
+        assert opsets[""] <= 17
+        assert opsets["ai.onnx.ml"] <= 3
+    assert signatures["multiclass"] == ({"features": "tensor(float)"}, ["label", "probabilities"])
+    number, text = "tensor(float)", "tensor(string)"
+    mixed = {"size": number, "open": number, "since": number, "colour": text}
+    assert signatures["mixed"] == (mixed, ["label", "probabilities"])
+
+
+def test_any_runtime_takes_raw_rows(tables: dict[str, Table]) -> None:
+    """A text as text, a missing one as "", a missing number as NaN; an unseen text is no known one."""
+    table = tables["mixed"]
+    estimator, contract, content = exported(table, estimator_of("linear_model.LogisticRegression", {"max_iter": 1000}))
+    raw = {
+        "size": np.array([[0.5], [np.nan], [-1]], np.float32),
+        "open": np.array([[1], [0], [np.nan]], np.float32),
+        "since": np.array([[19000.5], [19100], [np.nan]], np.float32),
+        "colour": np.array([["Müller, H."], [""], ["never seen"]], object),
+    }
+    (colour,) = (feature for feature in contract.features if feature.name == "colour")
+    known = list(colour.categories or ())
+    codes = np.array([[known.index("Müller, H.")], [len(known)], [-1]])
+    X = np.hstack([raw["size"], raw["open"], raw["since"], codes]).astype(float)
+    (probabilities,) = start_session(content).run(["probabilities"], raw)
+    assert np.allclose(probabilities, estimator.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (
+            "ensemble.HistGradientBoostingClassifier",
+            r"^HistGradientBoostingClassifier cannot be written as ONNX by skl2onnx",
+        ),
+        (
+            "semi_supervised.LabelSpreading",
+            r"^LabelSpreading cannot be written as ONNX by skl2onnx \(.*\): choose another",
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["multiclass", "mixed"])
+def test_what_cannot_be_exported_is_one_sentence(tables: dict[str, Table], path: str, sentence: str, name: str) -> None:
+    """The estimator is named, with a way out."""
+    with pytest.raises(ModelError, match=sentence) as caught:
+        exported(tables[name], estimator_of(path))
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("or take the stages export and quantize out of dvc.yaml.")
+
+
+def test_a_class_without_training_rows_is_one_sentence(tables: dict[str, Table]) -> None:
+    """The portable model would name its classes wrongly."""
+    table, params = tables["multiclass"], estimator_of("linear_model.LogisticRegression", {"max_iter": 1000})
+    estimator = train_model(table, params, np.flatnonzero(table.y != 1))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"^the train split holds no row of class versicolor, so the model cannot be"):
+        export_model(estimator, contract_of(table, params, {}), opset=17)
+
+
+@pytest.mark.parametrize(
+    "names", [["label", "features"], ["probabilities", "variable"], ["code_0", "code_1"], ["label", "label_"]]
+)
+def test_any_name_may_stand_in_the_contract(tables: dict[str, Table], names: Sequence[str]) -> None:
+    """What the graph calls its own parts makes way; only a name that an output has gets an underscore."""
+    table, params = tables["mixed"], estimator_of("linear_model.LogisticRegression", {"max_iter": 1000})
+    estimator, contract, _ = exported(table, params)
+    features = [
+        feature.model_copy(update={"name": name})
+        for feature, name in zip(contract.features, [*names, "since", "colour"], strict=True)
+    ]
+    contract = contract.model_copy(update={"features": features})
+    content = serialize(export_model(estimator, contract, opset=17), "")
+    found = [value.name.rstrip("_") for value in start_session(content).get_inputs()]
+    assert found == [name.rstrip("_") for name in (*names, "since", "colour")]
+    assert differences(table, estimator, contract, content, 1e-5) == 0
+
+
+def predictions_of(values: Sequence[float], probabilities: Sequence[Sequence[float]] | None = None) -> Predictions:
+    """Return predictions; whole values are class indices."""
+    return Predictions(np.array(values), None if probabilities is None else np.array(probabilities))
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "wrong"),
+    [
+        (predictions_of([0, 1, 1]), predictions_of([0, 1, 0]), 1),
+        (predictions_of([1.0, 2.0]), predictions_of([1.0, 2.0 + 1e-6]), 0),
+        (predictions_of([1.0, 2.0]), predictions_of([1.0, 2.1]), 1),
+        (predictions_of([1.0, 2.0]), predictions_of([1.0, float("nan")]), 1),
+        (predictions_of([0], [[0.7, 0.3]]), predictions_of([0], [[0.7, 0.3]]), 0),
+        (predictions_of([0], [[0.7, 0.3]]), predictions_of([1], [[0.7, 0.3]]), 1),
+        (predictions_of([0], [[0.7, 0.3]]), predictions_of([0], [[0.6, 0.4]]), 1),
+        (predictions_of([0], [[0.7, 0.3]]), predictions_of([0], [[float("nan"), 0.3]]), 1),
+        (predictions_of([0], [[0.5, 0.5]]), predictions_of([1], [[0.5, 0.5]]), 0),
+    ],
+)
+def test_parity_counts_the_rows_that_differ(expected: Predictions, found: Predictions, wrong: int) -> None:
+    """Another label, number or probability is a difference, NaN too; between two equal probabilities no label is."""
+    assert check_parity(expected, found, np.array([0.0, 1.0]), 1e-4)[1] == wrong
+
+
+def test_parity_finds_a_wrong_model(tables: dict[str, Table]) -> None:
+    """A weight that is off by a hundredth does not pass."""
+    table = tables["multiclass"]
+    estimator, contract, content = exported(table, estimator_of("linear_model.LogisticRegression", {"max_iter": 1000}))
+    estimator.coef_[0, 0] += 0.01
+    assert differences(table, estimator, contract, content, 1e-6) > 0
+
+
+def test_the_file_is_what_travels(tables: dict[str, Table], tmp_path: Path) -> None:
+    """Written to disk and opened by onnxruntime alone, it says the same."""
+    import onnxruntime
+
+    table = tables["multiclass"]
+    estimator, _, content = exported(table, estimator_of("linear_model.LogisticRegression", {"max_iter": 1000}))
+    (tmp_path / "model.onnx").write_bytes(content)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    (labels,) = session.run(["label"], {"features": matrix(table).astype(np.float32)})
+    assert np.array_equal(labels, estimator.predict(matrix(table)))
