@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from artifact_flow.artifacts import start_session
-from artifact_flow.datasets import Table, load_own
+from artifact_flow.datasets import Table, load_own, split_rows
 from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ArtifactFlowError, DataError, ModelError, ParamsError
@@ -82,6 +82,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     params = _data_params(source, schema, request)
     train = _train_params(schema.task, request.estimator)
     own = _read(root, params)
+    params = params.model_copy(update={"stratify": own.roles.params.stratify})
     _print_schema(source, schema, console)
     stages, reasons = _try_estimator(own, train)
     lost = _edit(root, params, train, schema, stages)
@@ -92,6 +93,8 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
             f"out: --leave-out {escape(shlex.join(leak))} --force",
             soft_wrap=True,
         )
+    if own.roles.classes and not params.stratify:
+        console.print("[yellow]note:[/] not stratified: some class has too few rows to be in both splits")
     for stage, reason in reasons.items():
         console.print(f"[yellow]note:[/] no stage {stage}: {escape(reason)}", soft_wrap=True)
     if lost:
@@ -155,10 +158,16 @@ def _train_params(task: Task, estimator: str | None) -> TrainParams:
 
 
 def _read(root: Path, params: DataParams) -> Table:
-    """Return the whole table as stage `data` will read it, all rows of it "train"."""
-    table = load_own(params.model_copy(update={"source": str(root / params.source)}))
-    split = np.full(table.columns.num_rows, "train")
-    return Table(table.columns.append_column("split", [split.tolist()]), table.roles)
+    """Return the table as stage `data` will make it; not stratified where a class has too few rows for that."""
+    params = params.model_copy(update={"source": str(root / params.source)})
+    table = load_own(params)
+    try:
+        return split_rows(table)
+    except DataError:
+        if not params.stratify:
+            raise
+    params = params.model_copy(update={"stratify": False})
+    return split_rows(replace(table, roles=table.roles.model_copy(update={"params": params})))
 
 
 def _numbers(table: Table) -> Mapping[str, np.ndarray]:
@@ -179,14 +188,15 @@ def _try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[st
     """
     kept = np.sort(np.random.default_rng(0).permutation(table.columns.num_rows)[:TRIAL_ROWS])
     if table.roles.classes:  # each class must be there
-        kept = np.union1d(kept, np.unique(table.y, return_index=True)[1])
+        rows = np.flatnonzero(table.split == "train")
+        kept = np.union1d(kept, rows[np.unique(table.y[rows], return_index=True)[1]])
     trial = Table(table.columns.take(kept), table.roles)
-    features = trial.describe()
+    features, train = trial.describe(), trial.split == "train"
     X, _ = encode_rows(features, trial.raw)
     with reproducible(params.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a trial; stage train tells its own
         model = build_model(params, table.roles.task, features, "auto")
-        estimator = fit_model(model, X, trial.y, params)
+        estimator = fit_model(model, X[train], trial.y[train], params)
         stages, reasons = set(), {}
         try:
             contract = draw_contract(trial, features, params, {})

@@ -192,6 +192,8 @@ def write_quantized(model: Quantized, estimator: Any, features: list[Feature], o
         if model.link != "none":
             shape = [None, max(2, outputs)]
             graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
+        if model.link == "one-vs-rest":
+            graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), "axis"))
         if outputs == 1:
             graph.initializer.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"))
             graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), "flat"))
@@ -221,7 +223,7 @@ def _link_nodes(model: Quantized) -> list[onnx.NodeProto]:
     elif model.link == "one-vs-rest":
         nodes += [
             node("Sigmoid", ["scores"], ["shares"]),
-            node("ReduceSum", ["shares"], ["sum"], keepdims=1),
+            node("ReduceSum", ["shares", "axis"], ["sum"], keepdims=1),
             node("Div", ["shares", "sum"], [PROBABILITIES]),
         ]
     return nodes

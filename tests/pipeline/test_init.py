@@ -245,7 +245,7 @@ def test_init_says_what_it_understood(mine: Project, capsys: pytest.CaptureFixtu
     assert lines["Utilities"] == ["left", "out", "0", "1", "constant:", "AllPub"]
     assert lines["MiscFeature"] == ["left", "out", "300", "0", "empty"]
     assert lines["YrSold"] == ["left", "out", "as", "you", "said"]
-    assert lines["SalePrice"][:4] == ["target", "0", "300", "regression;"]
+    assert lines["SalePrice"][:4] == ["target", "0", "300", "regression"]
     assert "house_prices.csv: 300 rows" in printed
     assert "params.yaml and dvc.yaml are written. Now: git add house_prices.csv" in printed
     assert "warning" not in printed
@@ -434,6 +434,24 @@ def test_rows_without_a_target_are_left_out_when_told(mine: Project) -> None:
     main([*arguments, "--drop-missing-target"])
     run_stages()
     assert pq.read_table("data.parquet").num_rows == 299
+
+
+@pytest.mark.parametrize(("row", "stages"), [(4, ["export", "quantize"]), (5, [])])
+def test_a_class_of_one_row_is_no_obstacle(
+    mine: Project, capsys: pytest.CaptureFixture[str], row: int, stages: list[str]
+) -> None:
+    """It cannot be in both splits: the split is not stratified, and that is said; where it is not in the train split,
+    the model cannot be exported, and the other stages pass.
+    """
+    lines = [f"{i * 7 % 11},{'abc'[i % 3]},{'rare' if i == row else 'xy'[i % 2]}\n" for i in range(60)]
+    (mine.root / "t.csv").write_text("number,letter,class\n" + "".join(lines))
+    printed = say(capsys, "init", "--data", "t.csv", "--target", "class")
+    assert "note: not stratified: some class has too few rows" in printed
+    assert ("no stage export" in printed) is (not stages)
+    params = load_params()
+    assert params.data.stratify is False
+    assert [name for name in ("export", "quantize") if getattr(params, name)] == stages
+    run_stages()
 
 
 @pytest.mark.parametrize(
