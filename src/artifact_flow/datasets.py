@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artifact_flow import builtin
+from artifact_flow.columns import missing_columns, to_column
 from artifact_flow.contract import Feature, describe_features
 from artifact_flow.encoding import Column
 from artifact_flow.errors import DataError
 from artifact_flow.params import PARAMS, DataParams, TableParams, Task, Type, closest
-from artifact_flow.readers import Form, missing_columns, read_columns, read_names, to_column
+from artifact_flow.readers import Form, read_columns, read_names
 
 DATA = Path("data.parquet")
 ID, TARGET, SPLIT = "id", "target", "split"

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifact_flow.artifacts import MODEL, open_model, open_portable
+from artifact_flow.columns import missing_columns, to_column
 from artifact_flow.contract import CONTRACT, Contract, read_contract
 from artifact_flow.encoding import Findings, encode_rows
 from artifact_flow.errors import DataError
@@ -24,7 +25,7 @@ from artifact_flow.files import hash_file
 from artifact_flow.lock import nearest_lock
 from artifact_flow.params import Role
 from artifact_flow.predictions import Predictions, predict_rows, run_portable
-from artifact_flow.readers import Form, Source, missing_columns, open_table, parquet_names, stream_columns, to_column
+from artifact_flow.readers import Form, Source, open_table, parquet_names, stream_columns
 from artifact_flow.writers import open_writer
 
 STREAM = Path("-")  # standard input, or output

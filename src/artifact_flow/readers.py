@@ -15,27 +15,16 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv, json
 
-from artifact_flow.encoding import Column, Text
+from artifact_flow.columns import FALSE, TRUE, TYPES, WORDS, no_fit, type_columns
 from artifact_flow.errors import DataError
-from artifact_flow.params import Role, closest
+from artifact_flow.params import Role
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
 SEPARATORS = (",", ";", "\t")
-TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
-FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
-TYPES: dict[str, pa.DataType] = {
-    "number": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.timestamp("s"),
-    "category": pa.string(),
-    "id": pa.string(),
-}
 # What a value of JSON becomes; a column takes the type of its first value.
 JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 JSON_WORDS = {
@@ -45,13 +34,11 @@ JSON_WORDS = {
     "array": "a list",
     "object": "an object",
 }
-WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
 HEAD_BYTES = 1 << 20  # that tell what a file is
 SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
 BATCH_ROWS = 1 << 17
 BLOCK_BYTES = 1 << 22
-SECONDS_A_DAY = 86_400
 PADDING = 4  # blanks on one side of what stands for a missing value or a boolean are fewer
 
 
@@ -156,7 +143,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
             table = _open_parquet(path, path).read(columns=list(roles))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
-        return _settle(table, form, roles, path, 1)
+        return type_columns(table, roles, form.missing, path, 1)
     if format_ == "JSON lines":
         with open_source(path) as file:
             return pa.concat_tables(stream_columns(open_table(path, file, form, []), roles))
@@ -171,7 +158,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
         except OSError as error:
             raise _damaged(path, error) from error
         else:
-            return _settle(table, form, roles, path, 1 + form.header)
+            return type_columns(table, roles, form.missing, path, 1 + form.header)
     raise AssertionError  # the second turn returns or raises
 
 
@@ -260,7 +247,7 @@ def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Tab
     try:
         for batch in _batches(source, roles):
             table = pa.Table.from_batches([batch])
-            yield _settle(table, source.form, roles, path, row)
+            yield type_columns(table, roles, source.form.missing, path, row)
             row += table.num_rows
     except pa.ArrowException as error:
         raise (
@@ -288,22 +275,6 @@ def _batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.RecordBat
         )
 
 
-def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
-    """Return a typed Arrow column as the encoding takes it: float64 with NaN where missing, or text."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        encoded = column.dictionary_encode()
-        encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-        index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return Text(encoded.dictionary.to_pylist(), index)
-    if pa.types.is_timestamp(kind):
-        seconds = column.cast(pa.timestamp("s")).cast(pa.int64()).cast(pa.float64())  # Parquet keeps milliseconds
-        column, kind = pc.divide(seconds, float(SECONDS_A_DAY)), pa.float64()
-    if not pa.types.is_float64(kind):
-        column = column.cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
-
-
 def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) -> DataError:
     """Return Arrow's complaint about a text file as one sentence: file, row, column, value, what to do.
 
@@ -324,7 +295,7 @@ def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) ->
     if found := re.search(r"conversion error to (\w+).*invalid value '(.*)'$", message):
         kinds = {"double": "number", "bool": "boolean", "timestamp": "date"}
         word = WORDS[kinds.get(found[1], "number")]
-        return _no_fit(where, name, repr(found[2]), word)
+        return no_fit(where, name, repr(found[2]), word)
     if found := re.search(r"Column\(/(.*)\) changed from (\w+) to (\w+)$", message):
         wanted, is_ = (JSON_WORDS.get(kind, kind) for kind in found.group(2, 3))
         return DataError(f"{where}: {found[1]} is {is_}, where {wanted} belongs: write it the same way in every row.")
@@ -401,106 +372,6 @@ def _json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) ->
     return pa.schema(kinds)
 
 
-def _settle(table: pa.Table, form: Form, roles: Mapping[str, Role], path: Path, row: int) -> pa.Table:
-    """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
-
-    `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
-    """
-    columns = {}
-    for name, role in roles.items():
-        if role == "number" and pa.types.is_float64(table[name].type) and all(map(_is_finite, table[name].chunks)):
-            columns[name] = table[name]
-            continue
-        column = _trim(_unpack(table[name], TYPES[role]), form)
-        if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
-            try:
-                column = _without_nan(_convert(column, TYPES[role]))
-            except pa.ArrowException as error:
-                raise _misfit(column, name, role, path, row) from error
-        if role == "number":
-            _refuse_infinite(column, name, path, row)
-        columns[name] = column
-    return pa.table(columns)
-
-
-def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Return a column without a dictionary, NaN or another type of text than Arrow's usual one."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_null(column.type):
-        return column.cast(wanted)
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        return column.cast(pa.string())
-    return _without_nan(column)
-
-
-def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
-        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    return column
-
-
-def _is_finite(chunk: pa.Array) -> bool:
-    """Tell whether every number of an array is there and finite, the usual case, in two passes that copy nothing."""
-    if chunk.null_count or not len(chunk):
-        return not len(chunk)
-    values = chunk.to_numpy()
-    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))  # NaN would be both
-
-
-def _trim(column: pa.ChunkedArray, form: Form) -> pa.ChunkedArray:
-    if not pa.types.is_string(column.type):
-        return column
-    trimmed = pc.utf8_trim_whitespace(column)
-    missing = pc.is_in(trimmed, pa.array(["", *form.missing]))
-    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
-
-
-def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    kind = column.type
-    if pa.types.is_boolean(wanted) and pa.types.is_string(kind):
-        true, false = (pc.is_in(column, pa.array(words)) for words in ((*TRUE, "1"), (*FALSE, "0")))
-        if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(column))).as_py():
-            raise pa.ArrowInvalid("neither true nor false")
-        return pc.if_else(column.is_valid(), true, pa.scalar(None, pa.bool_()))
-    if pa.types.is_timestamp(wanted) and pa.types.is_string(kind):
-        column = pc.replace_substring_regex(column, r"(\.\d+)?Z?$", "")
-    if pa.types.is_string(wanted) and pa.types.is_boolean(kind):
-        return pc.if_else(column, "true", "false")
-    if pa.types.is_boolean(wanted):
-        column = column.cast(pa.int64())
-        if not pc.all(pc.is_in(column, pa.array([0, 1, None]))).as_py():
-            raise pa.ArrowInvalid("neither 0 nor 1")
-    rounded = (pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted)) or pa.types.is_integer(kind)
-    return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
-
-
-def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Path, row: int) -> DataError:
-    for offset, value in enumerate(column):
-        try:
-            _convert(pa.chunked_array([pa.array([value.as_py()], type=column.type)]), TYPES[role])
-        except pa.ArrowException:
-            return _no_fit(f"{path}, row {row + offset}", name, repr(value.as_py()), WORDS.get(role, "no text"))
-    return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
-
-
-def _no_fit(where: str, name: str, value: str, word: str) -> DataError:
-    return DataError(
-        f"{where}: {name} is {value}, which is {word}: mend it, or name it as a missing value, or give the column "
-        "another role, such as left out."
-    )
-
-
-def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Path, row: int) -> None:
-    bounds = pc.min_max(column).as_py()
-    if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
-        first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
-        raise DataError(
-            f"{path}, row {row + first}: {name} is {column[first].as_py()}: mend it, or leave it empty if it is not "
-            "known."
-        )
-
-
 def _open_parquet(file: Any, name: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
@@ -511,12 +382,3 @@ def _open_parquet(file: Any, name: Path) -> pq.ParquetFile:
 def _damaged(path: Path, error: Exception) -> DataError:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return DataError(f"{path} is damaged or cut off ({reason}): copy it again from where it came.")
-
-
-def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Path) -> None:
-    """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
-    lacking = [name for name in wanted if name not in names]
-    if lacking:
-        free = [name for name in names if name not in wanted]
-        guess = closest(lacking[0], free)
-        raise DataError(f"{path} has no column {', '.join(lacking)}{guess}; it has: {', '.join(names)}.")

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.columns import FALSE, TRUE, missing_columns
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role, Task
-from artifact_flow.readers import FALSE, TRUE, Form, missing_columns, read_names, read_texts
+from artifact_flow.readers import Form, read_names, read_texts
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"

@@ -46,6 +46,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
         ("src/artifact_flow/lock.py", ALL),
         ("src/artifact_flow/encoding.py", ALL),
         ("src/artifact_flow/readers.py", ALL),
+        ("src/artifact_flow/columns.py", ALL),
         ("src/artifact_flow/models.py", {"test", "train"}),
         ("src/artifact_flow/contract.py", ALL),
         ("src/artifact_flow/artifacts.py", {"test", "train", *OPEN_MODEL}),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from artifact_flow.columns import to_column
 from artifact_flow.encoding import Text
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role
@@ -24,7 +25,6 @@ from artifact_flow.readers import (
     read_texts,
     sniff_separator,
     stream_columns,
-    to_column,
 )
 
 Roles = Mapping[str, Role]

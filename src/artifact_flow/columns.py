@@ -1,0 +1,153 @@
+"""Columns: Arrow columns in the types of their roles, and as the encoding takes them.
+
+A value that does not fit its column is refused with its row; text loses blanks around it; NaN is a missing value.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifact_flow.encoding import Column, Text
+from artifact_flow.errors import DataError
+from artifact_flow.params import Role, closest
+
+TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
+FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
+TYPES: dict[str, pa.DataType] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.timestamp("s"),
+    "category": pa.string(),
+    "id": pa.string(),
+}
+WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
+SECONDS_A_DAY = 86_400
+
+
+def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Path, row: int) -> pa.Table:
+    """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
+
+    `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
+    """
+    columns = {}
+    for name, role in roles.items():
+        if role == "number" and pa.types.is_float64(table[name].type) and all(map(_is_finite, table[name].chunks)):
+            columns[name] = table[name]
+            continue
+        column = _trim(_unpack(table[name], TYPES[role]), missing)
+        if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
+            try:
+                column = _without_nan(_convert(column, TYPES[role]))
+            except pa.ArrowException as error:
+                raise _misfit(column, name, role, path, row) from error
+        if role == "number":
+            _refuse_infinite(column, name, path, row)
+        columns[name] = column
+    return pa.table(columns)
+
+
+def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return a column without a dictionary, NaN or another type of text than Arrow's usual one."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):
+        return column.cast(wanted)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return _without_nan(column)
+
+
+def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column
+
+
+def _is_finite(chunk: pa.Array) -> bool:
+    """Tell whether every number of an array is there and finite, the usual case, in two passes that copy nothing."""
+    if chunk.null_count or not len(chunk):
+        return not len(chunk)
+    values = chunk.to_numpy()
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))  # NaN would be both
+
+
+def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+    if not pa.types.is_string(column.type):
+        return column
+    trimmed = pc.utf8_trim_whitespace(column)
+    gaps = pc.is_in(trimmed, pa.array(["", *missing]))
+    return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed)
+
+
+def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_boolean(wanted) and pa.types.is_string(kind):
+        true, false = (pc.is_in(column, pa.array(words)) for words in ((*TRUE, "1"), (*FALSE, "0")))
+        if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(column))).as_py():
+            raise pa.ArrowInvalid("neither true nor false")
+        return pc.if_else(column.is_valid(), true, pa.scalar(None, pa.bool_()))
+    if pa.types.is_timestamp(wanted) and pa.types.is_string(kind):
+        column = pc.replace_substring_regex(column, r"(\.\d+)?Z?$", "")
+    if pa.types.is_string(wanted) and pa.types.is_boolean(kind):
+        return pc.if_else(column, "true", "false")
+    if pa.types.is_boolean(wanted):
+        column = column.cast(pa.int64())
+        if not pc.all(pc.is_in(column, pa.array([0, 1, None]))).as_py():
+            raise pa.ArrowInvalid("neither 0 nor 1")
+    rounded = (pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted)) or pa.types.is_integer(kind)
+    return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
+
+
+def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Path, row: int) -> DataError:
+    for offset, value in enumerate(column):
+        try:
+            _convert(pa.chunked_array([pa.array([value.as_py()], type=column.type)]), TYPES[role])
+        except pa.ArrowException:
+            return no_fit(f"{path}, row {row + offset}", name, repr(value.as_py()), WORDS.get(role, "no text"))
+    return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
+
+
+def no_fit(where: str, name: str, value: str, word: str) -> DataError:
+    """Return the sentence about a value that is not of its column's role."""
+    return DataError(
+        f"{where}: {name} is {value}, which is {word}: mend it, or name it as a missing value, or give the column "
+        "another role, such as left out."
+    )
+
+
+def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Path, row: int) -> None:
+    bounds = pc.min_max(column).as_py()
+    if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
+        first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
+        raise DataError(
+            f"{path}, row {row + first}: {name} is {column[first].as_py()}: mend it, or leave it empty if it is not "
+            "known."
+        )
+
+
+def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
+    """Return a typed Arrow column as the encoding takes it: float64 with NaN where missing, or text."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        encoded = column.dictionary_encode()
+        encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+        index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return Text(encoded.dictionary.to_pylist(), index)
+    if pa.types.is_timestamp(kind):
+        seconds = column.cast(pa.timestamp("s")).cast(pa.int64()).cast(pa.float64())  # Parquet keeps milliseconds
+        column, kind = pc.divide(seconds, float(SECONDS_A_DAY)), pa.float64()
+    if not pa.types.is_float64(kind):
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
+
+
+def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Path) -> None:
+    """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
+    lacking = [name for name in wanted if name not in names]
+    if lacking:
+        free = [name for name in names if name not in wanted]
+        guess = closest(lacking[0], free)
+        raise DataError(f"{path} has no column {', '.join(lacking)}{guess}; it has: {', '.join(names)}.")
