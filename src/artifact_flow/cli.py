@@ -52,7 +52,7 @@ def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     init.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
     init.add_argument("--task", choices=["classification", "regression"], help="instead of what the target suggests")
     init.add_argument("--estimator", metavar="PATH", help="import path, as train.estimator takes it")
-    init.add_argument("--separator", metavar="MARK", help="of a CSV, instead of the one its first line suggests")
+    init.add_argument("--separator", metavar="MARK", help="of a CSV, instead of the one its first rows suggest")
     init.add_argument("--no-header", action="store_true", help="the columns are column_1, column_2 and so on")
     init.add_argument(
         "--missing", nargs="+", default=[], metavar="TEXT", help="what stands for a missing value, as '' and NA do"

@@ -99,7 +99,7 @@ def load_source(params: DataParams) -> Table:
     """
     if params.source in builtin.NAMES:
         return load_builtin(params)
-    if Path(params.source).suffix:
+    if params.table or Path(params.source).suffix:
         return load_own(params)
     raise DataError(
         f"{PARAMS}: data.source is {params.source!r}{closest(params.source, builtin.NAMES)}; "

@@ -302,5 +302,5 @@ def _print_schema(source: str, schema: Schema, console: Console) -> None:
 
 
 def sniff_form(path: Path, separator: str | None, header: bool, missing: list[str]) -> Form:
-    """Return how a text file is written: the separator as told, else the one that its first line has most of."""
+    """Return how a text file is written: the separator as told, else the one that parts its first rows evenly."""
     return Form(separator or sniff_separator(path), header, ("", "NA", *missing))

@@ -27,7 +27,8 @@ def main(params: Params, folder: Path) -> None:
     estimator = open_model(contract, folder / MODEL)
     X, _ = encode_rows(contract.features, table.raw)
     with reproducible(threads=1):
-        model = serialize(export_model(estimator, contract, block.opset), hash_file(folder / CONTRACT))
+        graph = export_model(estimator, contract, block.opset)
+        model = serialize(graph, hash_file(folder / CONTRACT))
         expected = predict_rows(estimator, X, contract.target.classes)
     found = run_portable(start_session(model), contract.features, X)
     difference, wrong = check_parity(expected, found, table.y, block.max_difference)
@@ -37,10 +38,11 @@ def main(params: Params, folder: Path) -> None:
             f"allowed {block.max_difference:.1e}): nothing was written; raise export.max_difference in params.yaml if "
             "so much is fine, or bring the features to one scale."
         )
+    opsets = {opset.domain or "ai.onnx": opset.version for opset in graph.opset_import}
     parity = {
         "model": PORTABLE.name,
         "sha256": hash_bytes(model),
-        "opset": block.opset,
+        "opsets": opsets,  # what the graph needs: at most the one asked for
         "libraries": library_versions(EXPORTERS),
         "rows": len(X),
         "rows_within": len(X) - wrong,
