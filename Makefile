@@ -26,7 +26,7 @@ setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 	@mkdir -p .artifact-flow
-	pytest --numprocesses=2 --basetemp=.artifact-flow/pytest --cov --cov-report=term
+	pytest --numprocesses=3 --basetemp=.artifact-flow/pytest --cov --cov-report=term
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify

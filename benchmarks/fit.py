@@ -14,10 +14,10 @@ if sys.argv[1:] == ["pinned"]:
 from threadpoolctl import threadpool_info
 
 from artifact_flow.contract import describe_features
-from artifact_flow.datasets import read_table
 from artifact_flow.encoding import encode_rows
 from artifact_flow.models import build_estimator
 from artifact_flow.params import load_params
+from artifact_flow.tables import read_table
 
 
 def main() -> None:

@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
         if arguments.command == "verify":
-            from artifact_flow.verify import verify_head  # noqa: PLC0415 - `--help` stays light
+            from artifact_flow.verify import FULL, QUICK, verify_head  # noqa: PLC0415 - `--help` stays light
 
-            sys.exit(0 if verify_head(arguments.quick, arguments.pipelines) else 1)
+            sys.exit(0 if verify_head(QUICK if arguments.quick else FULL, arguments.pipelines) else 1)
         if arguments.command == "init":
             _init(arguments)
         if arguments.command == "predict":

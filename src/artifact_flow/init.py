@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from artifact_flow.artifacts import start_session
-from artifact_flow.datasets import Table, load_own, split_rows
+from artifact_flow.datasets import load_own
 from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ArtifactFlowError, DataError, ModelError, ParamsError
@@ -34,6 +34,7 @@ from artifact_flow.quantize import extract_linear
 from artifact_flow.readers import Form, sniff_separator
 from artifact_flow.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.stages.train import draw_contract
+from artifact_flow.tables import Table, split_rows
 
 PIPELINE = Path("dvc.yaml")
 PARITY = 1e-4  # export.max_difference of one's own table

@@ -6,8 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from artifact_flow.errors import LockError
 
@@ -17,9 +16,10 @@ LOCK = Path("dvc.lock")  # beside the dvc.yaml in question, where its stages run
 def parse_lock(content: bytes) -> dict[str, dict[str, Any]]:
     """Return stage name → what the lock says of it; raise LockError when the content is no lock."""
     try:
-        stages = (YAML(typ="safe", pure=True).load(content.decode()) or {}).get("stages") or {}
+        # machine-written, so any YAML reader will do: this one, in C, takes a tenth of the time of a pure one
+        stages = (yaml.load(content.decode(), Loader=yaml.CSafeLoader) or {}).get("stages") or {}
         hashes = [out["md5"] for stage in stages.values() for out in stage.get("outs", ())]
-    except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise LockError(
             f"{LOCK} is damaged or holds a merge conflict ({type(error).__name__}): bring back one side by "
             f"`git checkout HEAD -- {LOCK}`, then run `dvc repro`."
@@ -74,5 +74,5 @@ def locked_md5(path: Path, lock: Path = LOCK) -> str | None:
 
 @lru_cache(maxsize=1)
 def _output_hashes(content: bytes) -> dict[str, str]:
-    # a contract and its model ask the same lock, whose YAML takes a tenth of a second
+    # a contract and its model ask the same lock
     return output_hashes(parse_lock(content))

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from sklearn import metrics
 
-from artifact_flow.datasets import ID, SPLIT, TARGET, Table
 from artifact_flow.predictions import Predictions
+from artifact_flow.tables import ID, SPLIT, TARGET, Table
 
 METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
 PLOT_ROWS = 5000  # as many points as a browser draws at once without effort

@@ -75,6 +75,7 @@ EVERYTHING = Surroundings(
     {name: value for change in CHANGES for name, value in change.environ.items()},
     CHANGES[-1].directory,
 )
+FULL, QUICK = (AS_IT_IS, *CHANGES), (AS_IT_IS, EVERYTHING)
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,15 @@ class Finding:
 
 
 def verify_head(
-    quick: bool, pipelines: Sequence[str] = (), repository: Path | None = None, console: Console | None = None
+    every: Sequence[Surroundings] = FULL,
+    pipelines: Sequence[str] = (),
+    repository: Path | None = None,
+    console: Console | None = None,
 ) -> bool:
     """Print the proof, a table with one line for each tracked file; tell whether HEAD gives what its locks say.
 
-    `pipelines` are paths of dvc.yaml from the repository's root; without them, each one that has a lock in HEAD.
+    HEAD is reproduced once in each of the surroundings `every`. `pipelines` are paths of dvc.yaml from the repository's
+    root; without them, each one that has a lock in HEAD and whose data this machine can have.
     Raises VerifyError when there is nothing to verify, or when a pipeline of HEAD does not run to its end.
     """
     console = console or Console()
@@ -136,7 +141,6 @@ def verify_head(
             f"[yellow]Bytes are not promised here ({'; '.join(reasons)}): comparing labels, metrics (within "
             f"{METRIC_TOLERANCE}) and probabilities (within {PROBABILITY_TOLERANCE}) instead.[/]"
         )
-    every = (AS_IT_IS, EVERYTHING) if quick else (AS_IT_IS, *CHANGES)
     (root / WORKSPACE).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=root / WORKSPACE) as folder:
         reproductions = list(_reproduce_all(head, every, Path(folder), console))

@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ from rich.console import Console
 
 from artifact_flow.determinism import is_reference_cpu
 from artifact_flow.errors import VerifyError
-from artifact_flow.verify import verify_head
+from artifact_flow.verify import AS_IT_IS, QUICK, Surroundings, verify_head
 
 
-def verify(project: Project) -> tuple[bool, str]:
-    """Return the quick verdict on a project and what it printed."""
+def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,)) -> tuple[bool, str]:
+    """Return the verdict on a project and what it printed."""
     console = Console(file=io.StringIO(), width=200)
-    verdict = verify_head(quick=True, repository=project.root, console=console)
+    verdict = verify_head(every, repository=project.root, console=console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     return verdict, " ".join(printed.split())
 
@@ -25,7 +26,7 @@ def verify(project: Project) -> tuple[bool, str]:
 def test_a_true_lock_is_proven(project: Project) -> None:
     """Every tracked file comes out with the same bytes, and the project is left as it was."""
     (project.root / "notes.txt").write_text("not committed")
-    verdict, printed = verify(project)
+    verdict, printed = verify(project, QUICK)
     assert verdict
     assert "uncommitted changes; what is verified is commit" in printed
     assert "14 files, 2 surroundings: 14 same bytes" in printed
@@ -72,7 +73,7 @@ def test_code_that_does_not_pin_is_found(project: Project) -> None:
     )
     project.repro()
     project.commit("No pin")
-    verdict, printed = verify(project)
+    verdict, printed = verify(project, QUICK)
     assert not verdict
     assert re.search(r"model_train.pkl different (depends on: everything changed|not deterministic)", printed)
     assert "data.parquet same bytes" in printed

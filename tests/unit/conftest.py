@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from artifact_flow.datasets import Table, load_builtin, split_rows
+from artifact_flow.datasets import load_builtin
+from artifact_flow.tables import Table, split_rows
 from artifact_flow.params import DataParams, Params, TrainParams, load_params
 from unit.tables import train_model, train_rows
 

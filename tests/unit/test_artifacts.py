@@ -9,9 +9,9 @@ from unit.tables import contract_of, matrix
 
 from artifact_flow.artifacts import open_model, write_model
 from artifact_flow.contract import Contract
-from artifact_flow.datasets import Table
 from artifact_flow.errors import ModelError
 from artifact_flow.params import Params
+from artifact_flow.tables import Table
 
 
 @pytest.fixture

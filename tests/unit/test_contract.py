@@ -8,10 +8,10 @@ import pytest
 from unit.tables import contract_of, matrix
 
 from artifact_flow.contract import Contract, check_data, read_contract, write_contract
-from artifact_flow.datasets import Table
 from artifact_flow.errors import ContractError, LockError
 from artifact_flow.files import hash_file
 from artifact_flow.params import Params, TrainParams
+from artifact_flow.tables import Table
 
 
 @pytest.fixture

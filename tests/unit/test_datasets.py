@@ -11,16 +11,10 @@ from sklearn.model_selection import train_test_split
 from unit.tables import matrix
 
 from artifact_flow.builtin import EMBEDDED, plain_name
-from artifact_flow.datasets import (
-    Table,
-    load_builtin,
-    load_source,
-    read_table,
-    split_rows,
-    write_table,
-)
+from artifact_flow.datasets import load_builtin, load_source
 from artifact_flow.errors import DataError
 from artifact_flow.params import DataParams
+from artifact_flow.tables import Table, read_table, split_rows, write_table
 
 
 def data_params(source: str = "iris", test_size: float = 0.2, *, stratify: bool = True) -> DataParams:

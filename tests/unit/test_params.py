@@ -133,3 +133,70 @@ def test_weights_by_class_are_plain() -> None:
     """A mapping with whole numbers as keys is what `class_weight` takes."""
     document = changed("train", "class_weight", to={0: 1.0, 1: 2.0})
     assert parse_params(document).train.keywords["class_weight"] == {0: 1.0, 1: 2.0}
+
+
+FLOWS = """\
+flows:
+  small:
+    data: {source: iris, test_size: 0.2, seed: 42, stratify: false}
+    train: {estimator: sklearn.linear_model.LogisticRegression, threads: 1}
+    infer: {decimals: 8}
+    export: {opset: 17, max_difference: 1e-5}
+  other: 7
+quantize:
+  small: {max_quality_loss: 0.003, min_agreement: 0.995}
+"""
+
+
+def test_a_flow_is_a_block_of_blocks(tmp_path: Path) -> None:
+    """Its own blocks, and its gate from those of all flows."""
+    path = tmp_path / "params.yaml"
+    path.write_text(FLOWS)
+    params = load_params(path, "small")
+    assert params.data.source == "iris"
+    assert params.block("export").opset == 17
+    assert params.block("quantize").min_agreement == 0.995
+
+
+@pytest.mark.parametrize(
+    ("content", "flow", "sentence"),
+    [
+        (FLOWS, "smal", "has no flow smal (did you mean small?); it has: small, other."),
+        (FLOWS, "other", "has no flow other (did you mean other?); it has: small, other."),
+        ("flows: []", "small", "has no flow small; it has: none."),
+        ("7", "small", "has no flow small; it has: none."),
+        (
+            FLOWS.replace("opset: 17", "opset: 9"),
+            "small",
+            "export.opset is 9 (a number); allowed: a whole number from 13",
+        ),
+    ],
+)
+def test_a_flow_that_is_none_is_one_sentence(tmp_path: Path, content: str, flow: str, sentence: str) -> None:
+    """The flows that there are stand in the sentence."""
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    with pytest.raises(ParamsError) as error:
+        load_params(path, flow)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_stage_without_its_block_is_one_sentence() -> None:
+    """A dvc.yaml with a stage that params.yaml says nothing of."""
+    params = parse_params(changed("quantize", to=...))
+    with pytest.raises(
+        ParamsError, match=r"the block quantize is missing; it needs: max_quality_loss, min_agreement\."
+    ):
+        params.block("quantize")
+
+
+def test_a_role_that_is_none_is_one_sentence() -> None:
+    """Deep in the table's block too, the sentence says what is allowed there."""
+    table = {"target": "price", "task": "regression", "columns": {"rooms": "numbr"}}
+    with pytest.raises(
+        ParamsError, match=r"data\.table\.columns\.rooms is 'numbr' \(text\); allowed: a mapping of each"
+    ):
+        parse_params(changed("data", "table", to=table))
+    with pytest.raises(ParamsError, match=r"data\.table\.targt is not a known key \(did you mean target\?\)"):
+        parse_params(changed("data", "table", to=table | {"targt": "price", "columns": {}}))

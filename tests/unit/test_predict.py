@@ -244,9 +244,10 @@ def test_the_row_at_fault_is_that_of_its_own_file(flow: Flow, tmp_path: Path) ->
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     """A classifier of two numbers without gaps and without pre-processing."""
-    from artifact_flow.datasets import DATA, load_own, read_table, split_rows, write_table
+    from artifact_flow.datasets import load_own
     from artifact_flow.params import Params, TableParams
     from artifact_flow.stages import export, train
+    from artifact_flow.tables import DATA, read_table, split_rows, write_table
 
     folder = tmp_path_factory.mktemp("bare")
     rows = [{"a": float(i % 7), "b": float(i % 5), "y": "pq"[i % 2]} for i in range(60)]

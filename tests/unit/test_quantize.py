@@ -12,7 +12,6 @@ from unit.tables import matrix, predict, train_model
 from unit.test_export import built_in, estimator_of, of_two_classes
 
 from artifact_flow.artifacts import start_session
-from artifact_flow.datasets import Table
 from artifact_flow.errors import ModelError
 from artifact_flow.export import check_parity, serialize
 from artifact_flow.params import QuantizeParams, TrainParams
@@ -29,6 +28,7 @@ from artifact_flow.quantize import (
 )
 from artifact_flow.scoring import measure_cost
 from artifact_flow.stages.quantize import check_gate
+from artifact_flow.tables import Table
 
 CLASSIFIERS = [
     ("linear_model.LogisticRegression", {"max_iter": 1000}),

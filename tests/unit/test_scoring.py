@@ -19,7 +19,6 @@ from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
 from unit.tables import matrix, predict
 
-from artifact_flow.datasets import Roles, Table
 from artifact_flow.errors import ModelError
 from artifact_flow.params import DataParams
 from artifact_flow.predictions import Predictions
@@ -32,6 +31,7 @@ from artifact_flow.scoring import (
     score_splits,
     tabulate_predictions,
 )
+from artifact_flow.tables import Roles, Table
 
 
 def test_metrics_of_a_classifier(fitted: Any, digits: Table) -> None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from artifact_flow.datasets import DATA, load_source, split_rows, write_table
+from artifact_flow.datasets import load_source
 from artifact_flow.files import replace_files
 from artifact_flow.params import Params
 from artifact_flow.stages import run
+from artifact_flow.tables import DATA, split_rows, write_table
 
 
 def main(params: Params, folder: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from artifact_flow.artifacts import MODEL, PORTABLE, open_model, start_session
 from artifact_flow.contract import CONTRACT, check_data, read_contract
-from artifact_flow.datasets import DATA, read_table
 from artifact_flow.determinism import EXPORTERS, library_versions, reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ModelError
@@ -14,6 +13,7 @@ from artifact_flow.files import hash_bytes, hash_file, replace_files
 from artifact_flow.params import ExportParams, Params
 from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.stages import run
+from artifact_flow.tables import DATA, read_table
 
 PARITY = Path("parity.json")
 

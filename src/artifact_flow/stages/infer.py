@@ -5,7 +5,6 @@ from pathlib import Path
 
 from artifact_flow.artifacts import MODEL, open_model
 from artifact_flow.contract import CONTRACT, check_data, read_contract
-from artifact_flow.datasets import DATA, read_table
 from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import replace_files
@@ -19,6 +18,7 @@ from artifact_flow.scoring import (
     tabulate_predictions,
 )
 from artifact_flow.stages import run
+from artifact_flow.tables import DATA, read_table
 from artifact_flow.writers import write_csv
 
 CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted_actual.csv")

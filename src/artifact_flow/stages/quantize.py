@@ -6,7 +6,6 @@ from typing import Any
 
 from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED, open_model, start_session
 from artifact_flow.contract import CONTRACT, check_data, read_contract
-from artifact_flow.datasets import DATA, read_table
 from artifact_flow.determinism import reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ModelError
@@ -17,6 +16,7 @@ from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.quantize import extract_linear, predict_quantized, preprocess, quantize_linear, write_quantized
 from artifact_flow.scoring import measure_cost, sample_pairs
 from artifact_flow.stages import run
+from artifact_flow.tables import DATA, read_table
 from artifact_flow.writers import write_csv
 
 QUANTIZATION, FLOAT_8BIT = Path("quantization.json"), Path("plots/float_8bit.csv")

@@ -8,13 +8,13 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.artifacts import MODEL, write_model
 from artifact_flow.contract import CONTRACT, Contract, Feature, Target, plain, write_contract
-from artifact_flow.datasets import DATA, Table, read_table
 from artifact_flow.determinism import library_versions, reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import hash_file, replace_files
 from artifact_flow.models import build_model, fit_model
 from artifact_flow.params import Params, TrainParams
 from artifact_flow.stages import run
+from artifact_flow.tables import DATA, Table, read_table
 
 
 def main(params: Params, folder: Path) -> None:
