@@ -234,7 +234,10 @@ def test_names_in_json_lines_are_those_of_all_first_rows(tmp_path: Path) -> None
         ("a,b\n1,2\nx,3\n", "row 3: a is 'x', which is no number: mend it, or name it as a missing value, or give"),
         ("a,b\n1,2\n3,2\ninf,3\n-inf,4", "row 4: a is inf: mend it, or leave it empty if it is not known."),
         ('a,b\n"1,2\n' + "3,4\n" * 40_000, "cannot be read as a table: field larger than field limit"),
-        (gzip.compress(bytes(range(48, 58)) * 9_000)[:-30], "is damaged or cut off (Truncated compressed stream)"),
+        (
+            gzip.compress(bytes(range(48, 58)) * 9_000, mtime=0)[:-30],
+            "is damaged or cut off (Truncated compressed stream)",
+        ),
         (pa.table({"a": [1.0, None, float("-inf"), float("inf")]}), "row 3: a is -inf: mend it"),
         (pa.table({"a": ["1", "", "x"]}), "row 3: a is 'x', which is no number"),
         (pa.table({"a": [[1], [2]]}), "row 1: a is [1], which is no number"),
