@@ -80,11 +80,6 @@ def load_own(params: DataParams) -> Table:
     return Table(pa.table(columns), roles)
 
 
-def own_form(table: TableParams) -> Form:
-    """Return how one's own text table is written."""
-    return Form(table.separator, table.header, tuple(table.missing))
-
-
 def sort_classes(values: list[str]) -> list[str]:
     """Return class names in their order: by number where all are whole numbers, else by text."""
     try:
@@ -95,7 +90,7 @@ def sort_classes(values: list[str]) -> list[str]:
 
 def _read_own(path: Path, table: TableParams) -> pa.Table:
     """Return the columns that have a role, the target in the type of its task."""
-    names = read_names(path, own_form(table))
+    names = read_names(path, Form.of(table))
     missing_columns([*table.columns, table.target], names, path)
     unknown = [name for name in names if name not in table.columns and name != table.target]
     if unknown:
@@ -108,7 +103,7 @@ def _read_own(path: Path, table: TableParams) -> pa.Table:
     if taken:
         raise DataError(f"{path}: the name {taken[0]} is this pipeline's own: rename the column, or leave it out.")
     roles[table.target] = "category" if table.task == "classification" else "number"
-    return read_columns(path, own_form(table), roles)
+    return read_columns(path, Form.of(table), roles)
 
 
 def _index_classes(target: pa.ChunkedArray, params: DataParams) -> tuple[pa.Array, list[str]]:

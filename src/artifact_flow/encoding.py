@@ -47,13 +47,6 @@ class Text:
     values: Sequence[str]
     index: np.ndarray
 
-    @staticmethod
-    def of(values: Sequence[str | None]) -> "Text":
-        """Return the column of texts, None where one is missing."""
-        known: dict[str, int] = {}
-        index = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
-        return Text(list(known), np.array(index, dtype=np.int64))
-
 
 Column = np.ndarray | Text  # float64 of shape [rows] with NaN where missing, or text
 

@@ -28,7 +28,7 @@ from artifact_flow.errors import ArtifactFlowError, DataError, ModelError, Param
 from artifact_flow.export import check_parity, export_model, serialize
 from artifact_flow.files import replace_files, repository_root
 from artifact_flow.models import build_model, fit_model
-from artifact_flow.params import PARAMS, DataParams, TableParams, Task, TrainParams, load_params
+from artifact_flow.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
 from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.quantize import extract_linear
 from artifact_flow.readers import Form, sniff_separator
@@ -304,4 +304,4 @@ def _print_schema(source: str, schema: Schema, console: Console) -> None:
 
 def sniff_form(path: Path, separator: str | None, header: bool, missing: list[str]) -> Form:
     """Return how a text file is written: the separator as told, else the one that parts its first rows evenly."""
-    return Form(separator or sniff_separator(path), header, ("", "NA", *missing))
+    return Form(separator or sniff_separator(path), header, (*MISSING, *missing))

@@ -18,6 +18,8 @@ from artifact_flow.errors import ParamsError
 
 PARAMS = Path("params.yaml")
 
+MISSING = ("", "NA")  # what stands for a missing value where nothing else is said
+
 Task = Literal["classification", "regression"]
 # What a column of one's own table is to the model.
 Type = Literal["number", "boolean", "date", "category"]
@@ -35,7 +37,7 @@ class TableParams(_Block):
     task: Annotated[Task, Field(description="classification or regression")]
     separator: Annotated[str, Field(min_length=1, max_length=1, description="one character, such as a comma")] = ","
     header: Annotated[bool, Field(description="true or false")] = True
-    missing: Annotated[list[str], Field(description="a list of texts that stand for a missing value")] = ["", "NA"]
+    missing: Annotated[list[str], Field(description="a list of texts that stand for a missing value")] = [*MISSING]
     drop_missing_target: Annotated[bool, Field(description="true or false")] = False
     columns: Annotated[
         dict[str, Role],

@@ -5,6 +5,7 @@ refused with its row; what it only has not seen (a number out of range, a new ca
 """
 
 import hashlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,15 +22,13 @@ from artifact_flow.columns import missing_columns, to_column
 from artifact_flow.contract import CONTRACT, Contract, read_contract
 from artifact_flow.encoding import Findings, encode_rows
 from artifact_flow.errors import DataError
-from artifact_flow.files import hash_file
 from artifact_flow.lock import nearest_lock
-from artifact_flow.params import Role
+from artifact_flow.params import Role, TableParams
 from artifact_flow.predictions import Predictions, predict_rows, run_portable
-from artifact_flow.readers import Form, Source, open_table, parquet_names, stream_columns
-from artifact_flow.writers import open_writer
+from artifact_flow.readers import Form, Source, open_raw, open_table, parquet_names, stream_columns
+from artifact_flow.tables import ID, SPLIT, TARGET
+from artifact_flow.writers import STREAM, open_writer
 
-STREAM = Path("-")  # standard input, or output
-ID = "id"
 PREDICTION, PROBABILITY = "prediction", "probability"
 
 
@@ -125,58 +124,51 @@ def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, row: int) ->
 def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
     """Open an input and check its columns against the contract."""
     features = [feature.name for feature in contract.features]
-    table = contract.params["data"].get("table") or {}
-    form = Form(table.get("separator", ","), table.get("header", True), tuple(table.get("missing", ("", "NA"))))
-    expected = features if form.header else list(table["columns"])
-    hashing = _Hashing(_open(path))
+    table = _own_table(contract)
+    form = Form.of(table) if table else Form()
+    expected = list(table.columns) if table and not form.header else features
+    hashing = _Hashing(sys.stdin.buffer if path == STREAM else open_raw(path))
     name = Path("standard input") if path == STREAM else path
     with hashing.file:
         source = open_table(name, hashing, form, expected)  # type: ignore[arg-type]
         if source.format == "Parquet":
-            with _seekable(path, source.file) as (file, sha256):
+            with _seekable(path, source.file) as file:
                 source = replace(source, file=file, names=parquet_names(file, name))
                 _check_columns(source, features, contract, report)
                 yield source
-                report.sha256[str(name)] = sha256
-            return
-        _check_columns(source, features, contract, report)
-        yield source
-        while hashing.read(1 << 20):
+        else:
+            _check_columns(source, features, contract, report)
+            yield source
+        while hashing.read(1 << 20):  # what the reader had no need of
             pass
         report.sha256[str(name)] = hashing.digest.hexdigest()
 
 
 def _check_columns(source: Source, features: Sequence[str], contract: Contract, report: Report) -> None:
     missing_columns(features, source.names, source.name)
-    known = {*features, contract.id, contract.target.name, ID, "target", "split"}
-    known |= set((contract.params["data"].get("table") or {}).get("columns", ()))
+    table = _own_table(contract)
+    known = {*features, contract.id, contract.target.name, ID, TARGET, SPLIT, *(table.columns if table else ())}
     ignored = [name for name in source.names if name not in known]
     if ignored:
         report.ignored[str(source.name)] = ignored
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path == STREAM:
-        return sys.stdin.buffer
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}: name a CSV, Parquet or JSON lines file.") from error
+def _own_table(contract: Contract) -> TableParams | None:
+    """Return how the model's own source was read, or None for a built-in set."""
+    table = contract.params["data"].get("table")
+    return TableParams.model_validate(table) if table else None
 
 
 @contextmanager
-def _seekable(path: Path, stream: IO[bytes]) -> Iterator[tuple[Any, str]]:
-    """Yield a Parquet input as what can be read from its end, and its sha256; a pipe goes through a temporary file."""
+def _seekable(path: Path, stream: IO[bytes]) -> Iterator[Any]:
+    """Yield a Parquet input as what can be read from its end; a pipe goes through a temporary file."""
     if path != STREAM and path.is_file():
-        yield str(path), hash_file(path)
+        yield str(path)
         return
-    digest = hashlib.sha256()
     with tempfile.TemporaryFile() as file:
-        while block := stream.read(1 << 20):
-            file.write(block)
-            digest.update(block)
+        shutil.copyfileobj(stream, file)
         file.seek(0)
-        yield pa.PythonFile(file, mode="r"), digest.hexdigest()
+        yield pa.PythonFile(file, mode="r")
 
 
 class _Hashing:

@@ -90,8 +90,8 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
     Z = preprocess(estimator, X)
     if Z.shape[1] != len(weights):
         raise refusal
-    scores, expected = Z @ weights + intercept, apply_link(Z @ weights + intercept, link)
-    if link == "identity" and not np.allclose(scores[:, 0], estimator.predict(X)):
+    expected = apply_link(Z @ weights + intercept, link)
+    if link == "identity" and not np.allclose(expected.values, estimator.predict(X)):
         raise refusal
     if expected.probabilities is not None and not np.allclose(expected.probabilities, estimator.predict_proba(X)):
         raise refusal

@@ -21,7 +21,7 @@ from pyarrow import csv, json
 
 from artifact_flow.columns import FALSE, TRUE, TYPES, WORDS, no_fit, type_columns
 from artifact_flow.errors import DataError
-from artifact_flow.params import Role
+from artifact_flow.params import MISSING, Role, TableParams
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
 SEPARATORS = (",", ";", "\t")
@@ -34,6 +34,7 @@ JSON_WORDS = {
     "array": "a list",
     "object": "an object",
 }
+GZIP = b"\x1f\x8b"  # how its files begin
 HEAD_BYTES = 1 << 20  # that tell what a file is
 SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
@@ -48,7 +49,12 @@ class Form:
 
     separator: str = ","
     header: bool = True
-    missing: tuple[str, ...] = ("", "NA")
+    missing: tuple[str, ...] = MISSING
+
+    @staticmethod
+    def of(table: TableParams) -> "Form":
+        """Return how one's own text table is written."""
+        return Form(table.separator, table.header, tuple(table.missing))
 
 
 def detect_format(head: bytes) -> Format:
@@ -58,15 +64,19 @@ def detect_format(head: bytes) -> Format:
     return "JSON lines" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "CSV"
 
 
-def open_source(path: Path) -> IO[bytes]:
-    """Return a file, unpacked where it is gzip; raise DataError when it cannot be opened or is empty."""
+def open_raw(path: Path) -> IO[bytes]:
+    """Return a file as it is; raise DataError when it cannot be opened."""
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        opened = pa.input_stream(str(path), compression="gzip" if packed else None)
+        return path.open("rb")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}: name a CSV, Parquet or JSON lines file.") from error
-    return opened  # type: ignore[no-any-return]
+
+
+def open_source(path: Path) -> IO[bytes]:
+    """Return a file, unpacked where it is gzip; raise DataError when it cannot be opened."""
+    with open_raw(path) as file:
+        packed = file.read(2) == GZIP
+    return pa.input_stream(str(path), compression="gzip" if packed else None)  # type: ignore[no-any-return]
 
 
 def read_names(path: Path, form: Form) -> list[str]:
@@ -198,7 +208,7 @@ def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str
     """
     start = stream.read(2)
     stream = rejoin(start, stream)
-    if start == b"\x1f\x8b":
+    if start == GZIP:
         stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "gzip")
     head = _read_head(stream, name)
     format_ = detect_format(head)
@@ -304,7 +314,7 @@ def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) ->
 
 def _read_head(file: IO[bytes], path: Path) -> bytes:
     try:
-        head = file.read(1 << 20)
+        head = file.read(HEAD_BYTES)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path, error) from error
     if not head.strip(b"\xef\xbb\xbf \r\n\t"):

@@ -94,8 +94,7 @@ def count_confusion(table: Table, predictions: Predictions) -> pa.Table:
 
 def sample_predicted_actual(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
     """Return actual and predicted values of at most 5000 test rows, evenly spaced; none for a classification."""
-    test = np.flatnonzero(table.split == "test")[: 0 if table.roles.classes else None]
-    rows = test[:: max(1, -(-len(test) // PLOT_ROWS))]
+    rows = _sample_test_rows(table)[: 0 if table.roles.classes else None]
     values = round_significant(predictions.values[rows].astype(float), decimals)
     return pa.table({"actual": table.y[rows], "predicted": values})
 
@@ -105,8 +104,7 @@ def sample_pairs(table: Table, exact: Predictions, quantized: Predictions, decim
 
     That is the probability of the model's class (the class's index where there is none), or the predicted number.
     """
-    test = np.flatnonzero(table.split == "test")
-    rows = test[:: max(1, -(-len(test) // PLOT_ROWS))]
+    rows = _sample_test_rows(table)
     pair = []
     for predictions in (exact, quantized):
         values = predictions.values[rows].astype(float)
@@ -119,6 +117,12 @@ def sample_pairs(table: Table, exact: Predictions, quantized: Predictions, decim
 def round_significant(values: np.ndarray, digits: int) -> np.ndarray:
     """Return numbers rounded to a number of significant decimal digits."""
     return np.array([float(f"{value:.{digits}g}") for value in values], dtype=np.float64)
+
+
+def _sample_test_rows(table: Table) -> np.ndarray:
+    """Return the places of at most 5000 test rows, evenly spaced."""
+    test = np.flatnonzero(table.split == "test")
+    return test[:: max(1, -(-len(test) // PLOT_ROWS))]
 
 
 def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:

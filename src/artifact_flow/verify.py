@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -85,7 +86,7 @@ class Head:
     root: Path
     locks: dict[str, bytes]
 
-    @property
+    @cached_property
     def stages(self) -> Stages:
         """What the locks say of each stage."""
         return merge_locks({path: parse_lock(content) for path, content in self.locks.items()})

@@ -15,7 +15,7 @@ from pyarrow import csv
 from artifact_flow.errors import FileError
 from artifact_flow.files import replace_files
 
-STREAM = Path("-")  # standard output
+STREAM = Path("-")  # standard output; standard input to those who read
 SPECIAL = '[",\r\n]'  # what a text must be quoted for
 
 

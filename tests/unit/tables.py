@@ -1,11 +1,12 @@
 """What the unit tests do with tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from artifact_flow.contract import Contract
-from artifact_flow.encoding import encode_rows
+from artifact_flow.encoding import Text, encode_rows
 from artifact_flow.models import build_model, fit_model
 from artifact_flow.params import TrainParams
 from artifact_flow.predictions import Predictions, predict_rows
@@ -33,6 +34,13 @@ def predict(estimator: Any, table: Table) -> Predictions:
 def contract_of(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contract:
     """Return the contract of a model fitted on the table."""
     return draw_contract(table, table.describe(), params, sha256)
+
+
+def text_column(values: Sequence[str | None]) -> Text:
+    """Return a column of texts as the encoding takes it, None where one is missing."""
+    known: dict[str, int] = {}
+    index = [-1 if value is None else known.setdefault(value, len(known)) for value in values]
+    return Text(list(known), np.array(index, dtype=np.int64))
 
 
 def train_rows(table: Table) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from unit.tables import text_column
 
 from artifact_flow.contract import Feature
 from artifact_flow.encoding import KEPT, OTHERS, Findings, Text, encode_rows
@@ -14,7 +15,7 @@ COLOUR = Feature(name="colour", type="category", missing=0.1, categories=["blue"
 def test_rows_become_a_matrix_in_the_contract_s_order() -> None:
     """Numbers as they are with NaN where missing, categories as their index, behind the last one where missing."""
     columns = {
-        "colour": Text.of(["red", None, "blue", "red"]),
+        "colour": text_column(["red", None, "blue", "red"]),
         "open": np.array([1.0, 0.0, np.nan, 1.0]),
         "size": np.array([0.0, np.nan, 10.0, 5.0]),
     }
@@ -34,7 +35,7 @@ def test_the_matrix_has_the_type_asked_for(dtype: type[np.floating]) -> None:
 
 def test_what_training_never_saw_is_allowed_and_counted() -> None:
     """A number out of range, an unseen category; a value on the edge of the range is in it."""
-    columns = {"size": np.array([-0.1, 0.0, 10.0, 10.1, np.nan]), "colour": Text.of(["x", "red", "y", "x", None])}
+    columns = {"size": np.array([-0.1, 0.0, 10.0, 10.1, np.nan]), "colour": text_column(["x", "red", "y", "x", None])}
     X, findings = encode_rows([SIZE, COLOUR], columns)
     assert X[:, 1].tolist() == [-1, 1, -1, -1, 2]
     assert findings.out_of_range == {"size": 2}

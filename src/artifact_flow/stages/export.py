@@ -3,17 +3,16 @@
 import json
 from pathlib import Path
 
-from artifact_flow.artifacts import MODEL, PORTABLE, open_model, start_session
-from artifact_flow.contract import CONTRACT, check_data, read_contract
+from artifact_flow.artifacts import MODEL, PORTABLE, start_session
+from artifact_flow.contract import CONTRACT
 from artifact_flow.determinism import EXPORTERS, library_versions, reproducible
-from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ModelError
 from artifact_flow.export import check_parity, export_model, serialize
 from artifact_flow.files import hash_bytes, hash_file, replace_files
+from artifact_flow.handover import receive
 from artifact_flow.params import ExportParams, Params
 from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.stages import run
-from artifact_flow.tables import DATA, read_table
 
 PARITY = Path("parity.json")
 
@@ -21,17 +20,14 @@ PARITY = Path("parity.json")
 def main(params: Params, folder: Path) -> None:
     """Write model.onnx and parity.json, both or none."""
     block: ExportParams = params.block("export")
-    contract = read_contract(folder / CONTRACT)
-    check_data(contract, folder / DATA)
-    table = read_table(folder / DATA)
-    estimator = open_model(contract, folder / MODEL)
-    X, _ = encode_rows(contract.features, table.raw)
+    given = receive(folder)
+    contract, X = given.contract, given.X
     with reproducible(threads=1):
-        graph = export_model(estimator, contract, block.opset)
+        graph = export_model(given.estimator, contract, block.opset)
         model = serialize(graph, hash_file(folder / CONTRACT))
-        expected = predict_rows(estimator, X, contract.target.classes)
+        expected = predict_rows(given.estimator, X, contract.target.classes)
     found = run_portable(start_session(model), contract.features, X)
-    difference, wrong = check_parity(expected, found, table.y, block.max_difference)
+    difference, wrong = check_parity(expected, found, given.table.y, block.max_difference)
     if wrong:
         raise ModelError(
             f"{PORTABLE} and {MODEL} disagree on {wrong} of {len(X)} rows (largest difference {difference:.1e}, "

@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-from artifact_flow.artifacts import MODEL, open_model
-from artifact_flow.contract import CONTRACT, check_data, read_contract
 from artifact_flow.determinism import reproducible
-from artifact_flow.encoding import encode_rows
 from artifact_flow.files import replace_files
+from artifact_flow.handover import receive
 from artifact_flow.params import Params
 from artifact_flow.predictions import METRICS, PREDICTIONS, predict_rows
 from artifact_flow.scoring import (
@@ -18,7 +16,6 @@ from artifact_flow.scoring import (
     tabulate_predictions,
 )
 from artifact_flow.stages import run
-from artifact_flow.tables import DATA, read_table
 from artifact_flow.writers import write_csv
 
 CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted_actual.csv")
@@ -26,13 +23,10 @@ CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted
 
 def main(params: Params, folder: Path) -> None:
     """Write predictions.csv, metrics.json and the plots' data, all or none, and print the report."""
-    contract = read_contract(folder / CONTRACT)
-    check_data(contract, folder / DATA)
-    table = read_table(folder / DATA)
-    estimator = open_model(contract, folder / MODEL)
-    X, _ = encode_rows(contract.features, table.raw)
+    given = receive(folder)
+    table = given.table
     with reproducible(threads=1):
-        predictions = predict_rows(estimator, X, table.roles.classes)
+        predictions = predict_rows(given.estimator, given.X, table.roles.classes)
     scores = score_splits(table, predictions)
     outputs = (folder / path for path in (PREDICTIONS, METRICS, CONFUSION, PREDICTED_ACTUAL))
     with replace_files(*outputs) as (rows, metrics, confusion, actual):

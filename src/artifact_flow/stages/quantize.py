@@ -4,19 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED, open_model, start_session
-from artifact_flow.contract import CONTRACT, check_data, read_contract
+from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED, start_session
+from artifact_flow.contract import CONTRACT
 from artifact_flow.determinism import reproducible
-from artifact_flow.encoding import encode_rows
 from artifact_flow.errors import ModelError
 from artifact_flow.export import check_parity, serialize
 from artifact_flow.files import hash_file, replace_files
+from artifact_flow.handover import receive
 from artifact_flow.params import Params, QuantizeParams
 from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.quantize import extract_linear, predict_quantized, preprocess, quantize_linear, write_quantized
 from artifact_flow.scoring import measure_cost, sample_pairs
 from artifact_flow.stages import run
-from artifact_flow.tables import DATA, read_table
 from artifact_flow.writers import write_csv
 
 QUANTIZATION, FLOAT_8BIT = Path("quantization.json"), Path("plots/float_8bit.csv")
@@ -27,11 +26,8 @@ DECIMALS = 6  # significant digits of the plot
 def main(params: Params, folder: Path) -> None:
     """Write model_quantized.onnx, quantization.json and the plot's data, all or none."""
     gate: QuantizeParams = params.block("quantize")
-    contract = read_contract(folder / CONTRACT)
-    check_data(contract, folder / DATA)
-    table = read_table(folder / DATA)
-    estimator = open_model(contract, folder / MODEL)
-    X, _ = encode_rows(contract.features, table.raw)
+    given = receive(folder)
+    contract, table, estimator, X = given.contract, given.table, given.estimator, given.X
     with reproducible(threads=1):
         linear = extract_linear(estimator, X)
         Z = preprocess(estimator, X)

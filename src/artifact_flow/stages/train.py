@@ -7,7 +7,7 @@ from pathlib import Path
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.artifacts import MODEL, write_model
-from artifact_flow.contract import CONTRACT, Contract, Feature, Target, plain, write_contract
+from artifact_flow.contract import CONTRACT, Contract, Feature, Target, describe_features, plain, write_contract
 from artifact_flow.determinism import library_versions, reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import hash_file, replace_files
@@ -21,8 +21,9 @@ def main(params: Params, folder: Path) -> None:
     """Write model_train.pkl and contract.json, both or none."""
     table = read_table(folder / DATA)
     train, roles = table.part("train"), table.roles
-    features = table.describe()
-    X, _ = encode_rows(features, train.raw)
+    raw = train.raw
+    features = describe_features(roles.features, raw)
+    X, _ = encode_rows(features, raw)
     with reproducible(params.train.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = build_model(params.train, roles.task, features, roles.params.preprocess)
