@@ -15,8 +15,9 @@ export VIRTUAL_ENV := $(VENV)
 # Nothing outside the repository: package caches lie in an ignored folder, unless the caller shares one.
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
+MODELS ?= model.onnx
 
-.PHONY: all setup test verify lint lock bench pictures clean help
+.PHONY: all setup test serve verify lint lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -27,6 +28,10 @@ setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 	@mkdir -p .artifact-flow
 	pytest --numprocesses=3 --basetemp=.artifact-flow/pytest --cov --cov-report=term
+
+serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
+	@for model in $(MODELS); do [ -f "$$model" ] || { dvc repro; break; }; done
+	artifact-flow serve $(MODELS)
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
@@ -53,7 +58,8 @@ LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-versi
 lock: setup  ## resolve the locks under requirements/ anew (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra dev -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
 
 clean:  ## remove .venv and every cache, never an output
 	rm -rf .venv .artifact-flow .dvc/tmp
@@ -85,6 +91,10 @@ $(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
 	$(call install,requirements/lean.txt)
 	@uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
 	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site-cache"
+	@touch $@
+
+$(VENV)/serve.stamp: $(VENV)/lean.stamp requirements/serve.txt
+	$(call install,requirements/serve.txt)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/lean.stamp requirements/dev.txt

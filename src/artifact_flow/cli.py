@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     verify.add_argument("pipelines", nargs="*", metavar="PIPELINE", help="a dvc.yaml; default: each that has a lock")
     _add_init(commands)
     _add_predict(commands)
+    _add_serve(commands)
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
         if arguments.command == "verify":
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             _init(arguments)
         if arguments.command == "predict":
             _predict(arguments)
+        if arguments.command == "serve":
+            _serve(arguments)
 
 
 def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -121,3 +125,45 @@ def _predict(arguments: argparse.Namespace) -> None:
     for column, values in report.findings.unseen.items():
         say(f"{column}: {sum(values.values())} rows with a value that was not seen in training: {', '.join(values)}")
     say(f"{report.rows} rows predicted by {arguments.model}")
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="answer predictions over HTTP: a REST API and a page",
+        description="Serve model.onnx files, each with the contract.json beside it, after their hashes are checked. "
+        "The environment gives what is secret or of the build: ARTIFACT_FLOW_API_KEY, MODEL_SHA256, "
+        "ARTIFACT_FLOW_COMMIT.",
+    )
+    serve.add_argument(
+        "models", nargs="*", default=["model.onnx"], metavar="MODEL", help="default: model.onnx; the first is at /"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
+    serve.add_argument("--workers", type=int, default=1, help="processes; default: 1")
+    serve.add_argument("--log-file", metavar="FILE", help="write the log there too; it rotates at 100 MB")
+    serve.add_argument("--no-log-inputs", action="store_true", help="leave what was asked out of the log")
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from artifact_flow.errors import ServeError  # noqa: PLC0415
+    from artifact_flow.files import repository_root  # noqa: PLC0415
+
+    try:
+        from artifact_flow.serving.server import serve  # noqa: PLC0415
+        from artifact_flow.serving.settings import build_commit, load_settings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ServeError(f"{error.name} is not installed: `make serve` installs what the service needs.") from error
+    if not 1 <= arguments.workers <= 64:
+        raise ServeError(f"--workers is {arguments.workers}: give 1 to 64.")
+    told = replace(
+        load_settings(),
+        models=tuple(arguments.models),
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        log_file=arguments.log_file,
+        log_inputs=not arguments.no_log_inputs,
+        commit=build_commit(os.environ, repository_root()),
+    )
+    serve(told)

@@ -7,6 +7,7 @@ ArtifactFlowError
 ├── LockError        dvc.lock
 ├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
+├── ServeError       a service that cannot start
 └── VerifyError      a repository that cannot be verified
 """
 
@@ -41,6 +42,10 @@ class ModelError(ArtifactFlowError):
 
 class FileError(ArtifactFlowError):
     """A file cannot be written."""
+
+
+class ServeError(ArtifactFlowError):
+    """A service cannot start, or cannot start as told."""
 
 
 class VerifyError(ArtifactFlowError):

@@ -1,0 +1,93 @@
+"""Document: a model's addresses in the OpenAPI document: real column names, ranges and a working example."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import create_model
+
+from artifact_flow.serving.problems import STATUSES, Told
+from artifact_flow.serving.routes import CSV, JSON, LINES, Endpoint, ModelRoutes
+from artifact_flow.serving.rows import SHOWN
+
+ANY_OBJECT = {"type": "object"}
+
+
+def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
+    """Add a model's addresses under a prefix; return path → endpoint."""
+    model = routes.model
+    rows = model.rows
+    answer, row, example = model.answer_type(), rows.schema(), rows.example()
+    batch = create_model(f"Answers_{model.name}", predictions=(list[answer], ...))  # type: ignore[valid-type]
+    weights = {
+        "name": "weights",
+        "in": "query",
+        "description": "which of the model's weights answer",
+        "schema": {"type": "string", "enum": list(model.weights), "default": "float"},
+    }
+    shown = len(example) <= SHOWN
+    array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
+    lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
+    bodies: dict[str, dict[str, Any]] = {
+        "/predict": {JSON: {"schema": row, **({"example": example} if shown else {})}},
+        "/predict/batch": {
+            JSON: {"schema": array, **({"example": [example, example]} if shown else {})},
+            CSV: {"schema": {"type": "string"}, **({"example": lines} if shown else {})},
+            LINES: {"schema": {"type": "string"}},
+        },
+    }
+    about = {"/predict": "Predict one row", "/predict/batch": "Predict rows: JSON array, JSON lines or CSV"}
+    endpoints: dict[str, Endpoint] = {"/predict": routes.predict, "/predict/batch": routes.predict_batch}
+    if model.grid:
+        binary = {"type": "string", "format": "binary"}
+        form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+        bodies["/predict/image"] = {
+            **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
+            "multipart/form-data": {"schema": form},
+        }
+        about["/predict/image"] = "Predict a picture: any size, PNG, JPEG or WebP"
+        endpoints["/predict/image"] = routes.predict_image
+    place = prefix.replace("/", "_")
+    for path, endpoint in endpoints.items():
+        api.add_api_route(
+            prefix + path,
+            endpoint,
+            methods=["POST"],
+            response_model=None,
+            tags=[model.name],
+            summary=about[path],
+            operation_id=f"{path[1:].replace('/', '_')}{place}",
+            responses={
+                200: {"model": batch if path == "/predict/batch" else answer, "description": "The prediction"},
+                **_told(401, 408, 413, 415, 422, 500, 503),
+            },
+            openapi_extra={
+                "parameters": [weights],
+                "requestBody": {"required": True, "content": bodies[path]},
+            },
+        )
+    found = {prefix + path: endpoint for path, endpoint in endpoints.items()}
+    for path, endpoint, summary in (
+        ("/model", routes.card, "The model card: contract, metrics, commit, hashes"),
+        ("/drift", routes.drift, "How far the last rows lie from those of the training"),
+    ):
+        api.add_api_route(
+            prefix + path,
+            endpoint,
+            methods=["GET"],
+            response_model=None,
+            tags=[model.name],
+            summary=summary,
+            operation_id=f"{path[1:]}{place}",
+            responses={200: {"content": {JSON: {"schema": ANY_OBJECT}}}, **_told(401, 503)},
+        )
+        found[prefix + path] = endpoint
+    return found
+
+
+def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": Told, "description": STATUSES[status]} for status in statuses}
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n\r') else text

@@ -1,0 +1,143 @@
+"""Drift: how far the rows a model is asked about lie from those it was trained on, column by column. numpy only.
+
+Each column's rows are counted in the bins of the contract's reference (quantile bins of a number, the values of a
+category, and one bin each for what training never saw and for what is missing). Two measures, both must speak:
+
+- population stability index, Σ (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006): 0.1 is worth a look,
+  0.25 a change. It says how much, whatever the number of rows.
+- Pearson's chi-squared test of homogeneity, p value by Wilson and Hilferty (1931), times the number of columns
+  (Bonferroni): whether so much could be chance, given the rows seen and the rows trained on.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from artifact_flow.contract import Feature
+
+Status = Literal["alert", "warn", "ok", "few rows"]
+STATUSES: tuple[Status, ...] = ("alert", "warn", "ok", "few rows")  # the worst first
+WARN, ALERT = 0.1, 0.25  # population stability index
+CHANCE = 0.01  # corrected p value that counts as no chance
+MIN_ROWS = 100  # fewer say nothing of ten bins
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column: its bins, the share of rows in each in training and now, and what the two measures say."""
+
+    name: str
+    status: Status
+    psi: float
+    p_value: float  # corrected for the number of columns
+    missing: float  # share of rows without a value, now
+    missing_reference: float
+    unseen: float  # share of rows with a value out of the training range, or a category that training never saw
+    bins: list[str]
+    reference: list[float]
+    current: list[float]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All columns, the most drifted first."""
+
+    status: Status
+    rows: int
+    min_rows: int
+    columns: list[ColumnDrift]
+
+    def document(self, shown: int | None = None) -> dict[str, Any]:
+        """Return the drift as JSON holds it, with the bins of the `shown` most drifted columns only."""
+        columns = [asdict(column) for column in self.columns]
+        for column in columns[shown:] if shown is not None else []:
+            for name in ("bins", "reference", "current"):
+                del column[name]
+        return {"status": self.status, "rows": self.rows, "min_rows": self.min_rows, "columns": columns}
+
+
+def measure_drift(features: Sequence[Feature], X: np.ndarray, trained_rows: int, min_rows: int = MIN_ROWS) -> Drift:
+    """Return the drift of encoded rows X [rows, features] from the reference of `trained_rows` rows."""
+    of = len(features)
+    columns = [_measure(feature, X[:, number], trained_rows, of, min_rows) for number, feature in enumerate(features)]
+    columns.sort(key=lambda column: (STATUSES.index(column.status), -column.psi))
+    return Drift(columns[0].status, len(X), min_rows, columns)
+
+
+def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_rows: int) -> ColumnDrift:
+    bins, reference, counts, unseen = _count(feature, x)
+    rows = max(len(x), 1)
+    # half a row more in every bin keeps an empty one from an infinite logarithm (Agresti, Categorical Data Analysis)
+    expected = (reference * trained + 0.5) / (trained + 0.5 * len(reference))
+    current = (counts + 0.5) / (rows + 0.5 * len(counts))
+    psi = float(np.sum((current - expected) * np.log(current / expected))) if len(x) else 0.0
+    p_value = min(1.0, columns * _chance(counts, reference * trained)) if len(x) else 1.0
+    status: Status = "ok"
+    if len(x) < min_rows:
+        status = "few rows"
+    elif p_value < CHANCE and psi >= WARN:
+        status = "alert" if psi >= ALERT else "warn"
+    return ColumnDrift(
+        name=feature.name,
+        status=status,
+        psi=round(psi, 6),
+        p_value=float(f"{p_value:.4g}"),
+        missing=round(float(counts[-1]) / rows, 6),
+        missing_reference=feature.missing,
+        unseen=round(unseen / rows, 6),
+        bins=bins,
+        reference=[round(float(share), 6) for share in reference],
+        current=[round(float(count) / rows, 6) for count in counts],
+    )
+
+
+def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray, int]:
+    """Return names of the bins, the reference's share of each, the rows in each, and how many training never saw."""
+    known = 1.0 - feature.missing
+    if feature.type == "category":
+        names = [*(feature.categories or []), "unseen", "missing"]
+        unseen, missing = len(names) - 2, len(names) - 1
+        codes = x.astype(np.int64)  # -1 is unseen, the one behind the last category missing
+        places = np.where(codes < 0, unseen, np.where(codes == unseen, missing, codes))
+        counts = np.bincount(places, minlength=len(names))
+        reference = np.array([*(share * known for share in feature.shares), 0.0, feature.missing])
+        return names, reference, counts.astype(float), int(counts[-2])
+    gaps = np.isnan(x)
+    values, edges = x[~gaps].astype(np.float64), np.array(feature.edges or [])
+    low, high = feature.min, feature.max
+    if low is None or high is None:
+        out = len(values)
+    else:  # the rows are float32, and so may be off by their last bit
+        slack = 1e-6 * max(abs(low), abs(high))
+        out = int(np.count_nonzero((values < low - slack) | (values > high + slack)))
+    if len(edges) < 2:  # a constant, or never a value
+        here = len(values) - out
+        names = [*([f"{edges[0]:g}"] if len(edges) else []), "other", "missing"]
+        counts = np.array([*([here] if len(edges) else []), out if len(edges) else len(values), gaps.sum()])
+        reference = np.array([*([known] if len(edges) else []), 0.0, feature.missing])
+        return names, reference, counts.astype(float), out
+    # the same float32 on both sides: an edge is often a value
+    place = np.searchsorted(edges[1:-1].astype(np.float32), values.astype(np.float32), side="left")
+    counts = np.bincount(place, minlength=len(edges) - 1)
+    names = [f"{left:g} to {right:g}" for left, right in itertools.pairwise(edges)]
+    reference = np.array([*(share * known for share in feature.shares), feature.missing])
+    return [*names, "missing"], reference, np.array([*counts, gaps.sum()], float), out
+
+
+def _chance(counts: np.ndarray, trained: np.ndarray) -> float:
+    """Return the probability of counts at least so far apart when both come from one distribution."""
+    used = (counts + trained) > 0
+    counts, trained = counts[used], trained[used]
+    freedom = len(counts) - 1
+    if freedom < 1:
+        return 1.0
+    n, m = counts.sum(), trained.sum()
+    both = (counts + trained) / (n + m)
+    statistic = float(np.sum((counts - n * both) ** 2 / (n * both)) + np.sum((trained - m * both) ** 2 / (m * both)))
+    spread = 2 / (9 * freedom)
+    z = ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
+    return 0.5 * math.erfc(z / math.sqrt(2))

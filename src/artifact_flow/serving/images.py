@@ -1,0 +1,128 @@
+"""Images: any picture becomes the pixels that a model was trained on, and nothing that is no picture passes.
+
+A model is one of pictures when its columns are `pixel_<row>_<column>`, a whole grid. The handwritten digits are light
+ink on dark ground, scaled to fill the grid as their makers did (NIST preprocessing, Kaynak 1995: 32 × 32 bitmaps
+counted in 4 × 4 blocks); photographs are squared and scaled.
+"""
+
+import io
+import math
+import re
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from artifact_flow.contract import Contract
+from artifact_flow.serving.problems import Problem
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+INK = 0.25  # of the strongest ink: weaker is ground
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a model: rows, columns, the value of white, and whether they show ink on a ground."""
+
+    height: int
+    width: int
+    white: float
+    ink: bool
+
+
+def find_grid(contract: Contract) -> Grid | None:
+    """Return the grid of a model of pictures, None for another one."""
+    places = [re.fullmatch(r"pixel_(\d+)_(\d+)", feature.name) for feature in contract.features]
+    found = [(int(place[1]), int(place[2])) for place in places if place]
+    height, width = (max(numbers) + 1 for numbers in zip(*found, strict=True)) if found else (0, 0)
+    if len(found) != len(places) or found != [(row, column) for row in range(height) for column in range(width)]:
+        return None
+    white = max((feature.max or 0.0) for feature in contract.features)
+    # drawn characters leave a corner that never changes; a photograph has none
+    corners = (0, width - 1, -width, -1)
+    ink = any(contract.features[corner].std == 0.0 for corner in corners)
+    return Grid(height, width, white or 1.0, ink)
+
+
+def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
+    """Return a PNG, JPEG or WebP picture as the model's pixels, float32 of shape [1, height × width].
+
+    Raises Problem when it is none, is cut off or has more than `max_pixels`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own word about size, which is checked here
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            if image.width * image.height > max_pixels:
+                raise Problem(
+                    413, f"the picture has {image.width} × {image.height} pixels: send at most {max_pixels} of them."
+                )
+            grey, alpha = _split(ImageOps.exif_transpose(image))
+    except Problem:
+        raise
+    except UnidentifiedImageError as error:
+        raise Problem(415, "the body is no picture: send PNG, JPEG or WebP.") from error
+    except Exception as error:  # a damaged picture fails as its decoder sees fit
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise Problem(422, f"the picture is cut off or damaged ({reason}): send a whole one.") from error
+    shape = (grid.height, grid.width)
+    pixels = _find_ink(grey, alpha, shape) if grid.ink else _square(grey, alpha, shape)
+    return (pixels * grid.white).astype(np.float32).reshape(1, -1)
+
+
+def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return luminance in 0 to 1 and, where the picture has any, opacity in 0 to 1."""
+    if image.mode in ("I", "I;16", "I;16B", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        return values / max(65535.0 if values.max() > 255 else 255.0, float(values.max())), None
+    if "A" in image.getbands() or "transparency" in image.info:
+        both = np.asarray(image.convert("RGBA").convert("LA"), dtype=np.float64) / 255
+        return both[..., 0], both[..., 1]
+    return np.asarray(image.convert("L"), dtype=np.float64) / 255, None
+
+
+def _square(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """Return the middle square of a photograph, scaled; what is transparent is white."""
+    if alpha is not None:
+        grey = grey * alpha + (1 - alpha)
+    side = min(grey.shape)
+    top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
+    return _scale(grey[top : top + side, left : left + side], shape)
+
+
+def _find_ink(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """Return the ink of a drawn character, strongest 1, scaled to fill the grid; dark ink on light ground is turned."""
+    if alpha is not None and alpha.min() < 0.5:  # the ink is what is not transparent
+        ink = alpha
+    else:
+        edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+        ground = float(np.median(edge))
+        ink = ground - grey if ground > 0.5 else grey - ground
+        ink = np.clip(ink, 0, None)
+    strongest = float(ink.max())
+    if strongest < 0.05:
+        raise Problem(422, "the picture is empty: draw a digit that stands out from its ground.")
+    ink = ink / strongest
+    if ink.shape == shape:  # of the training's own size
+        return ink
+    rows, columns = np.flatnonzero((ink > INK).any(axis=1)), np.flatnonzero((ink > INK).any(axis=0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = shape
+    scale = min(height / ink.shape[0], width / ink.shape[1])
+    # whole blocks of four, as the bitmaps that the data were counted in
+    inner = max(1, round(4 * scale * ink.shape[0])), max(1, round(4 * scale * ink.shape[1]))
+    bitmap = np.zeros((4 * height, 4 * width))
+    top, left = (4 * height - inner[0]) // 2, (4 * width - inner[1]) // 2
+    bitmap[top : top + inner[0], left : left + inner[1]] = _scale(ink, inner)
+    bitmap = np.clip(bitmap, 0, 1)
+    counted: np.ndarray = bitmap.reshape(height, 4, width, 4).mean(axis=(1, 3))
+    return counted
+
+
+def _scale(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return values scaled to `shape`: averaged over areas where it shrinks, bilinear where it grows."""
+    shrinks = math.prod(values.shape) > math.prod(shape)
+    image = Image.fromarray(values.astype(np.float32), mode="F")
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return np.asarray(image.resize((shape[1], shape[0]), method), dtype=np.float64)

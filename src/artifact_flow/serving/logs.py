@@ -1,0 +1,209 @@
+"""Logs: one JSON line a prediction, written by a thread of its own, so that no answer waits for a line.
+
+The standard library's logging takes 14 µs a record on the way, more than a prediction; here a request leaves a tuple
+and the thread makes the line. The queue is bounded: where whoever reads the lines has stopped, lines are dropped and
+counted, and answers go on. Everything else (start, stop, faults) goes the standard way into the same stream.
+"""
+
+import fcntl
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from artifact_flow.serving.model import Model
+from artifact_flow.serving.window import Window
+
+MODULE = "artifact_flow.serving"
+QUEUED = 100_000  # lines that wait for the thread at most
+PAUSE = 0.1  # seconds between two looks at the queue
+STATISTICS_SECONDS = 1.0  # that a window's statistics are good for
+DESCRIBED = 100  # columns whose statistics a line holds
+FILE_BYTES, FILES = 100_000_000, 5  # of the rotating file
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request that asked a model something, as the log tells it: a line for each row, or one for a refusal."""
+
+    when: float  # seconds since 1970
+    endpoint: str
+    status: int
+    seconds: float
+    request_id: str
+    model: Model
+    window: Window
+    rows: list[Any]  # what was asked, as the client put it
+    answers: list[dict[str, Any]]
+    message: str = "prediction"
+
+
+class PredictionLog:
+    """The lines, on standard output and, where told, in a rotating file."""
+
+    def __init__(self, write: Callable[[bytes], Any], inputs: bool, dropped: Callable[[int], Any]) -> None:
+        """Begin with `write`, which takes whole lines; `dropped` is told how many could not be kept."""
+        self._write, self._inputs, self._dropped = write, inputs, dropped
+        self._queue: deque[Asked] = deque()
+        self._stop, self._statistics = threading.Event(), dict[str, tuple[float, Any]]()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, asked: Asked) -> None:
+        """Take a request's lines; never waits."""
+        if len(self._queue) >= QUEUED:
+            self._dropped(max(1, len(asked.answers)))
+        else:
+            self._queue.append(asked)
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Write what is left; give up after `seconds`, when nobody reads it."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stop.wait(PAUSE):
+            self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        while self._queue:
+            lines: list[bytes] = []
+            while self._queue and len(lines) < 1000:
+                lines += self._lines(self._queue.popleft())
+            try:
+                self._write(b"".join(lines))
+            except (OSError, ValueError):  # whoever read the lines is gone
+                self._dropped(len(lines))
+
+    def _lines(self, asked: Asked) -> list[bytes]:
+        line: dict[str, Any] = {
+            "timestamp": stamp(asked.when),
+            "level": "INFO" if asked.status < 400 else "WARNING" if asked.status < 500 else "ERROR",
+            "message": asked.message,
+            "module": MODULE,
+            "endpoint": asked.endpoint,
+            "status": asked.status,
+            "latency_ms": round(asked.seconds * 1000, 3),
+            "request_id": asked.request_id,
+            "model": asked.model.name,
+            "model_sha256": asked.model.sha256,
+        }
+        if not asked.answers:
+            return [_dump(line)]
+        line["input_stats"] = self._input_stats(asked)
+        lines: list[bytes] = []
+        for number, (row, answer) in enumerate(zip(asked.rows, asked.answers, strict=True)):
+            if len(asked.answers) > 1:
+                line["row"] = number
+            if self._inputs:
+                line["input"] = row
+            line["prediction"] = {key: value for key, value in answer.items() if key != "probabilities"}
+            lines.append(_dump(line))
+        return lines
+
+    def _input_stats(self, asked: Asked) -> Any:
+        """Return column → mean and standard deviation over the worker's window, made at most once a second."""
+        name, now = asked.model.name, time.monotonic()
+        made, statistics = self._statistics.get(name, (0.0, None))
+        if statistics is None or now - made > STATISTICS_SECONDS:
+            statistics = orjson.Fragment(_dump(describe_window(asked.model, asked.window.rows())).rstrip())
+            self._statistics[name] = now, statistics
+        return statistics
+
+
+def describe_window(model: Model, X: np.ndarray) -> dict[str, Any]:
+    """Return column → mean and standard deviation of the encoded rows X; of all values where columns are very many."""
+    features = model.contract.features
+    if len(features) > DESCRIBED:
+        known = X[~np.isnan(X)].astype(np.float64)
+        return {"all": {"mean": _round(known.mean()), "std": _round(known.std())}} if known.size else {}
+    found = {}
+    for number, feature in enumerate(features):
+        known = X[:, number][~np.isnan(X[:, number])].astype(np.float64)
+        if feature.type != "category" and known.size:
+            found[feature.name] = {"mean": _round(known.mean()), "std": _round(known.std())}
+    return found
+
+
+class JsonFormatter(logging.Formatter):
+    """A record of the standard library's logging as one JSON line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a fault's traceback is a field of it."""
+        line = {
+            "timestamp": stamp(record.created),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "module": record.name,
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return _dump(line).decode().rstrip()
+
+
+def log_config() -> dict[str, Any]:
+    """Return what uvicorn gives to the standard library's logging: everything as JSON lines on standard output."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": JsonFormatter}},
+        "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+        "root": {"handlers": ["out"], "level": "INFO"},
+        "loggers": {"uvicorn": {"level": "INFO"}, "uvicorn.access": {"level": "CRITICAL", "handlers": []}},
+    }
+
+
+def open_writer(path: str | None, state: Path | None) -> Callable[[bytes], Any]:
+    """Return what writes lines to standard output and, where a path is given, to a file that rotates.
+
+    `state` is the folder that several workers share: they write one after the other, lest long lines mix, and each
+    into a file of its own.
+    """
+    out = sys.stdout.buffer
+    turn = (state / "log.lock").open("w") if state else None
+    handler = None
+    if path is not None:
+        file = Path(path).with_suffix(f".{os.getpid()}{Path(path).suffix}") if state else Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, delay=True)
+        handler.terminator = ""
+
+    def write(lines: bytes) -> None:
+        if turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # the kernel lets go for a worker that is killed
+        try:
+            out.write(lines)
+            out.flush()
+        finally:
+            if turn:
+                fcntl.flock(turn, fcntl.LOCK_UN)
+        if handler:
+            handler.emit(logging.makeLogRecord({"msg": lines.decode()}))
+
+    return write
+
+
+def stamp(when: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dump(line: Any) -> bytes:
+    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(line, default=str, option=options)
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")

@@ -1,0 +1,183 @@
+"""Routes: what each address of a model answers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from artifact_flow.serving import meters
+from artifact_flow.serving.drift import Drift, measure_drift
+from artifact_flow.serving.images import read_pixels
+from artifact_flow.serving.model import Model
+from artifact_flow.serving.problems import Problem
+from artifact_flow.serving.settings import Settings
+from artifact_flow.serving.window import Window
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
+KINDS = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
+LOGGED_COLUMNS = 256  # of a picture: more are told by their statistics only
+DRIFT_SECONDS = 5.0  # that a measured drift is good for
+
+
+class SlowLane:
+    """Work that would hold up the others: some at a time, some waiting, the rest refused."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with nothing to do."""
+        self.pool = ThreadPoolExecutor(settings.slow_at_once, "slow")
+        self.limit, self.taken = settings.slow_at_once + settings.slow_waiting, 0
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns, from another thread; raise Problem when too much is waiting."""
+        if self.taken >= self.limit:
+            raise Problem(503, "too many batches and pictures are waiting: try again later.", {"Retry-After": "1"})
+        self.taken += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        finally:
+            self.taken -= 1
+
+
+class ModelRoutes:
+    """The addresses of one model."""
+
+    def __init__(self, model: Model, window: Window, slow: SlowLane, settings: Settings, card: bytes) -> None:
+        """Take what the addresses answer from; `card` is the model card as JSON."""
+        self.model, self.window, self.slow, self.settings = model, window, slow, settings
+        self._card = card
+        self._drift: tuple[float, Drift] | None = None
+
+    async def predict(self, request: Request) -> Response:
+        """Answer one row."""
+        body = await read_body(request, self.settings)
+        weights = self.model.choose(_weights(request))
+        row = self.model.rows.parse_one(body)
+        X = self.model.rows.encode([row])
+        answers = self.model.answer(self.model.predict(X, weights))
+        self._remember(request, X, [row], answers)
+        return Response(orjson.dumps(answers[0]), 200, media_type=JSON)
+
+    async def predict_batch(self, request: Request) -> Response:
+        """Answer rows: a JSON array, JSON lines or CSV."""
+        kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if kind not in KINDS:
+            taken = ", ".join(f"{words} as {name}" for name, words in KINDS.items())
+            raise Problem(415, f"{kind[:60]!r} is not taken: send {taken}.")
+        body = await read_body(request, self.settings)
+        weights = self.model.choose(_weights(request))
+
+        def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
+            rows = self.model.rows
+            parse = {JSON: rows.parse_many, CSV: rows.parse_csv}.get(kind, rows.parse_lines)
+            parsed = parse(body)
+            X = rows.encode(parsed)
+            answers = self.model.answer(self.model.predict(X, weights))
+            return X, parsed, answers, orjson.dumps({"predictions": answers})
+
+        X, parsed, answers, content = await self.slow.run(work)
+        self._remember(request, X, parsed, answers)
+        return Response(content, 200, media_type=JSON)
+
+    async def predict_image(self, request: Request) -> Response:
+        """Answer a picture: the body itself, or the first file of a form."""
+        grid = self.model.grid
+        if grid is None:
+            raise Problem(404, f"{self.model.name} is no model of pictures: send a row to /predict.")
+        body = await read_body(request, self.settings)
+        weights = self.model.choose(_weights(request))
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            body = await _first_file(request, body)
+
+        def work() -> tuple[np.ndarray, list[dict[str, Any]]]:
+            X = read_pixels(body, grid, self.settings.max_pixels)
+            return X, self.model.answer(self.model.predict(X, weights))
+
+        X, answers = await self.slow.run(work)
+        pixels = X[0].tolist()
+        row = dict(zip(self.model.rows.features, pixels, strict=True)) if len(pixels) <= LOGGED_COLUMNS else None
+        self._remember(request, X, [row], answers)
+        return Response(orjson.dumps(answers[0]), 200, media_type=JSON)
+
+    async def card(self, request: Request) -> Response:
+        """Answer the model card."""
+        return Response(self._card, 200, media_type=JSON)
+
+    async def drift(self, request: Request) -> Response:
+        """Answer how far the last rows lie from those of the training."""
+        drift = await self.slow.run(self.measure)
+        return Response(orjson.dumps(drift.document(meters.SHOWN)), 200, media_type=JSON)
+
+    def measure(self) -> Drift:
+        """Return the drift of the window, measured again when the last one is old."""
+        now = time.monotonic()
+        if self._drift is None or now - self._drift[0] > DRIFT_SECONDS:
+            contract = self.model.contract
+            self._drift = now, measure_drift(contract.features, self.window.all_rows(), contract.rows["train"])
+        return self._drift[1]
+
+    def _remember(self, request: Request, X: np.ndarray, rows: list[Any], answers: list[dict[str, Any]]) -> None:
+        self.window.add(X)
+        for answer in answers:
+            meters.prediction_meter(self.model.name, answer.get("class_name", ""))(1)
+        request.scope["asked"] = rows, answers
+
+
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """Return a request's body; raise Problem when it is too large, or does not arrive in time."""
+    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
+    if len(length) > 12 or (length.isdigit() and int(length) > settings.max_bytes):
+        raise _too_large(settings)
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            message = await request.receive()
+            body: bytes = message.get("body", b"")
+            if not message.get("more_body"):
+                return body
+            parts, total = [body], len(body)
+            while message.get("more_body"):
+                message = await request.receive()
+                parts.append(message.get("body", b""))
+                total += len(parts[-1])
+                if total > settings.max_bytes:
+                    raise _too_large(settings)
+            return b"".join(parts)
+    except TimeoutError as error:
+        raise Problem(
+            408, f"the body did not arrive within {settings.body_seconds:g} s: send it whole.", {"Connection": "close"}
+        ) from error
+
+
+def _too_large(settings: Settings) -> Problem:
+    return Problem(413, f"the body is larger than {settings.max_bytes} bytes: send less.", {"Connection": "close"})
+
+
+def _weights(request: Request) -> str:
+    query = request.scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("weights", ["float"])[-1] if query else "float"
+
+
+async def _first_file(request: Request, body: bytes) -> bytes:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        form = await Request(request.scope, receive).form(max_files=1, max_fields=4)
+    except MultiPartException as error:
+        raise Problem(422, f"the form is damaged ({error.message}): send one file.") from error
+    except Exception as error:
+        raise Problem(422, "the form is damaged: send one file.") from error
+    files = [part for part in form.values() if isinstance(part, UploadFile)]
+    if not files:
+        raise Problem(422, "the form holds no file: send one, or the picture as the body.")
+    return await files[0].read()

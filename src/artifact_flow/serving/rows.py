@@ -1,0 +1,227 @@
+"""Rows: what a client may send for one row of a model, generated from its contract, and the matrix it becomes.
+
+The types are pydantic's, so that a body is parsed and checked in one pass and `/docs` shows the same. A row means what
+it means in `encoding`: the same numbers, or the same refusal.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, NotRequired
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from typing_extensions import TypedDict
+
+from artifact_flow.contract import Contract, Feature
+from artifact_flow.encoding import UNSEEN
+from artifact_flow.params import closest
+from artifact_flow.serving.problems import Problem
+
+FLOAT32_MAX = 3.4e38  # what a model takes is float32
+MISSING = ("", "NA")
+SHOWN = 256  # columns that are described one by one
+SECONDS_A_DAY = 86_400
+EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "a text"}
+
+Row = Mapping[str, Any]
+
+
+class Rows:
+    """The rows of one model: parsed, checked, encoded."""
+
+    def __init__(self, contract: Contract, max_rows: int) -> None:
+        """Generate the rows' type from a contract."""
+        self.contract, self.max_rows = contract, max_rows
+        self.features = {feature.name: feature for feature in contract.features}
+        self.optional = {name for name, feature in self.features.items() if _may_miss(feature, contract)}
+        row = TypedDict("Row", {name: self._field(feature) for name, feature in self.features.items()})  # type: ignore[misc]
+        row.__pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True)  # type: ignore[attr-defined]
+        self.one: TypeAdapter[Row] = TypeAdapter(row)
+        self.many: TypeAdapter[Any] = TypeAdapter(Annotated[list[row], Field(min_length=1, max_length=max_rows)])
+        self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
+        self._codes = [(name, _coder(feature)) for name, feature in self.features.items()]
+
+    def parse_one(self, body: bytes) -> Row:
+        """Return the row that a JSON object holds; raise Problem with what is wrong in it."""
+        try:
+            return self.one.validator.validate_json(body)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            raise self._problem(error) from error
+
+    def parse_many(self, body: bytes) -> list[Row]:
+        """Return the rows of a JSON array; raise Problem naming the first wrong row."""
+        try:
+            return self.many.validator.validate_json(body)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            raise self._problem(error) from error
+
+    def parse_lines(self, body: bytes) -> list[Row]:
+        """Return the rows of JSON lines."""
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        self._count(len(lines))
+        rows = []
+        for number, line in enumerate(lines, 1):
+            try:
+                rows.append(self.one.validator.validate_json(line))
+            except ValidationError as error:
+                raise self._problem(error, f"row {number}: ") from error
+        return rows
+
+    def parse_csv(self, body: bytes) -> list[Row]:
+        """Return the rows of a CSV with a header, a comma between the values and UTF-8 text."""
+        try:
+            reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+            lines = [line for line in reader if line]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise Problem(422, f"the body is no CSV in UTF-8 ({error}): send a header and rows of values.") from error
+        self._count(len(lines) - 1)
+        header, rows = [name.strip() for name in lines[0]], []
+        for number, line in enumerate(lines[1:], 1):
+            if len(line) != len(header):
+                raise Problem(422, f"row {number} has {len(line)} values and the header {len(header)}: mend the row.")
+            values = {name: value for name, value in zip(header, line, strict=True) if value.strip() not in MISSING}
+            try:
+                rows.append(self.one.validate_strings(values))
+            except ValidationError as error:
+                raise self._problem(error, f"row {number}: ") from error
+        return rows
+
+    def encode(self, rows: Sequence[Row]) -> np.ndarray:
+        """Return the matrix [rows, features], float32, that `encoding.encode_rows` makes of the same values."""
+        if self.plain:  # a parsed row holds every column, in the contract's order
+            return np.array([list(row.values()) for row in rows], np.float32)
+        return np.array([[code(row.get(name)) for name, code in self._codes] for row in rows], np.float32)
+
+    def example(self) -> dict[str, Any]:
+        """Return a row in the middle of what the model saw in training."""
+        return {name: _middle(feature) for name, feature in self.features.items()}
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of a row; that of very many columns says how they are named instead of naming each."""
+        if len(self.features) <= SHOWN:
+            return {**self.one.json_schema(), "title": "Row", "example": self.example()}
+        first, last = self.contract.features[0].name, self.contract.features[-1].name
+        return {
+            "title": "Row",
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "minProperties": len(self.features),
+            "description": f"{len(self.features)} columns, {first} to {last}, each a number; GET /model lists them.",
+        }
+
+    def _field(self, feature: Feature) -> Any:
+        optional = feature.name in self.optional
+        about = Field(description=_describe(feature, optional), examples=[_middle(feature)])
+        kind: Any = str
+        if feature.type == "number":
+            kind = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
+        elif feature.type == "boolean":
+            kind = bool
+        elif feature.type == "date":
+            schema = WithJsonSchema({"type": "string", "format": "date"})
+            kind = Annotated[datetime, BeforeValidator(_only_text), schema]
+        return NotRequired[Annotated[kind | None, about]] if optional else Annotated[kind, about]
+
+    def _count(self, rows: int) -> None:
+        if rows < 1:
+            raise Problem(422, "the body holds no row: send at least one.")
+        if rows > self.max_rows:
+            raise Problem(413, f"the body holds {rows} rows, more than {self.max_rows}: send them in several requests.")
+
+    def _problem(self, error: ValidationError, where: str = "") -> Problem:
+        # the first that is told: errors() would build a sentence for each of 10,000 wrong rows
+        first = json.loads(error.json(include_url=False, include_input=False))[0] if _long(error) else _first(error)
+        loc, kind = list(first["loc"]), first["type"]
+        if kind in ("too_long", "too_short"):
+            return Problem(413 if kind == "too_long" else 422, f"{first['msg']}: send 1 to {self.max_rows} rows.")
+        if loc and isinstance(loc[0], int):
+            where = f"row {loc.pop(0) + 1}: "
+        if kind == "json_invalid":
+            return Problem(422, f"{where}{first['msg'][0].lower()}{first['msg'][1:]}: send {self._wanted()}.")
+        if not loc:
+            return Problem(422, f"{where}what was sent is no JSON object: send {self._wanted()}.")
+        name = str(loc[0])
+        if kind == "missing":
+            return Problem(422, f"{where}{name} is missing: send {EXPECTED[self.features[name].type]}.")
+        if kind == "extra_forbidden":
+            guess = closest(name, self.features)
+            return Problem(422, f"{where}{name[:100]!r} is no column of this model{guess}: send {self._wanted()}.")
+        found = "" if "input" not in first else f" {str(first['input'])[:60]!r}" if loc else ""
+        return Problem(422, f"{where}{name} is{found or ' wrong'}: {EXPECTED[self.features[name].type]} is expected.")
+
+    def _wanted(self) -> str:
+        names = list(self.features)
+        return f"an object with {', '.join(names[:8])}{f' … {names[-1]}' if len(names) > 8 else ''}"
+
+
+def _may_miss(feature: Feature, contract: Contract) -> bool:
+    # as `predict` has it: an imputer fills any gap, without one the model must have seen gaps in training
+    return contract.params["data"].get("preprocess") == "auto" or feature.missing > 0
+
+
+def _coder(feature: Feature) -> Callable[[Any], float]:
+    if feature.type == "category":
+        categories = feature.categories or []
+        codes: dict[Any, float] = {value: float(code) for code, value in enumerate(categories)}
+        codes[None] = codes[""] = float(len(categories))
+        return lambda value: codes.get(value, float(UNSEEN))
+    if feature.type == "date":
+        return _days
+    return lambda value: np.nan if value is None else float(value)
+
+
+def _days(value: datetime | None) -> float:
+    if value is None:
+        return float("nan")
+    return float((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() // 1 / SECONDS_A_DAY)
+
+
+def _only_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, datetime):
+        return value
+    raise ValueError("a date is a text")
+
+
+def _middle(feature: Feature) -> Any:
+    if feature.type == "category":
+        if not feature.categories:
+            return "" if feature.shares else None
+        return feature.categories[feature.shares.index(max(feature.shares))]
+    if not feature.edges:
+        return None
+    value = feature.edges[len(feature.edges) // 2]
+    if feature.type == "boolean":
+        return bool((feature.mean or 0) >= 0.5)
+    if feature.type == "date":
+        return datetime.fromtimestamp(value * SECONDS_A_DAY, UTC).date().isoformat()
+    return value
+
+
+def _describe(feature: Feature, optional: bool) -> str:
+    words = EXPECTED[feature.type]
+    if feature.type in ("number", "boolean", "date") and feature.min is not None and feature.max is not None:
+        low, high = (_shown(bound, feature) for bound in (feature.min, feature.max))
+        words += f", in training {low} to {high}" if feature.type != "boolean" else ""
+    if feature.type == "category":
+        known = feature.categories or []
+        words += f", in training one of {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"
+    return f"{words}; may be left out" if optional else words
+
+
+def _shown(value: float, feature: Feature) -> str:
+    if feature.type == "date":
+        return datetime.fromtimestamp(value * SECONDS_A_DAY, UTC).date().isoformat()
+    return f"{value:g}"
+
+
+def _long(error: ValidationError) -> bool:
+    return error.error_count() > 100
+
+
+def _first(error: ValidationError) -> Any:
+    return error.errors(include_url=False, include_context=False)[0]

@@ -1,0 +1,130 @@
+"""Server: uvicorn, told what this service needs of it: patience with nobody, and a way out that fails no request."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+from artifact_flow.errors import ServeError
+from artifact_flow.files import repository_root
+from artifact_flow.serving.logs import log_config
+from artifact_flow.serving.settings import VARIABLE, Settings
+
+KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of usual load balancers, so that they close first
+DRAIN_SECONDS = 1.0  # that an idle connection stays open on the way out: a request may be under way
+GRACE_SECONDS = 20  # that requests have to end; Kubernetes kills after 30
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP as uvicorn speaks it, with a limit on how long headers take, and idle connections closed late."""
+
+    waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; headers that are not whole must be so in time."""
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            if self.waiting is None and self.timeout_keep_alive_task is None:
+                self._wait()
+        elif self.waiting is not None:
+            self.waiting.cancel()
+            self.waiting = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to wait."""
+        if self.waiting is not None:
+            self.waiting.cancel()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close when there is nothing under way, and nothing has come for a while."""
+        self.app.draining = True  # answers say `Connection: close` from now on
+        self.loop.call_later(DRAIN_SECONDS, super().shutdown)
+
+    def _wait(self) -> None:
+        self.waiting = self.loop.call_later(self.config.loaded_app.settings.body_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self.waiting = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop; raise ServeError when that cannot begin."""
+    with _bound(settings) as listener, _shared_state(settings) as told:
+        os.environ[VARIABLE] = told.dump()
+        config = uvicorn.Config(
+            "artifact_flow.serving.app:create",
+            factory=True,
+            workers=settings.workers,
+            http=Protocol,
+            loop="uvloop",
+            ws="none",
+            log_config=log_config(),
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        # uvicorn raises the signal again when it is done: told to stop, a service that stops has done well
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        address = listener.getsockname()
+        sys.stderr.write(f"serving {', '.join(settings.models)} on http://{settings.host}:{address[1]}\n")
+        if settings.workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+            return
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
+        if any(process.exitcode == 3 for process in supervisor.processes):
+            sys.exit(1)
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except (OSError, OverflowError) as error:
+            raise ServeError(
+                f"{settings.host}:{settings.port} cannot be listened on ({error}): choose another by --host and --port."
+            ) from error
+        listener.set_inheritable(True)
+        yield listener
+
+
+@contextmanager
+def _shared_state(settings: Settings) -> Iterator[Settings]:
+    """Give several workers a folder for what they count together."""
+    if settings.workers == 1:
+        yield settings
+        return
+    root = repository_root()
+    parent = root / ".artifact-flow" if (root / ".dvc").is_dir() else None
+    if parent:
+        parent.mkdir(exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="serve-", dir=parent)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield replace(settings, state=folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""Settings: what a service was told on its command line and in its environment. Secrets only come from the latter."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from artifact_flow.errors import ServeError
+
+VARIABLE = "ARTIFACT_FLOW_SERVE"  # how a supervisor hands the settings to its workers
+API_KEY = "ARTIFACT_FLOW_API_KEY"
+COMMIT = "ARTIFACT_FLOW_COMMIT"
+MODEL_SHA256 = "MODEL_SHA256"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve; the limits are what one request, or all requests together, may take."""
+
+    models: tuple[str, ...] = ("model.onnx",)
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    log_inputs: bool = True
+    log_file: str | None = None
+    commit: str = "unknown"
+    state: str | None = None  # a folder that several workers share
+    max_bytes: int = 10_000_000  # of a body
+    max_rows: int = 10_000  # of a batch
+    max_pixels: int = 16_000_000  # of a picture
+    body_seconds: float = 10.0  # that a client has for its headers, and for its body
+    slow_at_once: int = 2  # batches and pictures computed at a time
+    slow_waiting: int = 16  # and waiting; one more is refused with 503
+    in_flight: int = 1000  # requests at a time; one more is refused with 503
+    api_key: str | None = field(default=None, repr=False)
+    sha256: tuple[str, ...] = ()  # of models that no dvc.lock names
+
+    def dump(self) -> str:
+        """Return the settings as text for a worker's environment, without the secret, which it inherits itself."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name not in ("api_key", "sha256")})
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that a supervisor left in the environment, with what the environment says itself.
+
+    Raises ServeError when MODEL_SHA256 holds something else than hashes.
+    """
+    told = json.loads(environ.get(VARIABLE, "{}"))
+    if "models" in told:
+        told["models"] = tuple(told["models"])
+    hashes = tuple(environ.get(MODEL_SHA256, "").lower().replace(",", " ").split())
+    if any(not re.fullmatch("[0-9a-f]{64}", item) for item in hashes):
+        raise ServeError(
+            f"{MODEL_SHA256} holds something else than sha256 hashes: give 64 hexadecimal digits for each model."
+        )
+    key = environ.get(API_KEY)
+    if key is not None and not key.strip():
+        raise ServeError(f"{API_KEY} is empty: give a key, or unset it to serve without one.")
+    return Settings(**told, api_key=key, sha256=hashes)
+
+
+def build_commit(environ: Mapping[str, str], root: Path) -> str:
+    """Return the commit that a build named in the environment, else the one checked out in `root`, else "unknown"."""
+    if environ.get(COMMIT):
+        return environ[COMMIT]
+    git = root / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        loose = git / name
+        if loose.is_file():
+            return loose.read_text().strip()
+        packed = re.search(rf"^([0-9a-f]{{40,64}}) {re.escape(name)}$", (git / "packed-refs").read_text(), re.MULTILINE)
+        return packed[1] if packed else "unknown"
+    except OSError:
+        return "unknown"
