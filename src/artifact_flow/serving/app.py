@@ -135,6 +135,10 @@ class Service:
                     )
                 )
 
+    def count_error(self, status: int) -> None:
+        """Count a request that was refused before it was whole."""
+        meters.error_meter(status)()
+
     async def _answer(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the answer of a prediction's address, None for another address; raise Problem."""
         path = scope["path"]

@@ -1,5 +1,6 @@
 """Document: a model's addresses in the OpenAPI document: real column names, ranges and a working example."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -45,7 +46,7 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             "multipart/form-data": {"schema": form},
         }
         about["/predict/image"] = "Predict a picture: any size, PNG, JPEG or WebP"
-        endpoints["/predict/image"] = routes.predict_image
+        endpoints["/predict/image"] = partial(routes.predict_image, model.grid)
     place = prefix.replace("/", "_")
     for path, endpoint in endpoints.items():
         api.add_api_route(

@@ -8,7 +8,6 @@ counted in 4 × 4 blocks); photographs are squared and scaled.
 import io
 import math
 import re
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from artifact_flow.contract import Contract
 from artifact_flow.serving.problems import Problem
 
+Image.MAX_IMAGE_PIXELS = None  # `read_pixels` has a limit of its own, below Pillow's
 FORMATS = ("PNG", "JPEG", "WEBP")
 INK = 0.25  # of the strongest ink: weaker is ground
 
@@ -51,14 +51,11 @@ def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
     Raises Problem when it is none, is cut off or has more than `max_pixels`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own word about size, which is checked here
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            if image.width * image.height > max_pixels:
-                raise Problem(
-                    413, f"the picture has {image.width} × {image.height} pixels: send at most {max_pixels} of them."
-                )
-            grey, alpha = _split(ImageOps.exif_transpose(image))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)  # its head only
+        if image.width * image.height > max_pixels:
+            size = f"{image.width} × {image.height}"
+            raise Problem(413, f"the picture has {size} pixels: send at most {max_pixels} of them.")
+        grey, alpha = _split(ImageOps.exif_transpose(image))
     except Problem:
         raise
     except UnidentifiedImageError as error:

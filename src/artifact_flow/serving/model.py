@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from artifact_flow.artifacts import QUANTIZED, open_portable
 from artifact_flow.contract import CONTRACT, Contract, read_contract
 from artifact_flow.errors import ModelError, ServeError
-from artifact_flow.files import hash_bytes
+from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import locked_md5, nearest_lock
 from artifact_flow.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
@@ -42,7 +42,7 @@ class Model:
         self.name = _name(self.contract)
         self.weights = {"float": _open(path, lock, settings)}
         quantized = path.with_name(QUANTIZED.name)
-        if quantized != path and locked_md5(quantized, lock) and quantized.is_file():
+        if quantized != path and quantized.is_file() and _is_known(quantized, lock, settings):
             self.weights["8bit"] = _open(quantized, lock, settings)
         self.metrics = _read_metrics(path.with_name(METRICS.name), lock)
         self.rows = Rows(self.contract, settings.max_rows)
@@ -167,6 +167,10 @@ def _open(path: Path, lock: Path, settings: Settings) -> Weights:
         outputs = [name for name in ("label", "probabilities") if name in outputs]
     matrix = inputs[0].name if len(inputs) == 1 and inputs[0].type == "tensor(float)" else None
     return Weights(found, session, outputs, matrix)
+
+
+def _is_known(path: Path, lock: Path, settings: Settings) -> bool:
+    return hash_file(path) in settings.sha256 if settings.sha256 else locked_md5(path, lock) is not None
 
 
 def _name(contract: Contract) -> str:

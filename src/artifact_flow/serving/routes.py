@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
-from artifact_flow.serving.images import read_pixels
+from artifact_flow.serving.images import Grid, read_pixels
 from artifact_flow.serving.model import Model
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import Settings
@@ -27,6 +27,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 KINDS = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
 LOGGED_COLUMNS = 256  # of a picture: more are told by their statistics only
+READ_TO_REFUSE = 8  # times the size that a body may have: what is larger still is cut off
 DRIFT_SECONDS = 5.0  # that a measured drift is good for
 
 
@@ -89,11 +90,8 @@ class ModelRoutes:
         self._remember(request, X, parsed, answers)
         return Response(content, 200, media_type=JSON)
 
-    async def predict_image(self, request: Request) -> Response:
+    async def predict_image(self, grid: Grid, request: Request) -> Response:
         """Answer a picture: the body itself, or the first file of a form."""
-        grid = self.model.grid
-        if grid is None:
-            raise Problem(404, f"{self.model.name} is no model of pictures: send a row to /predict.")
         body = await read_body(request, self.settings)
         weights = self.model.choose(_weights(request))
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -134,32 +132,25 @@ class ModelRoutes:
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
-    """Return a request's body; raise Problem when it is too large, or does not arrive in time."""
-    length = next((value for name, value in request.scope["headers"] if name == b"content-length"), b"0")
-    if len(length) > 12 or (length.isdigit() and int(length) > settings.max_bytes):
-        raise _too_large(settings)
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            message = await request.receive()
-            body: bytes = message.get("body", b"")
-            if not message.get("more_body"):
-                return body
-            parts, total = [body], len(body)
-            while message.get("more_body"):
-                message = await request.receive()
-                parts.append(message.get("body", b""))
-                total += len(parts[-1])
-                if total > settings.max_bytes:
-                    raise _too_large(settings)
-            return b"".join(parts)
-    except TimeoutError as error:
-        raise Problem(
-            408, f"the body did not arrive within {settings.body_seconds:g} s: send it whole.", {"Connection": "close"}
-        ) from error
-
-
-def _too_large(settings: Settings) -> Problem:
-    return Problem(413, f"the body is larger than {settings.max_bytes} bytes: send less.", {"Connection": "close"})
+    """Return a request's body, however slow (`server` sees to that); raise Problem when it is too large or cut off."""
+    parts: list[bytes] = []
+    total, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "the body ended early: send it whole.")
+        part = message.get("body", b"")
+        total += len(part)
+        if total <= settings.max_bytes:
+            parts.append(part)
+        elif total > READ_TO_REFUSE * settings.max_bytes:
+            break
+        more = message.get("more_body", False)
+    if total > settings.max_bytes:
+        # read to its end first: who is still sending would not see the answer
+        close = {"Connection": "close"} if more else {}
+        raise Problem(413, f"the body is larger than {settings.max_bytes} bytes: send less.", close)
+    return b"".join(parts)
 
 
 def _weights(request: Request) -> str:

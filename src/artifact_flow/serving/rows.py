@@ -6,7 +6,6 @@ it means in `encoding`: the same numbers, or the same refusal.
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired
@@ -26,7 +25,9 @@ SHOWN = 256  # columns that are described one by one
 SECONDS_A_DAY = 86_400
 EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "a text"}
 
+Number = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
 Row = Mapping[str, Any]
+Wide = dict[str, Number]  # of very many columns, all numbers: a type of 4096 fields would take 20 MB
 
 
 class Rows:
@@ -37,26 +38,29 @@ class Rows:
         self.contract, self.max_rows = contract, max_rows
         self.features = {feature.name: feature for feature in contract.features}
         self.optional = {name for name, feature in self.features.items() if _may_miss(feature, contract)}
-        row = TypedDict("Row", {name: self._field(feature) for name, feature in self.features.items()})  # type: ignore[misc]
-        row.__pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True)  # type: ignore[attr-defined]
-        self.one: TypeAdapter[Row] = TypeAdapter(row)
-        self.many: TypeAdapter[Any] = TypeAdapter(Annotated[list[row], Field(min_length=1, max_length=max_rows)])
         self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
+        self.wide = self.plain and len(self.features) > SHOWN
+        row: Any = Wide if self.wide else self._typed()
+        limits = Field(min_length=1, max_length=max_rows, fail_fast=True)
+        self.one: TypeAdapter[Any] = TypeAdapter(row)
+        self.many: TypeAdapter[Any] = TypeAdapter(Annotated[list[row], limits])
         self._codes = [(name, _coder(feature)) for name, feature in self.features.items()]
 
     def parse_one(self, body: bytes) -> Row:
         """Return the row that a JSON object holds; raise Problem with what is wrong in it."""
         try:
-            return self.one.validator.validate_json(body)  # type: ignore[no-any-return]
+            row: Row = self.one.validator.validate_json(body)
         except ValidationError as error:
             raise self._problem(error) from error
+        return self._complete(row) if self.wide else row
 
     def parse_many(self, body: bytes) -> list[Row]:
         """Return the rows of a JSON array; raise Problem naming the first wrong row."""
         try:
-            return self.many.validator.validate_json(body)  # type: ignore[no-any-return]
+            rows: list[Row] = self.many.validator.validate_json(body)
         except ValidationError as error:
             raise self._problem(error) from error
+        return [self._complete(row, f"row {number}: ") for number, row in enumerate(rows, 1)] if self.wide else rows
 
     def parse_lines(self, body: bytes) -> list[Row]:
         """Return the rows of JSON lines."""
@@ -65,7 +69,8 @@ class Rows:
         rows = []
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(self.one.validator.validate_json(line))
+                row = self.one.validator.validate_json(line)
+                rows.append(self._complete(row, f"row {number}: ") if self.wide else row)
             except ValidationError as error:
                 raise self._problem(error, f"row {number}: ") from error
         return rows
@@ -84,7 +89,8 @@ class Rows:
                 raise Problem(422, f"row {number} has {len(line)} values and the header {len(header)}: mend the row.")
             values = {name: value for name, value in zip(header, line, strict=True) if value.strip() not in MISSING}
             try:
-                rows.append(self.one.validate_strings(values))
+                row = self.one.validate_strings(values)
+                rows.append(self._complete(row, f"row {number}: ") if self.wide else row)
             except ValidationError as error:
                 raise self._problem(error, f"row {number}: ") from error
         return rows
@@ -112,18 +118,36 @@ class Rows:
             "description": f"{len(self.features)} columns, {first} to {last}, each a number; GET /model lists them.",
         }
 
+    def _typed(self) -> Any:
+        row: Any = TypedDict("Row", {name: self._field(feature) for name, feature in self.features.items()})  # type: ignore[misc]
+        row.__pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True, str_strip_whitespace=True)  # type: ignore[attr-defined]
+        return row
+
     def _field(self, feature: Feature) -> Any:
         optional = feature.name in self.optional
         about = Field(description=_describe(feature, optional), examples=[_middle(feature)])
         kind: Any = str
         if feature.type == "number":
-            kind = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
+            kind = Number
         elif feature.type == "boolean":
             kind = bool
         elif feature.type == "date":
             schema = WithJsonSchema({"type": "string", "format": "date"})
             kind = Annotated[datetime, BeforeValidator(_only_text), schema]
         return NotRequired[Annotated[kind | None, about]] if optional else Annotated[kind, about]
+
+    def _complete(self, row: Row, where: str = "") -> Row:
+        """Return a wide row in the contract's order; raise Problem when it has other columns."""
+        missing = next((name for name in self.features if name not in row), None)
+        if missing is not None:
+            raise Problem(422, f"{where}{missing} is missing: send {EXPECTED['number']}.")
+        if len(row) > len(self.features):
+            raise self._unknown(next(name for name in row if name not in self.features), where)
+        return {name: row[name] for name in self.features}
+
+    def _unknown(self, name: str, where: str) -> Problem:
+        guess = closest(name[:100], self.features)
+        return Problem(422, f"{where}{name[:100]!r} is no column of this model{guess}: send {self._wanted()}.")
 
     def _count(self, rows: int) -> None:
         if rows < 1:
@@ -132,25 +156,26 @@ class Rows:
             raise Problem(413, f"the body holds {rows} rows, more than {self.max_rows}: send them in several requests.")
 
     def _problem(self, error: ValidationError, where: str = "") -> Problem:
-        # the first that is told: errors() would build a sentence for each of 10,000 wrong rows
-        first = json.loads(error.json(include_url=False, include_input=False))[0] if _long(error) else _first(error)
+        first = error.errors(include_url=False, include_context=False)[0]
         loc, kind = list(first["loc"]), first["type"]
-        if kind in ("too_long", "too_short"):
-            return Problem(413 if kind == "too_long" else 422, f"{first['msg']}: send 1 to {self.max_rows} rows.")
         if loc and isinstance(loc[0], int):
-            where = f"row {loc.pop(0) + 1}: "
-        if kind == "json_invalid":
-            return Problem(422, f"{where}{first['msg'][0].lower()}{first['msg'][1:]}: send {self._wanted()}.")
-        if not loc:
-            return Problem(422, f"{where}what was sent is no JSON object: send {self._wanted()}.")
-        name = str(loc[0])
-        if kind == "missing":
-            return Problem(422, f"{where}{name} is missing: send {EXPECTED[self.features[name].type]}.")
-        if kind == "extra_forbidden":
-            guess = closest(name, self.features)
-            return Problem(422, f"{where}{name[:100]!r} is no column of this model{guess}: send {self._wanted()}.")
-        found = "" if "input" not in first else f" {str(first['input'])[:60]!r}" if loc else ""
-        return Problem(422, f"{where}{name} is{found or ' wrong'}: {EXPECTED[self.features[name].type]} is expected.")
+            where = f"row {int(loc.pop(0)) + 1}: "
+        name = str(loc[0]) if loc else ""
+        if name and (kind == "extra_forbidden" or name not in self.features):
+            return self._unknown(name, where)
+        if kind in ("too_long", "too_short"):
+            sentence = f"the body holds too few or too many rows: send 1 to {self.max_rows}."
+        elif kind == "json_invalid":
+            sentence = f"{first['msg'][0].lower()}{first['msg'][1:]}: send {self._wanted()}."
+        elif not name:
+            array = kind == "list_type"
+            sentence = f"what was sent is no JSON {'array' if array else 'object'}: "
+            sentence += f"send {'an array, each item ' if array else ''}{self._wanted()}."
+        elif kind == "missing":
+            sentence = f"{name} is missing: send {EXPECTED[self.features[name].type]}."
+        else:
+            sentence = f"{name} is {repr(first['input'])[:60]}: {EXPECTED[self.features[name].type]} is expected."
+        return Problem(413 if kind == "too_long" else 422, where + sentence)
 
     def _wanted(self) -> str:
         names = list(self.features)
@@ -217,11 +242,3 @@ def _shown(value: float, feature: Feature) -> str:
     if feature.type == "date":
         return datetime.fromtimestamp(value * SECONDS_A_DAY, UTC).date().isoformat()
     return f"{value:g}"
-
-
-def _long(error: ValidationError) -> bool:
-    return error.error_count() > 100
-
-
-def _first(error: ValidationError) -> Any:
-    return error.errors(include_url=False, include_context=False)[0]

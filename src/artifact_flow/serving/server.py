@@ -18,15 +18,17 @@ from uvicorn.supervisors import Multiprocess
 from artifact_flow.errors import ServeError
 from artifact_flow.files import repository_root
 from artifact_flow.serving.logs import log_config
+from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, Settings
 
 KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of usual load balancers, so that they close first
 DRAIN_SECONDS = 1.0  # that an idle connection stays open on the way out: a request may be under way
+BACKLOG = 2048
 GRACE_SECONDS = 20  # that requests have to end; Kubernetes kills after 30
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, with a limit on how long headers take, and idle connections closed late."""
+    """HTTP as uvicorn speaks it, with a limit on how long a request may take to arrive, and a late goodbye."""
 
     waiting: asyncio.TimerHandle | None = None
 
@@ -36,19 +38,17 @@ class Protocol(HttpToolsProtocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; headers that are not whole must be so in time."""
+        """Take bytes; a request that is not whole must be so in time."""
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            if self.waiting is None and self.timeout_keep_alive_task is None:
-                self._wait()
-        elif self.waiting is not None:
-            self.waiting.cancel()
-            self.waiting = None
+        cycle = self.cycle
+        if cycle is not None and not cycle.more_body and not cycle.response_complete:
+            self._stop_waiting()
+        elif self.waiting is None and self.timeout_keep_alive_task is None:
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to wait."""
-        if self.waiting is not None:
-            self.waiting.cancel()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -57,12 +57,25 @@ class Protocol(HttpToolsProtocol):
         self.loop.call_later(DRAIN_SECONDS, super().shutdown)
 
     def _wait(self) -> None:
-        self.waiting = self.loop.call_later(self.config.loaded_app.settings.body_seconds, self._give_up)
+        self.waiting = self.loop.call_later(self.app.settings.body_seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self.waiting is not None:
+            self.waiting.cancel()
+            self.waiting = None
 
     def _give_up(self) -> None:
         self.waiting = None
-        if not self.transport.is_closing():
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or not self.cycle.response_started:
+            problem = Problem(408, f"the request did not arrive within {self.app.settings.body_seconds:g} s.")
+            answer = problem.response()
+            head = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+            self.transport.write(f"HTTP/1.1 408 Request Timeout\r\n{head}connection: close\r\n\r\n".encode())
+            self.transport.write(bytes(answer.body))
+            self.app.count_error(problem.status)
+        self.transport.close()
 
 
 def serve(settings: Settings) -> None:
@@ -80,6 +93,7 @@ def serve(settings: Settings) -> None:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
@@ -104,6 +118,7 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+            listener.listen(BACKLOG)  # who comes while the models are opened waits, and is not refused
         except (OSError, OverflowError) as error:
             raise ServeError(
                 f"{settings.host}:{settings.port} cannot be listened on ({error}): choose another by --host and --port."

@@ -4,12 +4,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+
+from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from artifact_flow.errors import ServeError
 
-VARIABLE = "ARTIFACT_FLOW_SERVE"  # how a supervisor hands the settings to its workers
+VARIABLE = "ARTIFACT_FLOW_SERVE"  # settings as JSON: limits from whoever deploys, all from a supervisor to its workers
 API_KEY = "ARTIFACT_FLOW_API_KEY"
 COMMIT = "ARTIFACT_FLOW_COMMIT"
 MODEL_SHA256 = "MODEL_SHA256"
@@ -19,6 +21,8 @@ MODEL_SHA256 = "MODEL_SHA256"
 class Settings:
     """How to serve; the limits are what one request, or all requests together, may take."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     models: tuple[str, ...] = ("model.onnx",)
     host: str = "127.0.0.1"
     port: int = 8000
@@ -27,13 +31,13 @@ class Settings:
     log_file: str | None = None
     commit: str = "unknown"
     state: str | None = None  # a folder that several workers share
-    max_bytes: int = 10_000_000  # of a body
-    max_rows: int = 10_000  # of a batch
-    max_pixels: int = 16_000_000  # of a picture
-    body_seconds: float = 10.0  # that a client has for its headers, and for its body
-    slow_at_once: int = 2  # batches and pictures computed at a time
-    slow_waiting: int = 16  # and waiting; one more is refused with 503
-    in_flight: int = 1000  # requests at a time; one more is refused with 503
+    max_bytes: PositiveInt = 10_000_000  # of a body
+    max_rows: PositiveInt = 10_000  # of a batch
+    max_pixels: PositiveInt = 16_000_000  # of a picture
+    body_seconds: PositiveFloat = 10.0  # that a client has to send a request
+    slow_at_once: PositiveInt = 2  # batches and pictures computed at a time
+    slow_waiting: NonNegativeInt = 16  # and waiting; one more is refused with 503
+    in_flight: PositiveInt = 1000  # requests at a time; one more is refused with 503
     api_key: str | None = field(default=None, repr=False)
     sha256: tuple[str, ...] = ()  # of models that no dvc.lock names
 
@@ -42,14 +46,22 @@ class Settings:
         return json.dumps({name: value for name, value in asdict(self).items() if name not in ("api_key", "sha256")})
 
 
+_LIMITS = ("max_bytes", "max_rows", "max_pixels", "body_seconds", "slow_at_once", "slow_waiting", "in_flight")
+
+
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings that a supervisor left in the environment, with what the environment says itself.
 
-    Raises ServeError when MODEL_SHA256 holds something else than hashes.
+    Raises ServeError when a variable holds something else than it should.
     """
-    told = json.loads(environ.get(VARIABLE, "{}"))
-    if "models" in told:
-        told["models"] = tuple(told["models"])
+    try:
+        told = TypeAdapter(Settings).validate_json(environ.get(VARIABLE) or "{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"])) or "it"
+        raise ServeError(
+            f"{VARIABLE} is wrong: {name}: {first['msg']}: give a JSON object of {', '.join(_LIMITS)}."
+        ) from error
     hashes = tuple(environ.get(MODEL_SHA256, "").lower().replace(",", " ").split())
     if any(not re.fullmatch("[0-9a-f]{64}", item) for item in hashes):
         raise ServeError(
@@ -58,7 +70,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     key = environ.get(API_KEY)
     if key is not None and not key.strip():
         raise ServeError(f"{API_KEY} is empty: give a key, or unset it to serve without one.")
-    return Settings(**told, api_key=key, sha256=hashes)
+    return replace(told, api_key=key, sha256=hashes)
 
 
 def build_commit(environ: Mapping[str, str], root: Path) -> str:

@@ -1,0 +1,131 @@
+"""A served model in a process of its own, and what can be asked of it."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artifact_flow.datasets import load_builtin
+from artifact_flow.files import hash_file
+from artifact_flow.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
+from artifact_flow.stages import export, infer, quantize, train
+from artifact_flow.tables import DATA, split_rows, write_table
+
+COMMAND = [sys.executable, "-c", "from artifact_flow.cli import main; main()", "serve"]
+IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
+
+
+def make_builtin(folder: Path, name: str) -> Path:
+    """Run the stages on a built-in set and return its model.onnx."""
+    folder.mkdir()
+    data = DataParams(source=name, preprocess="none", test_size=0.2, seed=42, stratify=False)
+    params = Params(
+        data=data,
+        train=TrainParams(estimator="sklearn.linear_model.LogisticRegression", threads=1, max_iter=1000),
+        infer=InferParams(decimals=8),
+        export=ExportParams(opset=17, max_difference=1e-4),
+        quantize=QuantizeParams(max_quality_loss=0.05, min_agreement=0.9),
+    )
+    write_table(split_rows(load_builtin(data)), folder / DATA)
+    for stage in (train, infer, export, quantize):
+        stage.main(params, folder)
+    return folder / "model.onnx"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def detail(self) -> str:
+        """The sentence of a refusal."""
+        return str(self.document["detail"])
+
+
+class Server:
+    """A server process; its log goes to a file."""
+
+    def __init__(self, *models: Path, arguments: tuple[str, ...] = (), **environ: str) -> None:
+        self.models, self.arguments, self.environ = models, arguments, environ
+        self.log_file = tempfile.NamedTemporaryFile(suffix=".jsonl")  # noqa: SIM115 - closed on the way out
+
+    def __enter__(self) -> "Server":
+        quantized = [model.with_name("model_quantized.onnx") for model in self.models]
+        hashes = [hash_file(path) for path in (*self.models, *quantized) if path.is_file()]
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MODEL_SHA256": " ".join(hashes)}
+        self.process = subprocess.Popen(
+            [*COMMAND, *map(str, self.models), "--port", "0", *self.arguments],
+            env=environ | self.environ,
+            stdout=self.log_file,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        line = self.process.stderr.readline()
+        found = re.search(r"http://127.0.0.1:(\d+)", line)
+        assert found, line + self.process.stderr.read()
+        self.port = int(found[1])
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.log_file.close()
+
+    def wait_until_ready(self) -> None:
+        """Return when it answers; its port is open from the start."""
+        assert self.get("/ready", key=self.environ.get("ARTIFACT_FLOW_API_KEY")).status == 200
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.process.stderr.close()
+        return code
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, timeout: float = 20, **headers: str | None
+    ) -> Answer:
+        """Return the answer to a request; a header's underscores are dashes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            given = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
+            connection.request(method, path, body, given)
+            response = connection.getresponse()
+            lower = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, lower, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, key: str | None = None) -> Answer:
+        """Return the answer to GET."""
+        return self.ask("GET", path, X_API_Key=key)
+
+    def post(self, path: str, content: Any, kind: str = "application/json", **headers: str) -> Answer:
+        """Return the answer to POST; what is not bytes is sent as JSON."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return self.ask("POST", path, body, Content_Type=kind, **headers)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the log's lines so far; each must be JSON."""
+        return [json.loads(line) for line in Path(self.log_file.name).read_bytes().splitlines()]
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Return the log's lines about predictions."""
+        return [line for line in self.log() if "endpoint" in line]
