@@ -22,13 +22,12 @@ from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, Settings
 
 KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of usual load balancers, so that they close first
-DRAIN_SECONDS = 1.0  # that an idle connection stays open on the way out: a request may be under way
 BACKLOG = 2048
 GRACE_SECONDS = 20  # that requests have to end; Kubernetes kills after 30
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, with a limit on how long a request may take to arrive, and a late goodbye."""
+    """HTTP as uvicorn speaks it, with a limit on how long a request may take to arrive."""
 
     waiting: asyncio.TimerHandle | None = None
 
@@ -50,11 +49,6 @@ class Protocol(HttpToolsProtocol):
         """Stop to wait."""
         self._stop_waiting()
         super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        """Close when there is nothing under way, and nothing has come for a while."""
-        self.app.draining = True  # answers say `Connection: close` from now on
-        self.loop.call_later(DRAIN_SECONDS, super().shutdown)
 
     def _wait(self) -> None:
         self.waiting = self.loop.call_later(self.app.settings.body_seconds, self._give_up)

@@ -1,0 +1,253 @@
+"""The process: what it refuses to start with, what it logs, and how it bears load, slowness and the end."""
+
+import http.client
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serving.server import COMMAND, IRIS_ROW, Answer, Server
+
+from artifact_flow.files import hash_file
+
+LIMITS = "ARTIFACT_FLOW_SERVE"
+
+
+def refusal(*arguments: str, cwd: Path, **environ: str) -> str:
+    """Return the last line that the command says when it does not start; its exit code is 1 or 3."""
+    given = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environ
+    done = subprocess.run(
+        [*COMMAND, "--port", "0", *arguments],
+        env=given,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode in (1, 3), done
+    assert "Traceback" not in done.stderr + done.stdout
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def iris(models: dict[str, Path], tmp_path: Path) -> Path:
+    """A folder with the iris model that one test may change."""
+    return Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
+
+
+def lock_for(folder: Path) -> None:
+    """Write a dvc.lock that names a folder's model and contract."""
+    outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in ("model.onnx", "contract.json")]
+    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": {"cmd": "x", "outs": outs}}}))
+
+
+def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:
+    """The dvc.lock beside it is enough; no hash need be given."""
+    lock_for(iris)
+    (iris / "model_quantized.onnx").unlink()
+    with Server(iris / "model.onnx", MODEL_SHA256="") as server:
+        assert server.post("/predict", IRIS_ROW).status == 200
+
+
+def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
+    """Another file than the lock's, or than MODEL_SHA256's, is not served; nor is one that nobody vouches for."""
+    assert refusal(cwd=iris).startswith("error: no dvc.lock names model.onnx, so nothing says that it is the one you")
+    lock_for(iris)
+    with (iris / "model.onnx").open("ab") as file:
+        file.write(b"more")
+    assert refusal(cwd=iris).startswith("error: model.onnx is not the one that dvc.lock names (md5 ")
+    other = refusal(cwd=iris, MODEL_SHA256="0" * 64)
+    assert re.match(r"error: model.onnx has the sha256 [0-9a-f]{64}, which is not in MODEL_SHA256: serve the", other)
+
+
+def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:
+    """No model, no contract, another model's contract, a taken port, wrong settings."""
+    hashes = {"MODEL_SHA256": hash_file(iris / "model.onnx")}
+    (iris / "model_quantized.onnx").unlink()
+    assert refusal("absent.onnx", cwd=iris).startswith("error: absent.onnx cannot be read (No such file or directory)")
+    twice = refusal("model.onnx", "model.onnx", cwd=iris, **hashes)
+    assert twice == "error: model.onnx is a second model named iris: serve it in a process of its own."
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"127.0.0.1:{port} cannot be listened on" in refusal("--port", port, cwd=iris, **hashes)
+    assert refusal("--workers", "0", cwd=iris) == "error: --workers is 0: give 1 to 64."
+    wrong = refusal(cwd=iris, **{LIMITS: '{"max_rows": 0}'})
+    assert wrong.startswith("error: ARTIFACT_FLOW_SERVE is wrong: max_rows: Input should be greater than 0: give a")
+    assert refusal(cwd=iris, MODEL_SHA256="x").startswith("error: MODEL_SHA256 holds something else than sha256 hash")
+    contract = iris / "contract.json"
+    contract.write_text(contract.read_text().replace('"seed": 42', '"seed": 43'))
+    assert "belongs to another contract.json" in refusal(cwd=iris, **hashes)
+
+
+def test_a_key_closes_all_but_the_probes(models: dict[str, Path]) -> None:
+    """Without the key 401, with it an answer; /health and /ready are open; the key is in no log."""
+    with Server(models["iris"], ARTIFACT_FLOW_API_KEY="s3cret-key") as server:
+        for path in ("/metrics", "/model", "/drift", "/docs", "/openapi.json", "/models"):
+            assert server.get(path).status == 401, path
+            assert server.get(path, key="s3cret-key").status == 200, path
+        refused = server.post("/predict", IRIS_ROW, X_API_Key="wrong")
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert refused.detail == "the API key is missing or wrong: send it as X-API-Key or as a bearer token."
+        assert server.post("/predict", IRIS_ROW, Authorization="Bearer s3cret-key").status == 200
+        assert server.get("/health").status == server.get("/ready").status == 200
+        server.stop()
+        assert b"s3cret-key" not in Path(server.log_file.name).read_bytes()
+
+
+def test_a_prediction_leaves_one_json_line(models: dict[str, Path]) -> None:
+    """With what was asked, what was answered, and the window's mean and deviation; a refusal leaves its sentence."""
+    with Server(models["iris"]) as server:
+        server.post("/predict", IRIS_ROW, X_Request_ID="one")
+        server.post("/predict/batch", [IRIS_ROW, IRIS_ROW | {"petal_width": 2.2}], X_Request_ID="two")
+        server.post("/predict", {}, X_Request_ID="three")
+        server.stop()
+        one, first, second, refused = server.predictions()
+    assert list(one) == [
+        "timestamp", "level", "message", "module", "endpoint", "status", "latency_ms", "request_id", "model",
+        "model_sha256", "input_stats", "input", "prediction",
+    ]  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["timestamp"])
+    assert (one["level"], one["endpoint"], one["status"], one["request_id"]) == ("INFO", "/predict", 200, "one")
+    assert one["input"] == IRIS_ROW
+    assert one["prediction"]["class_name"] == "setosa"
+    assert set(one["input_stats"]["petal_width"]) == {"mean", "std"}
+    assert [(line["request_id"], line["row"]) for line in (first, second)] == [("two", 0), ("two", 1)]
+    assert second["input"]["petal_width"] == 2.2
+    assert (refused["level"], refused["status"], refused["message"]) == (
+        "WARNING",
+        422,
+        "sepal_length is missing: send a number.",
+    )
+
+
+def test_inputs_can_be_left_out_of_the_log_which_can_go_to_a_file_too(models: dict[str, Path], tmp_path: Path) -> None:
+    """--no-log-inputs leaves no value of a client in it; --log-file holds the same lines."""
+    file = tmp_path / "logs/predictions.jsonl"
+    with Server(models["iris"], arguments=("--no-log-inputs", "--log-file", str(file))) as server:
+        server.post("/predict", IRIS_ROW)
+        server.stop()
+        (line,) = server.predictions()
+        assert "input" not in line
+        assert [json.loads(text) for text in file.read_text().splitlines()] == [line]
+
+
+def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
+    """Ask from several threads until each is told None; return the statuses, or the exceptions' types."""
+    found: list[Any] = []
+
+    def client(number: int) -> None:
+        for count in itertools.count(number * 1_000_000):
+            try:
+                status = ask(count)
+            except OSError as error:
+                status = type(error)  # type: ignore[assignment]
+            if status is None:
+                return
+            found.append(status)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_told_to_stop_under_load_it_fails_no_request_and_loses_no_line(models: dict[str, Path]) -> None:
+    """SIGTERM: clients are told to go elsewhere, all they asked is answered and logged, and the exit code is 0."""
+    with Server(models["iris"]) as server:
+        local = threading.local()
+
+        def ask(number: int) -> int | None:
+            if getattr(local, "gone", False):
+                return None
+            if not hasattr(local, "connection"):
+                local.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            local.connection.request("POST", "/predict", json.dumps(IRIS_ROW), {"X-Request-ID": f"r{number}"})
+            response = local.connection.getresponse()
+            response.read()
+            local.gone = response.getheader("connection") == "close"
+            if local.gone:
+                local.connection.close()
+            return response.status
+
+        threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
+        threading.Timer(1.5, lambda: late.append(server.get("/ready"))).start()
+        late: list[Answer] = []
+        found = load(8, ask)
+        assert server.process.wait(10) == 0
+        assert set(found) == {200}
+        assert len(found) > 100
+        assert len({line["request_id"] for line in server.predictions()}) == len(found)
+        assert (late[0].status, late[0].detail) == (503, "on the way out: ask another replica.")
+
+
+def test_too_much_is_refused_at_once(models: dict[str, Path]) -> None:
+    """Beyond the queue of batches 503 with Retry-After, and single rows are answered meanwhile."""
+    rows = [{f"pixel_{i}_{j}": 1.0 for i in range(8) for j in range(8)}] * 3000
+
+    with Server(models["digits"], **{LIMITS: '{"slow_at_once": 1, "slow_waiting": 1}'}) as server:
+        end, answers = time.monotonic() + 2, list[Answer]()
+
+        def ask(_: int) -> int | None:
+            return server.post("/predict/batch", rows).status if time.monotonic() < end else None
+
+        other = threading.Thread(target=lambda: answers.extend(server.post("/predict", rows[0]) for _ in range(5)))
+        other.start()
+        found = Counter(load(6, ask))
+        other.join()
+        assert set(found) == {200, 503}
+        assert [answer.status for answer in answers] == [200] * 5
+        assert 'artifact_flow_errors_total{kind="load"}' in server.get("/metrics").body.decode()
+
+
+@pytest.mark.parametrize(
+    "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n{"]
+)
+def test_slow_clients_are_cut_off(models: dict[str, Path], part: bytes) -> None:
+    """Who connects and says nothing, half a head, or half a body, is told 408 and let go."""
+    with Server(models["iris"], **{LIMITS: '{"body_seconds": 0.4}'}) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            client.sendall(part)
+            began, answer = time.monotonic(), b""
+            while block := client.recv(4096):
+                answer += block
+            assert 0.2 < time.monotonic() - began < 3
+            assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"].startswith("the request did not arrive")
+        assert server.post("/predict", IRIS_ROW).status == 200
+
+
+def test_several_workers_count_as_one_and_outlive_a_killed_one(models: dict[str, Path]) -> None:
+    """Meters and drift add up over workers; a killed worker is replaced, and what it counted stays."""
+    with Server(models["iris"], arguments=("--workers", "2")) as server:
+        for _ in range(60):
+            assert server.post("/predict", IRIS_ROW).status == 200
+        line = 'artifact_flow_predictions_total{class="setosa",model="iris"} '
+        assert line + "60.0" in server.get("/metrics").body.decode()
+        assert server.get("/drift").document["rows"] == 60
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        workers = [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        assert len(workers) == 2
+        time.sleep(0.5)  # what it has not written yet is lost with it: a tenth of a second
+        os.kill(workers[0], signal.SIGKILL)
+        time.sleep(0.2)
+        for _ in range(20):
+            assert server.post("/predict", IRIS_ROW).status == 200
+        assert line + "80.0" in server.get("/metrics").body.decode()
+        assert server.stop() == 0
+        ids = [entry["request_id"] for entry in server.predictions()]
+        assert len(ids) == len(set(ids)) == 80
