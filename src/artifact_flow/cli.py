@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _add_init(commands)
     _add_predict(commands)
     _add_serve(commands)
+    _add_drift(commands)
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
         if arguments.command == "verify":
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             _predict(arguments)
         if arguments.command == "serve":
             _serve(arguments)
+        if arguments.command == "drift":
+            _drift(arguments)
 
 
 def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -167,3 +170,53 @@ def _serve(arguments: argparse.Namespace) -> None:
         commit=build_commit(os.environ, repository_root()),
     )
     serve(told)
+
+
+def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    drift = commands.add_parser(
+        "drift",
+        help="compare the rows in a service's logs with those of the training",
+        description="Read the JSON lines that `artifact-flow serve` wrote, and say column by column how far the rows "
+        "lie from the contract's reference.",
+    )
+    drift.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="a log file")
+    drift.add_argument(
+        "--model", type=Path, default=Path("model.onnx"), metavar="FILE", help="whose rows; default: model.onnx"
+    )
+    drift.add_argument("--out", type=Path, metavar="FILE", help="write an HTML page with a chart a column")
+    drift.add_argument("--fail-on", choices=["alert", "warn"], help="exit 1 from this status on")
+    drift.add_argument("--min-rows", type=int, default=100, help="fewer say nothing; default: 100")
+
+
+def _drift(arguments: argparse.Namespace) -> None:
+    from artifact_flow.contract import CONTRACT, read_contract  # noqa: PLC0415
+    from artifact_flow.files import hash_file, replace_files  # noqa: PLC0415
+    from artifact_flow.lock import nearest_lock  # noqa: PLC0415
+    from artifact_flow.serving.report import read_logs, render_page, report_drift  # noqa: PLC0415
+
+    folder = arguments.model.parent
+    contract = read_contract(folder / CONTRACT, nearest_lock(folder))
+    sha256 = hash_file(arguments.model) if arguments.model.is_file() else None
+    logged = read_logs(arguments.logs, contract, sha256)
+    drift = report_drift(contract, logged, arguments.min_rows)
+    width = max(len(column.name) for column in drift.columns)
+    print(f"{'column':{width}}  status      PSI       p  missing  unseen")
+    for column in drift.columns:
+        print(
+            f"{column.name:{width}}  {column.status:8}  {column.psi:5.3f}  {column.p_value:6.2g}  {column.missing:6.1%}"
+            f"  {column.unseen:6.1%}"
+        )
+    print(f"{drift.status}: {drift.rows} rows against {contract.rows['train']} of the training")
+    for count, words in (
+        (logged.others, "lines about other models"),
+        (logged.without, "predictions without their input"),
+        (logged.damaged, "damaged lines"),
+    ):
+        if count:
+            print(f"left aside: {count} {words}", file=sys.stderr)
+    if arguments.out:
+        with replace_files(arguments.out) as (part,):
+            part.write_text(render_page(drift, str(arguments.model)), encoding="utf-8")
+    worst = ("alert",) if arguments.fail_on == "alert" else ("alert", "warn")
+    if arguments.fail_on and drift.status in worst:
+        sys.exit(1)

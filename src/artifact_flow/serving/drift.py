@@ -75,7 +75,11 @@ def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_ro
     expected = (reference * trained + 0.5) / (trained + 0.5 * len(reference))
     current = (counts + 0.5) / (rows + 0.5 * len(counts))
     psi = float(np.sum((current - expected) * np.log(current / expected))) if len(x) else 0.0
-    p_value = min(1.0, columns * _chance(counts, reference * trained)) if len(x) else 1.0
+    p_value = _chance(counts, reference * trained) if len(x) else 1.0
+    if feature.type == "number" and len(feature.edges or []) == 2 and len(x):  # one bin would hide all
+        distance, chance = _compare_means(feature, x, trained)
+        psi, p_value = max(psi, distance), min(p_value, chance)
+    p_value = min(1.0, columns * p_value)
     status: Status = "ok"
     if len(x) < min_rows:
         status = "few rows"
@@ -120,12 +124,30 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
         counts = np.array([*([here] if len(edges) else []), out if len(edges) else len(values), gaps.sum()])
         reference = np.array([*([known] if len(edges) else []), 0.0, feature.missing])
         return names, reference, counts.astype(float), out
+    if feature.type == "boolean" and feature.mean is not None:
+        true = np.count_nonzero(values)
+        counts = np.array([len(values) - true, true, gaps.sum()], float)
+        reference = np.array([(1 - feature.mean) * known, feature.mean * known, feature.missing])
+        return ["false", "true", "missing"], reference, counts, out
     # the same float32 on both sides: an edge is often a value
     place = np.searchsorted(edges[1:-1].astype(np.float32), values.astype(np.float32), side="left")
     counts = np.bincount(place, minlength=len(edges) - 1)
     names = [f"{left:g} to {right:g}" for left, right in itertools.pairwise(edges)]
     reference = np.array([*(share * known for share in feature.shares), feature.missing])
     return [*names, "missing"], reference, np.array([*counts, gaps.sum()], float), out
+
+
+def _compare_means(feature: Feature, x: np.ndarray, trained: int) -> tuple[float, float]:
+    """Return the index and the chance of a number whose few values fall into one bin, by its mean.
+
+    Two normal distributions whose means lie d standard deviations apart have the index d².
+    """
+    values = x[~np.isnan(x)].astype(np.float64)
+    if not len(values) or not feature.std:
+        return 0.0, 1.0
+    distance = (float(values.mean()) - (feature.mean or 0.0)) / feature.std
+    z = abs(distance) / math.sqrt(1 / len(values) + 1 / trained)
+    return distance**2, math.erfc(z / math.sqrt(2))
 
 
 def _chance(counts: np.ndarray, trained: np.ndarray) -> float:

@@ -71,15 +71,16 @@ class Model:
         return Predictions(outputs[0][:, 0], None)
 
     def answer(self, predictions: Predictions) -> list[dict[str, Any]]:
-        """Return what a client is told of each row."""
+        """Return what a client is told of each row; raise Problem when a row drives the model out of all numbers."""
         if not self.classes:
             values = predictions.values.tolist()
-            if not all(map(math.isfinite, values)):
-                raise Problem(422, "the model's answer is no finite number: the row is too far from what it knows.")
+            _refuse_infinite(values)
             return [{"value": value} for value in values]
         labels = predictions.values.tolist()
         if predictions.probabilities is None:
             return [{"class_index": index, "class_name": self.classes[index]} for index in labels]
+        rows = predictions.probabilities.tolist()
+        _refuse_infinite([shares[index] for index, shares in zip(labels, rows, strict=True)])
         return [
             {
                 "class_index": index,
@@ -87,7 +88,7 @@ class Model:
                 "confidence": shares[index],
                 "probabilities": dict(zip(self.classes, shares, strict=True)),
             }
-            for index, shares in zip(labels, predictions.probabilities.tolist(), strict=True)
+            for index, shares in zip(labels, rows, strict=True)
         ]
 
     def check(self) -> None:
@@ -167,6 +168,13 @@ def _open(path: Path, lock: Path, settings: Settings) -> Weights:
         outputs = [name for name in ("label", "probabilities") if name in outputs]
     matrix = inputs[0].name if len(inputs) == 1 and inputs[0].type == "tensor(float)" else None
     return Weights(found, session, outputs, matrix)
+
+
+def _refuse_infinite(answers: list[float]) -> None:
+    for number, answer in enumerate(answers, 1):
+        if not math.isfinite(answer):
+            where = f"row {number}: " if len(answers) > 1 else ""
+            raise Problem(422, f"{where}a value is so large that the model has no number for it: send usual ones.")
 
 
 def _is_known(path: Path, lock: Path, settings: Settings) -> bool:

@@ -155,7 +155,7 @@ async def read_body(request: Request, settings: Settings) -> bytes:
 
 def _weights(request: Request) -> str:
     query = request.scope["query_string"]
-    return parse_qs(query.decode("latin-1")).get("weights", ["float"])[-1] if query else "float"
+    return parse_qs(query.decode("latin-1"), keep_blank_values=True).get("weights", ["float"])[-1] if query else "float"
 
 
 async def _first_file(request: Request, body: bytes) -> bytes:

@@ -1,0 +1,139 @@
+"""Report: drift measured from log files, as a table, and as one HTML page that needs nothing else."""
+
+import html
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from artifact_flow.contract import Contract
+from artifact_flow.errors import DataError
+from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
+from artifact_flow.serving.problems import Problem
+from artifact_flow.serving.rows import Row, Rows
+
+CHUNK = 10_000  # rows encoded at a time
+CHARTS = 60  # columns that get a chart, the most drifted
+WIDTH, HEIGHT = 320, 96  # of a chart, in pixels
+
+TEMPLATE = Path(__file__).parent / "static" / "drift.html"
+
+
+@dataclass
+class Logged:
+    """What log files hold about one model: its encoded rows X [rows, features], and the lines that were left aside."""
+
+    X: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    others: int = 0  # lines about other models
+    without: int = 0  # predictions whose input was left out of the log
+    damaged: int = 0  # lines cut off or of no use
+
+
+def read_logs(paths: Sequence[Path], contract: Contract, sha256: str | None) -> Logged:
+    """Return the rows that log files hold about the model of a contract; `sha256` names its file where it is known.
+
+    Raises DataError when a file cannot be read, or none holds a row.
+    """
+    rows, logged, waiting = Rows(contract, CHUNK), Logged(), list[Row]()
+    chunks = []
+    for line in _lines(paths):
+        row = _row(line, rows, logged, sha256)
+        if row is not None:
+            waiting.append(row)
+        if len(waiting) == CHUNK:
+            chunks.append(rows.encode(waiting))
+            waiting.clear()
+    if waiting:
+        chunks.append(rows.encode(waiting))
+    if not chunks:
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no row of this model in it ({logged.others} lines about other models, "
+            f"{logged.without} without their input, {logged.damaged} damaged): name the logs of the service that "
+            "serves it, and the contract.json of that model by --contract."
+        )
+    logged.X = np.concatenate(chunks)
+    return logged
+
+
+def report_drift(contract: Contract, logged: Logged, min_rows: int) -> Drift:
+    """Return the drift of what was logged from what the contract's model was trained on."""
+    return measure_drift(contract.features, logged.X, contract.rows["train"], min_rows)
+
+
+def render_page(drift: Drift, title: str) -> str:
+    """Return the drift as an HTML page."""
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        name=html.escape(title),
+        status=drift.status,
+        css=_css(drift.status),
+        count=drift.rows,
+        columns=len(drift.columns),
+        least=drift.min_rows,
+        rows="".join(map(_table_row, drift.columns)),
+        charts="".join(map(_chart, drift.columns[:CHARTS])),
+    )
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                yield from file
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}: name a log of `artifact-flow serve`.") from error
+
+
+def _row(line: bytes, rows: Rows, logged: Logged, sha256: str | None) -> Row | None:
+    try:
+        entry = json.loads(line)
+        if "prediction" not in entry:
+            return None  # a refusal, or no word about a prediction
+        if sha256 and entry.get("model_sha256") != sha256:
+            logged.others += 1
+            return None
+        if not entry.get("input"):
+            logged.without += 1
+            return None
+        return rows.parse_one(json.dumps(entry["input"]).encode())
+    except (ValueError, TypeError, AttributeError, Problem):
+        logged.damaged += 1
+        return None
+
+
+def _table_row(column: ColumnDrift) -> str:
+    return (
+        f'<tr><td>{html.escape(column.name)}</td><td class="{_css(column.status)}">{column.status}</td>'
+        f"<td>{column.psi:.3f}</td><td>{column.p_value:.2g}</td><td>{column.missing:.1%}</td>"
+        f"<td>{column.missing_reference:.1%}</td><td>{column.unseen:.1%}</td></tr>"
+    )
+
+
+def _chart(column: ColumnDrift) -> str:
+    """Return a column's bins as pairs of bars: training, now."""
+    step = WIDTH / len(column.bins)
+    top = max([*column.reference, *column.current, 1e-9])
+    bars = []
+    for place, (name, was, now) in enumerate(zip(column.bins, column.reference, column.current, strict=True)):
+        label = html.escape(f"{name}: {was:.1%} in training, {now:.1%} now")
+        left, width = place * step, step * 0.4
+        bars.append(f"<g><title>{label}</title>{_bar('was', left, width, was / top)}")
+        bars.append(f"{_bar('now', left + width, width, now / top)}</g>")
+    caption = (
+        f"{html.escape(column.name)}: PSI {column.psi:.3f}, <span class='{_css(column.status)}'>{column.status}</span>"
+    )
+    label = html.escape(f"{column.name}: shares in training and now")
+    image = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(bars)}</svg>'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _bar(kind: str, left: float, width: float, share: float) -> str:
+    height = share * HEIGHT
+    return f'<rect class="{kind}" x="{left:.1f}" y="{HEIGHT - height:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+
+
+def _css(status: str) -> str:
+    return status.partition(" ")[0]

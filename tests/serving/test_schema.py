@@ -1,0 +1,28 @@
+"""The OpenAPI document, held against the service by schemathesis."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from serving.server import Server
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+def test_the_service_does_what_its_document_says(models: dict[str, Path], tmp_path: Path) -> None:
+    """Generated requests, good and bad: no 5xx, no undocumented status, no other type or shape of an answer."""
+    options = f"--max-examples 15 --seed 1 --no-color --generation-database none --checks {CHECKS}".split()
+    program = "from schemathesis.cli import schemathesis; schemathesis()"
+    with Server(models["own"], models["iris"]) as server:
+        address = f"http://127.0.0.1:{server.port}/openapi.json"
+        done = subprocess.run(
+            [sys.executable, "-c", program, "run", address, *options],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        assert '"level":"ERROR"' not in Path(server.log_file.name).read_text()
