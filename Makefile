@@ -16,8 +16,16 @@ export VIRTUAL_ENV := $(VENV)
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
 MODELS ?= model.onnx
+# The image: another engine, DOCKER=podman; another model, MODEL=flows/iris/model.onnx IMAGE=artifact-flow-iris
+DOCKER ?= docker
+IMAGE ?= artifact-flow
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+MODEL ?= model.onnx
+PORT ?= 8000
+RETRIES ?= 10
+COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup test serve verify lint lock bench pictures clean help
+.PHONY: all setup install test serve verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -25,26 +33,55 @@ all: setup  ## set up, reproduce the pipeline, print the metrics
 
 setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 
+install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
+
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 	@mkdir -p .artifact-flow
 	pytest --numprocesses=3 --basetemp=.artifact-flow/pytest --cov --cov-report=term
 
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
-	@for model in $(MODELS); do [ -f "$$model" ] || { dvc repro; break; }; done
+	@[ -f model.onnx ] || dvc repro
 	artifact-flow serve $(MODELS)
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
 
-lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, workflows
+lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the image, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --cache-dir .artifact-flow/import-linter
 	shellcheck .ci/run
+	hadolint Dockerfile
+	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	zizmor --offline --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+
+build-docker:  ## build the image of MODEL, with its hash and the commit in its labels
+	@[ -f "$(MODEL)" ] || { echo "$(MODEL) is not there: 'dvc repro' makes the models." >&2; exit 1; }
+	$(DOCKER) build --build-arg MODEL="$(MODEL)" --build-arg COMMIT="$(COMMIT)" \
+		--build-arg SHA256="$$(sha256sum < "$(MODEL)" | cut -c 1-64)" --tag "$(IMAGE):$(TAG)" .
+
+run-docker:  ## run the image on http://127.0.0.1:8000 (PORT=8001 takes another port)
+	$(DOCKER) run --detach --name "$(notdir $(IMAGE))" --publish "127.0.0.1:$(PORT):8000" --env ARTIFACT_FLOW_API_KEY \
+		--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --memory 1g "$(IMAGE):$(TAG)"
+
+test-endpoint:  ## ask the running service for the prediction of its example row
+	@curl --fail --silent --output /dev/null --retry $(RETRIES) --retry-delay 1 --retry-all-errors "http://127.0.0.1:$(PORT)/ready" || { \
+		echo "nothing ready answers on port $(PORT): 'make run-docker' starts the service." >&2; exit 1; }
+	@ask() { curl --fail-with-body --silent --show-error --header "X-API-Key: $$ARTIFACT_FLOW_API_KEY" "$$@"; }; \
+		card=$$(ask "http://127.0.0.1:$(PORT)/model") && \
+		row=$$(printf '%s' "$$card" | "$(PYTHON)" -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["example"]))') && \
+		printf '%s' "$$row" | ask --header 'Content-Type: application/json' --data-binary @- "http://127.0.0.1:$(PORT)/predict" && echo
+
+stop-docker:  ## stop the running image, which ends its requests first, and remove the container
+	@$(DOCKER) stop -t 30 "$(notdir $(IMAGE))" && $(DOCKER) rm "$(notdir $(IMAGE))"
+
+push-docker:  ## push the image to REGISTRY, under the commit it was built from
+	@[ -n "$(REGISTRY)" ] || { echo "push-docker needs to know where to: make push-docker REGISTRY=registry.example.org/team" >&2; exit 1; }
+	@target="$(REGISTRY)/$(IMAGE):$$($(DOCKER) image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$(IMAGE):$(TAG)")" && \
+		$(DOCKER) tag "$(IMAGE):$(TAG)" "$$target" && $(DOCKER) push "$$target"
 
 bench: $(VENV)/dev.stamp  ## measure what the README claims (about 12 minutes, on a quiet machine)
 	python -m benchmarks
@@ -65,7 +102,7 @@ clean:  ## remove .venv and every cache, never an output
 	rm -rf .venv .artifact-flow .dvc/tmp
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 # pip installs uv by its hash, uv installs the rest and compiles it: 10 s instead of 40. Where only pip knows
 # the way to the registry (a mirror named in pip.conf), pip installs the same files. One package (antlr4) is built

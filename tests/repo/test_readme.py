@@ -62,9 +62,9 @@ def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> 
 
 def test_every_make_target_is_one() -> None:
     """Each `make x` on a page is a target of the Makefile."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
-        for target in re.findall(r"(?:`|^\$ |^)make ([a-z]+)\b(?!`? does)", page.read_text(), re.MULTILINE):
+        for target in re.findall(r"(?:`|^\$ |^)make ([a-z-]+)\b(?!`? does)", page.read_text(), re.MULTILINE):
             assert target in targets, f"{page.name}: make {target}"
 
 

@@ -214,6 +214,21 @@ def test_too_much_is_refused_at_once(models: dict[str, Path]) -> None:
         assert 'artifact_flow_errors_total{kind="load"}' in server.get("/metrics").body.decode()
 
 
+def test_large_bodies_at_once_do_not_fill_the_memory(models: dict[str, Path]) -> None:
+    """Beyond the bytes that may be held 503; what was held is free again when its sender has gone."""
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    with Server(models["iris"], **{LIMITS: '{"held_bytes": 1000000}'}) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as holding:
+            holding.sendall(head + b" " * 899_999)
+            time.sleep(0.5)
+            refused = server.post("/predict", b" " * 900_000)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert refused.detail == "too many large bodies at a time: try again later."
+            assert server.post("/predict", IRIS_ROW).status == 200
+        time.sleep(0.5)
+        assert server.post("/predict", b" " * 900_000).status == 422
+
+
 @pytest.mark.parametrize(
     "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n{"]
 )

@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-import orjson
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -36,7 +35,7 @@ from artifact_flow.serving.document import describe_api
 from artifact_flow.serving.logs import Asked, PredictionLog, open_writer
 from artifact_flow.serving.model import Model, open_models
 from artifact_flow.serving.problems import Problem, Told
-from artifact_flow.serving.routes import Endpoint, ModelRoutes, SlowLane
+from artifact_flow.serving.routes import Endpoint, ModelRoutes, Room, SlowLane
 from artifact_flow.serving.settings import Settings, load_settings
 from artifact_flow.serving.window import Window
 
@@ -66,7 +65,7 @@ class Service:
         self.models, self.settings = models, settings
         self.state = Path(settings.state) if settings.state else None
         self.log = PredictionLog(open_writer(settings.log_file, self.state), settings.log_inputs, meters.DROPPED.inc)
-        self.slow = SlowLane(settings)
+        self.slow, self.room = SlowLane(settings), Room(settings)
         self.draining, self.in_flight = False, 0
         self.routes = {name: self._open(model) for name, model in models.items()}
         self.first = next(iter(models.values()))
@@ -114,6 +113,7 @@ class Service:
             await response(scope, receive, send)
         finally:
             self.in_flight -= 1
+            self.room.leave(scope)
             meters.IN_FLIGHT.dec()
             seconds = time.perf_counter() - started
             count, observe = meters.request_meters(model.name, endpoint, status)
@@ -202,8 +202,7 @@ class Service:
 
     def _open(self, model: Model) -> ModelRoutes:
         window = Window(model.name, len(model.contract.features), self.state)
-        card = orjson.dumps(model.card(self.settings.commit))
-        return ModelRoutes(model, window, self.slow, self.settings, card)
+        return ModelRoutes(model, window, self.slow, self.room, self.settings)
 
     def _build(self) -> FastAPI:
         api = FastAPIOffline(

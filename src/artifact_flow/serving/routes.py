@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
@@ -50,18 +51,38 @@ class SlowLane:
             self.taken -= 1
 
 
+class Room:
+    """The bytes of bodies that are held at a time, so that many large ones at once do not fill the memory."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin empty."""
+        self.limit, self.held = settings.held_bytes, 0
+
+    def take(self, scope: Scope, size: int) -> None:
+        """Count a part of a request's body; raise Problem when there is no room for it."""
+        if self.held + size > self.limit:
+            close = {"Retry-After": "1", "Connection": "close"}
+            raise Problem(503, "too many large bodies at a time: try again later.", close)
+        self.held += size
+        scope["held"] = scope.get("held", 0) + size
+
+    def leave(self, scope: Scope) -> None:
+        """Forget a request's body."""
+        self.held -= scope.get("held", 0)
+
+
 class ModelRoutes:
     """The addresses of one model."""
 
-    def __init__(self, model: Model, window: Window, slow: SlowLane, settings: Settings, card: bytes) -> None:
-        """Take what the addresses answer from; `card` is the model card as JSON."""
-        self.model, self.window, self.slow, self.settings = model, window, slow, settings
-        self._card = card
+    def __init__(self, model: Model, window: Window, slow: SlowLane, room: Room, settings: Settings) -> None:
+        """Take what the addresses answer from."""
+        self.model, self.window, self.slow, self.room, self.settings = model, window, slow, room, settings
+        self._card = orjson.dumps(model.card(settings.commit))
         self._drift: tuple[float, Drift] | None = None
 
     async def predict(self, request: Request) -> Response:
         """Answer one row."""
-        body = await read_body(request, self.settings)
+        body = await read_body(request, self.settings, self.room)
         weights = self.model.choose(_weights(request))
         row = self.model.rows.parse_one(body)
         X = self.model.rows.encode([row])
@@ -75,7 +96,7 @@ class ModelRoutes:
         if kind not in KINDS:
             taken = ", ".join(f"{words} as {name}" for name, words in KINDS.items())
             raise Problem(415, f"{kind[:60]!r} is not taken: send {taken}.")
-        body = await read_body(request, self.settings)
+        body = await read_body(request, self.settings, self.room)
         weights = self.model.choose(_weights(request))
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
@@ -92,7 +113,7 @@ class ModelRoutes:
 
     async def predict_image(self, grid: Grid, request: Request) -> Response:
         """Answer a picture: the body itself, or the first file of a form."""
-        body = await read_body(request, self.settings)
+        body = await read_body(request, self.settings, self.room)
         weights = self.model.choose(_weights(request))
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             body = await _first_file(request, body)
@@ -131,7 +152,7 @@ class ModelRoutes:
         request.scope["asked"] = rows, answers
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
+async def read_body(request: Request, settings: Settings, room: Room) -> bytes:
     """Return a request's body, however slow (`server` sees to that); raise Problem when it is too large or cut off."""
     parts: list[bytes] = []
     total, more = 0, True
@@ -142,6 +163,7 @@ async def read_body(request: Request, settings: Settings) -> bytes:
         part = message.get("body", b"")
         total += len(part)
         if total <= settings.max_bytes:
+            room.take(request.scope, len(part))
             parts.append(part)
         elif total > READ_TO_REFUSE * settings.max_bytes:
             break

@@ -32,11 +32,12 @@ class Settings:
     commit: str = "unknown"
     state: str | None = None  # a folder that several workers share
     max_bytes: PositiveInt = 10_000_000  # of a body
+    held_bytes: PositiveInt = 50_000_000  # of all bodies being read or computed; more are refused with 503
     max_rows: PositiveInt = 10_000  # of a batch
     max_pixels: PositiveInt = 16_000_000  # of a picture
     body_seconds: PositiveFloat = 10.0  # that a client has to send a request
     slow_at_once: PositiveInt = 2  # batches and pictures computed at a time
-    slow_waiting: NonNegativeInt = 16  # and waiting; one more is refused with 503
+    slow_waiting: NonNegativeInt = 8  # and waiting; one more is refused with 503
     in_flight: PositiveInt = 1000  # requests at a time; one more is refused with 503
     api_key: str | None = field(default=None, repr=False)
     sha256: tuple[str, ...] = ()  # of models that no dvc.lock names
@@ -46,7 +47,16 @@ class Settings:
         return json.dumps({name: value for name, value in asdict(self).items() if name not in ("api_key", "sha256")})
 
 
-_LIMITS = ("max_bytes", "max_rows", "max_pixels", "body_seconds", "slow_at_once", "slow_waiting", "in_flight")
+_LIMITS = (
+    "max_bytes",
+    "held_bytes",
+    "max_rows",
+    "max_pixels",
+    "body_seconds",
+    "slow_at_once",
+    "slow_waiting",
+    "in_flight",
+)
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:

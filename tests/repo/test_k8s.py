@@ -1,0 +1,154 @@
+"""The manifests render, fit the schemas of Kubernetes, and say what the service needs to be run safely."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOWS = sorted(path.name for path in (ROOT / "k8s/overlays").iterdir())
+FOLDERS = ["k8s", *(f"k8s/overlays/{name}" for name in FLOWS)]
+LIMIT = 30  # seconds between SIGTERM and SIGKILL, as Kubernetes has it by default
+
+
+def render(folder: Path) -> str:
+    """Return what `kubectl apply -k` would send."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/ (1.27 or newer)")
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    if "unknown field" in done.stderr:
+        pytest.skip("this kubectl is too old for the manifests: 1.27 or newer renders them")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, str]:
+    """Folder → its rendered manifests."""
+    return {folder: render(ROOT / folder) for folder in FOLDERS}
+
+
+@pytest.fixture(params=FOLDERS)
+def manifests(request: pytest.FixtureRequest, rendered: dict[str, str]) -> dict[str, Any]:
+    """The rendered manifests of one folder, by their kind."""
+    documents = list(YAML(typ="safe").load_all(rendered[request.param]))
+    assert len({document["kind"] for document in documents}) == len(documents)
+    return {document["kind"]: document for document in documents}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_manifests_fit_the_schemas(folder: str, rendered: dict[str, str], tmp_path: Path) -> None:
+    """No field that Kubernetes does not know, no value of a wrong type."""
+    command = Path(sys.executable).with_name("kubernetes-validate")
+    if not command.is_file():
+        pytest.skip("kubernetes-validate is not installed: `make test` installs it")
+    file = tmp_path / "manifests.yaml"
+    file.write_text(rendered[folder])
+    done = subprocess.run([command, "--strict", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_flow_has_an_overlay() -> None:
+    """A model that the repository makes is one command away from being served."""
+    assert set(YAML(typ="safe").load(ROOT / "flows/params.yaml")["flows"]) == set(FLOWS)
+
+
+def test_there_are_three_replicas(manifests: dict[str, Any]) -> None:
+    """Three from the start and at least three under the autoscaler, one at most gone while nodes are maintained."""
+    assert manifests["Deployment"]["spec"]["replicas"] == 3
+    scaler = manifests["HorizontalPodAutoscaler"]["spec"]
+    assert scaler["minReplicas"] == 3
+    assert scaler["scaleTargetRef"]["name"] == manifests["Deployment"]["metadata"]["name"]
+    assert manifests["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    assert manifests["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_every_selector_names_the_pods_of_this_model(manifests: dict[str, Any]) -> None:
+    """Two models in one namespace share neither traffic nor budgets, and no rule falls on a stranger's pods."""
+    pod = manifests["Deployment"]["spec"]["template"]
+    wanted = {name: pod["metadata"]["labels"][f"app.kubernetes.io/{name}"] for name in ("name", "instance")}
+    expected = {f"app.kubernetes.io/{name}": value for name, value in wanted.items()}
+    selectors = [
+        manifests["Deployment"]["spec"]["selector"]["matchLabels"],
+        manifests["Service"]["spec"]["selector"],
+        manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        *(item["labelSelector"]["matchLabels"] for item in pod["spec"]["topologySpreadConstraints"]),
+    ]
+    assert len(selectors) == 6
+    assert all(selector == expected for selector in selectors)
+
+
+def test_models_live_side_by_side(rendered: dict[str, str]) -> None:
+    """No two folders give one name or one instance, so that all can be applied to one namespace."""
+    names, instances = set(), set()
+    for text in rendered.values():
+        (deployment,) = [item for item in YAML(typ="safe").load_all(text) if item["kind"] == "Deployment"]
+        names.add(deployment["metadata"]["name"])
+        instances.add(deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"])
+    assert len(names) == len(instances) == len(FOLDERS)
+
+
+def test_a_pod_has_no_right_it_can_do_without(manifests: dict[str, Any]) -> None:
+    """What the restricted Pod Security Standard asks for, a read-only disk, no token, and no way out."""
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 1000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    policy = manifests["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == []
+    (ports,) = [rule["ports"] for rule in policy["ingress"]]
+    assert [port["port"] for port in ports] == ["http"]
+
+
+def test_the_image_and_the_pod_agree(manifests: dict[str, Any]) -> None:
+    """One port, one user, and a name of the container's port that every other object knows."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    pod = manifests["Deployment"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    (port,) = container["ports"]
+    assert f"EXPOSE {port['containerPort']}\n" in dockerfile
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
+    assert manifests["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
+    context = pod["spec"]["securityContext"]
+    assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in dockerfile
+
+
+def test_the_probes_ask_the_right_address(manifests: dict[str, Any]) -> None:
+    """Ready decides about traffic; alive alone decides about a restart, so that a drain is no reason for one."""
+    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert paths == {"startup": "/ready", "readiness": "/ready", "liveness": "/health"}
+
+
+def test_a_drain_ends_before_the_kill(manifests: dict[str, Any]) -> None:
+    """The pause before SIGTERM, the patience with idle connections and that with requests fit into the grace period."""
+    sources = "".join(path.read_text() for path in sorted((ROOT / "src/artifact_flow/serving").glob("*.py")))
+    patience = dict(re.findall(r"^(DRAIN|GRACE)_SECONDS = ([\d.]+)", sources, re.MULTILINE))
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    _, pause = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    needed = int(pause) + float(patience["DRAIN"]) + float(patience["GRACE"])
+    assert needed < pod["terminationGracePeriodSeconds"] == LIMIT
+
+
+def test_a_node_port_is_one_line_away(tmp_path: Path) -> None:
+    """Where there is no load balancer, the component changes the Service's type and nothing else."""
+    paths = [os.path.relpath(ROOT / name, tmp_path.resolve()) for name in ("k8s", "k8s/components/node-port")]
+    (tmp_path / "kustomization.yaml").write_text(f"resources: [{paths[0]}]\ncomponents: [{paths[1]}]\n")
+    plain, changed = render(ROOT / "k8s"), render(tmp_path)
+    assert changed == plain.replace("type: LoadBalancer", "type: NodePort")
+    assert changed != plain

@@ -1,0 +1,30 @@
+"""What the README says of the service is what it does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from serving.server import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_example_is_answered_as_shown(served: Server) -> None:
+    """The row that the README sends to the iris model gives the answer beside it."""
+    row = re.findall(r"curl -s http://127.0.0.1:8000/predict \\\n  -d '(.*?)'", README)[0]
+    shown = json.loads(re.findall(r"```json\n(.*?)\n```", README)[0])
+    answer = served.post("/models/iris/predict", json.loads(row)).document
+    assert answer.pop("probabilities") == pytest.approx(shown.pop("probabilities"), abs=2e-3)
+    assert answer.pop("confidence") == pytest.approx(shown.pop("confidence"), abs=2e-3)
+    assert answer == shown
+
+
+def test_every_address_is_there(served: Server) -> None:
+    """Each address of the README's table is in the OpenAPI document, and the document has no other kind."""
+    section = README.partition("## Serve it")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"`(?:GET|POST) (/[\w/]+)`", section))
+    documented = set(served.get("/openapi.json").document["paths"])
+    assert listed <= documented
+    assert {path for path in documented if not path.startswith("/models")} == listed
