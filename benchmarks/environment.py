@@ -1,4 +1,4 @@
-"""Environment: the venv that the peers run in, so that the project's own needs no pandas. Made once, kept."""
+"""Environment: the venvs that the peers run in, so that the project's own needs none of them. Made once, kept."""
 
 import re
 import subprocess
@@ -9,32 +9,48 @@ from benchmarks.workspace import ROOT, CommandError
 
 PANDAS = "3.1.1"
 LOCKED = ("numpy", "onnxruntime", "pyarrow")  # in the versions of the project's own lock: what differs is the code
-VENV = ROOT / ".artifact-flow" / "bench-venv"
+VENVS = ROOT / ".artifact-flow"
 SCRIPT = Path(__file__).with_name("peers.py")
+SERVING = Path(__file__).with_name("serving_peers")
 
 
 def prepare_peers() -> list[str]:
-    """Return the command that runs a peer, in a venv that was made now or by an earlier run.
+    """Return the command that runs a peer of `predict`, in a venv that was made now or by an earlier run.
 
     Raises CommandError when neither uv nor pip can install it from the index that the surroundings configure.
     """
     lock = (ROOT / "requirements" / "lean.txt").read_text(encoding="utf-8")
     pins = [f"{name}=={version}" for name in LOCKED for version in re.findall(rf"^{name}==(\S+)", lock, re.MULTILINE)]
-    wanted = "\n".join([sys.version, f"pandas=={PANDAS}", *pins])
-    python, stamp = VENV / "bin" / "python", VENV / "stamp"
-    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
-        _install([f"pandas=={PANDAS}", *pins], python)
-        stamp.write_text(wanted, encoding="utf-8")
+    wanted = [f"pandas=={PANDAS}", *pins]
+    python = _prepare(VENVS / "bench-venv", wanted, "\n".join(wanted)) / "python"
     return [str(python), "-I", str(SCRIPT)]  # -I: the modules beside the script are not for it
 
 
-def _install(requirements: list[str], python: Path) -> None:
+def prepare_serving_peer(name: str) -> Path:
+    """Return the folder of commands of a venv that holds what serving_peers/NAME.txt locks; raise CommandError.
+
+    The locks are made as the project's are: `uv pip compile` with the Makefile's LOCK options, NAME.in to NAME.txt.
+    """
+    lock = SERVING / f"{name}.txt"
+    return _prepare(VENVS / f"bench-{name}", ["--require-hashes", "-r", str(lock)], lock.read_text(encoding="utf-8"))
+
+
+def _prepare(venv: Path, requirements: list[str], wanted: str) -> Path:
+    """Return a venv's folder of commands, with the requirements installed unless an earlier run has done it."""
+    stamp, wanted = venv / "stamp", f"{sys.version}\n{wanted}"
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted):
+        _install(venv, requirements)
+        stamp.write_text(wanted, encoding="utf-8")
+    return venv / "bin"
+
+
+def _install(venv: Path, requirements: list[str]) -> None:
     """Make the venv anew; where only pip knows the way to the registry, as in the Makefile, pip installs."""
-    bin_ = Path(sys.executable).parent
-    uv, pip = [str(bin_ / "uv")], [sys.executable, "-m", "pip", "--python", str(python)]
-    _call([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)])
+    bin_, python = Path(sys.executable).parent, str(venv / "bin" / "python")
+    uv, pip = [str(bin_ / "uv")], [sys.executable, "-m", "pip", "--python", python]
+    _call([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)])
     try:
-        _call([*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *requirements])
+        _call([*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *requirements])
     except CommandError:
         _call([*pip, "install", "--quiet", *requirements])
 

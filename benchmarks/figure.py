@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Series:
-    """What was measured of one thing, in the order in which it was: wall times in s, or memory in MB."""
+    """What was measured of one thing, in the order in which it was: times, memory or answers a second."""
 
     name: str
     values: list[float] = field(default_factory=list)
-    unit: Literal["s", "MB"] = "s"
+    unit: Literal["s", "ms", "MB", "/s"] = "s"
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,14 @@ class Figure:
         return asdict(self) | {"ratio": self.ratio, "spread": self.spread, "met": self.met}
 
 
+def limit_series(measured: Series, allowed: float) -> Figure:
+    """Return what was measured against what is allowed, in the same unit."""
+    return Figure(measured, Series("allowed", [allowed] * len(measured.values), measured.unit), "≤", 1.0)
+
+
 def limit_memory(name: str, peaks: list[float], allowed: float) -> Figure:
     """Return the highest of the peaks, in MB, against what is allowed."""
-    return Figure(Series(name, [max(peaks)], "MB"), Series("allowed", [allowed], "MB"), "≤", 1.0)
+    return limit_series(Series(name, [max(peaks)], "MB"), allowed)
 
 
 @dataclass(frozen=True)

@@ -47,4 +47,4 @@ def _cell(series: Series) -> str:
 
 
 def _round(value: float, series: Series, digits: int = 2) -> str:
-    return f"{value:.{digits}f} s" if series.unit == "s" else f"{value:.0f} MB"
+    return f"{value:.{digits if series.unit == 's' else 0 if series.unit == 'MB' else 1}f} {series.unit}"

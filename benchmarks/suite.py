@@ -7,7 +7,9 @@ from pathlib import Path
 
 from benchmarks.figure import Figure, Meter
 from benchmarks.fits import compare_fits
+from benchmarks.load import lacks_load
 from benchmarks.repro import compare_flows_with_toy, compare_main_with_toy, compare_with_commands
+from benchmarks.serving import THINGS, compare_services
 from benchmarks.throughput import compare_predict, compare_stage_data
 from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
 
@@ -36,40 +38,58 @@ class Grounds:
         """A DVC project of two stages that do nothing."""
         return make_toy(self.scratch / "toy")
 
+    @cached_property
+    def serving(self) -> Path:
+        """An empty directory for what services say and keep."""
+        (self.scratch / "serving").mkdir()
+        return self.scratch / "serving"
+
 
 @dataclass(frozen=True)
 class Group:
-    """Figures that are measured together: `pairs` of things timed in turn."""
+    """Figures that are measured together, on so many `things` in turn."""
 
     name: str
-    pairs: int
+    things: int
     measure: Callable[[Grounds, Meter], Iterable[Figure]]
-    fetched: bool = False  # whether it needs data sets that scikit-learn fetches
+    lacks: tuple[Callable[[], str], ...] = ()  # each says what it needs and is not here, "" where it is
+
+
+def lacks_data() -> str:
+    """Return which data sets that scikit-learn fetches are not here: the benchmarks fetch nothing."""
+    missing = missing_data()
+    return f"no {' and no '.join(missing)}; SCIKIT_LEARN_DATA names the folder that holds them" if missing else ""
 
 
 GROUPS = (
-    Group("repro", 1, lambda grounds, meter: [compare_with_commands(grounds.scratch, meter)]),
-    Group("noop", 1, lambda grounds, meter: [compare_main_with_toy(grounds.project, grounds.toy, meter)]),
-    Group("fit", 2, lambda grounds, meter: compare_fits(grounds.project, meter)),
-    Group("flows", 1, lambda grounds, meter: [compare_flows_with_toy(grounds.flows, grounds.toy, meter)], fetched=True),
-    Group("predict", 3, lambda grounds, meter: compare_predict(grounds.flows, meter), fetched=True),
-    Group("data", 1, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
+    Group("repro", 2, lambda grounds, meter: [compare_with_commands(grounds.scratch, meter)]),
+    Group("noop", 2, lambda grounds, meter: [compare_main_with_toy(grounds.project, grounds.toy, meter)]),
+    Group("fit", 4, lambda grounds, meter: compare_fits(grounds.project, meter)),
+    Group(
+        "flows", 2, lambda grounds, meter: [compare_flows_with_toy(grounds.flows, grounds.toy, meter)], (lacks_data,)
+    ),
+    Group("predict", 6, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
+    Group("data", 2, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
+    Group(
+        "serving",
+        THINGS,
+        lambda grounds, meter: compare_services(grounds.flows, grounds.serving, meter),
+        (lacks_data, lacks_load),
+    ),
 )
 
 
 def choose_groups(names: Sequence[str]) -> tuple[list[Group], str]:
     """Return the groups of these names (all where there are none) that can be measured here, and why others cannot."""
     chosen = [group for group in GROUPS if not names or group.name in names]
-    if not (missing := missing_data()) or not any(group.fetched for group in chosen):
-        return chosen, ""
-    skipped = ", ".join(group.name for group in chosen if group.fetched)
-    reason = f"skipped {skipped}: no {' and no '.join(missing)}; SCIKIT_LEARN_DATA names the folder that holds them."
-    return [group for group in chosen if not group.fetched], reason
+    reasons = {group.name: "; ".join(filter(None, (lacks() for lacks in group.lacks))) for group in chosen}
+    skipped = "; ".join(f"skipped {name}: {reason}" for name, reason in reasons.items() if reason)
+    return [group for group in chosen if not reasons[group.name]], skipped and f"{skipped}."
 
 
 def count_times(groups: Sequence[Group], runs: int) -> int:
     """Return how many times are taken in all."""
-    return sum(group.pairs for group in groups) * 2 * runs
+    return sum(group.things for group in groups) * runs
 
 
 def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Figure]:

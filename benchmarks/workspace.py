@@ -9,14 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from artifact_flow.builtin import FETCHED, VARIABLE, data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
+LOADING_CORE, *_, MEASURED_CORE = sorted(os.sched_getaffinity(0)) * 2  # what is on the latter is alone there
 
 # What a shell may export about DVC, BLAS, OpenMP and numpy; and bytecode, which the bars take as compiled.
 FOREIGN = ("BLIS_", "DVC_", "GIT_", "GOTO_", "MKL_", "NPY_", "OMP_", "OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
@@ -70,7 +72,7 @@ class Workspace:
     def measure(self, *command: str) -> Cost:
         """Return what a command run here on one core takes as a whole process; raise CommandError if it fails."""
         environ = self._environ() | {"PYTHONPATH": "src"}
-        with tempfile.TemporaryFile("w+") as said, _one_core():
+        with tempfile.TemporaryFile("w+") as said, one_core(MEASURED_CORE):
             start = time.perf_counter()
             process = subprocess.Popen(command, cwd=self.path, env=environ, stdout=said, stderr=said)
             _, status, usage = os.wait4(process.pid, 0)
@@ -80,6 +82,20 @@ class Workspace:
                 said.seek(0)
                 raise CommandError(f"`{' '.join(command)}` failed in {self.path}:\n{said.read()[-2000:]}")
         return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)  # Linux counts KiB
+
+    def start(self, command: Sequence[str], environ: Mapping[str, str], out: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Return a process started here on one core, in a session of its own, which says all it says into `out`."""
+        environ = self._environ() | dict(environ)
+        with one_core(MEASURED_CORE):
+            return subprocess.Popen(
+                command,
+                cwd=self.path,
+                env=environ,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def _environ(self) -> dict[str, str]:
         private = self.path / ".dvc" / "tmp"
@@ -104,10 +120,10 @@ def missing_data() -> list[str]:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core(core: int) -> Iterator[None]:
     """Pin this thread, and what it starts meanwhile, to one core."""
     allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(allowed)})
+    os.sched_setaffinity(0, {core})
     try:
         yield
     finally:
