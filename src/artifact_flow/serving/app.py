@@ -64,7 +64,7 @@ class Service:
         """Build the addresses of every model; the first is also at the root."""
         self.models, self.settings = models, settings
         self.state = Path(settings.state) if settings.state else None
-        self.log = PredictionLog(open_writer(settings.log_file, self.state), settings.log_inputs, meters.DROPPED.inc)
+        self.log = PredictionLog(open_writer(settings.log_file), settings.log_inputs, meters.DROPPED.inc)
         self.slow, self.room = SlowLane(settings), Room(settings)
         self.draining, self.in_flight = False, 0
         self.routes = {name: self._open(model) for name, model in models.items()}

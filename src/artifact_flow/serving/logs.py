@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from artifact_flow.serving.model import Model
 from artifact_flow.serving.window import Window
 
 MODULE = "artifact_flow.serving"
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder that several workers share
 QUEUED = 100_000  # lines that wait for the thread at most
 PAUSE = 0.1  # seconds between two looks at the queue
 STATISTICS_SECONDS = 1.0  # that a window's statistics are good for
@@ -111,6 +113,7 @@ class PredictionLog:
                 line["input"] = row
             line["prediction"] = {key: value for key, value in answer.items() if key != "probabilities"}
             lines.append(_dump(line))
+            line.pop("input_stats", None)  # the same for every row: the first line of a batch says it
         return lines
 
     def _input_stats(self, asked: Asked) -> Any:
@@ -137,11 +140,49 @@ def describe_window(model: Model, X: np.ndarray) -> dict[str, Any]:
     return found
 
 
-class JsonFormatter(logging.Formatter):
-    """A record of the standard library's logging as one JSON line."""
+class Output:
+    """Standard output for whole lines of several writers: threads, and workers that share `state`, a folder.
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; a fault's traceback is a field of it."""
+    Workers write one after the other, lest long lines mix; what one left half-written when it was killed is ended.
+    """
+
+    def __init__(self, state: Path | None) -> None:
+        """Begin; workers of one service give the same folder."""
+        self._lock = threading.Lock()
+        self._turn = os.open(state / "log.lock", os.O_RDWR | os.O_CREAT, 0o600) if state else None
+
+    def write(self, lines: bytes) -> None:
+        """Write lines, each with its end."""
+        with self._lock:
+            if self._turn is None:
+                self._put(lines)
+                return
+            fcntl.flock(self._turn, fcntl.LOCK_EX)  # the kernel lets go for a worker that is killed
+            try:
+                torn = os.pread(self._turn, 1, 0) == b"1"
+                os.pwrite(self._turn, b"1", 0)
+                self._put(b"\n" + lines if torn else lines)
+                os.pwrite(self._turn, b"0", 0)
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    @staticmethod
+    def _put(lines: bytes) -> None:
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+
+
+@cache
+def output() -> Output:
+    """Return this process's output; the folder that workers share stands in the environment."""
+    return Output(Path(os.environ[SHARED]) if SHARED in os.environ else None)
+
+
+class JsonHandler(logging.Handler):
+    """The standard library's records as JSON lines; a fault's traceback is a field of its line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
         line = {
             "timestamp": stamp(record.created),
             "level": record.levelname,
@@ -149,8 +190,8 @@ class JsonFormatter(logging.Formatter):
             "module": record.name,
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return _dump(line).decode().rstrip()
+            line["traceback"] = logging.Formatter().formatException(record.exc_info)
+        output().write(_dump(line))
 
 
 def log_config() -> dict[str, Any]:
@@ -158,39 +199,27 @@ def log_config() -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"out": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}},
+        "handlers": {"out": {"()": JsonHandler}},
         "root": {"handlers": ["out"], "level": "INFO"},
         "loggers": {"uvicorn": {"level": "INFO"}, "uvicorn.access": {"level": "CRITICAL", "handlers": []}},
     }
 
 
-def open_writer(path: str | None, state: Path | None) -> Callable[[bytes], Any]:
+def open_writer(path: str | None) -> Callable[[bytes], Any]:
     """Return what writes lines to standard output and, where a path is given, to a file that rotates.
 
-    `state` is the folder that several workers share: they write one after the other, lest long lines mix, and each
-    into a file of its own.
+    Of several workers each writes a file of its own, with its process id in the name.
     """
-    out = sys.stdout.buffer
-    turn = (state / "log.lock").open("w") if state else None
-    handler = None
-    if path is not None:
-        file = Path(path).with_suffix(f".{os.getpid()}{Path(path).suffix}") if state else Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, delay=True)
-        handler.terminator = ""
+    if path is None:
+        return output().write
+    file = Path(path).with_suffix(f".{os.getpid()}{Path(path).suffix}") if SHARED in os.environ else Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, delay=True)
+    handler.terminator = ""
 
     def write(lines: bytes) -> None:
-        if turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)  # the kernel lets go for a worker that is killed
-        try:
-            out.write(lines)
-            out.flush()
-        finally:
-            if turn:
-                fcntl.flock(turn, fcntl.LOCK_UN)
-        if handler:
-            handler.emit(logging.makeLogRecord({"msg": lines.decode()}))
+        output().write(lines)
+        handler.emit(logging.makeLogRecord({"msg": lines.decode()}))
 
     return write
 

@@ -101,9 +101,8 @@ class ModelRoutes:
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
             rows = self.model.rows
-            parse = {JSON: rows.parse_many, CSV: rows.parse_csv}.get(kind, rows.parse_lines)
-            parsed = parse(body)
-            X = rows.encode(parsed)
+            read = {JSON: rows.read_many, CSV: rows.read_csv}.get(kind, rows.read_lines)
+            parsed, X = read(body)
             answers = self.model.answer(self.model.predict(X, weights))
             return X, parsed, answers, orjson.dumps({"predictions": answers})
 

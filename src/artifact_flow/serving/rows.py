@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired
 
 import numpy as np
+import orjson
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
@@ -27,6 +28,7 @@ EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date su
 
 Number = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
 Row = Mapping[str, Any]
+Read = tuple[list[Row], np.ndarray]  # rows as they were sent, and as `Rows.encode` makes them a matrix
 Wide = dict[str, Number]  # of very many columns, all numbers: a type of 4096 fields would take 20 MB
 
 
@@ -39,6 +41,7 @@ class Rows:
         self.features = {feature.name: feature for feature in contract.features}
         self.optional = {name for name, feature in self.features.items() if _may_miss(feature, contract)}
         self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
+        self.names = list(self.features)
         self.wide = self.plain and len(self.features) > SHOWN
         row: Any = Wide if self.wide else self._typed()
         limits = Field(min_length=1, max_length=max_rows, fail_fast=True)
@@ -54,16 +57,20 @@ class Rows:
             raise self._problem(error) from error
         return self._complete(row) if self.wide else row
 
-    def parse_many(self, body: bytes) -> list[Row]:
-        """Return the rows of a JSON array; raise Problem naming the first wrong row."""
+    def read_many(self, body: bytes) -> Read:
+        """Return the rows of a JSON array, and their matrix; raise Problem naming the first wrong row."""
+        if self.plain and (taken := self._take(body)):
+            return taken
         try:
             rows: list[Row] = self.many.validator.validate_json(body)
         except ValidationError as error:
             raise self._problem(error) from error
-        return [self._complete(row, f"row {number}: ") for number, row in enumerate(rows, 1)] if self.wide else rows
+        if self.wide:
+            rows = [self._complete(row, f"row {number}: ") for number, row in enumerate(rows, 1)]
+        return rows, self.encode(rows)
 
-    def parse_lines(self, body: bytes) -> list[Row]:
-        """Return the rows of JSON lines."""
+    def read_lines(self, body: bytes) -> Read:
+        """Return the rows of JSON lines, and their matrix."""
         lines = [line for line in body.split(b"\n") if line.strip()]
         self._count(len(lines))
         rows = []
@@ -73,10 +80,10 @@ class Rows:
                 rows.append(self._complete(row, f"row {number}: ") if self.wide else row)
             except ValidationError as error:
                 raise self._problem(error, f"row {number}: ") from error
-        return rows
+        return rows, self.encode(rows)
 
-    def parse_csv(self, body: bytes) -> list[Row]:
-        """Return the rows of a CSV with a header, a comma between the values and UTF-8 text."""
+    def read_csv(self, body: bytes) -> Read:
+        """Return the rows of a CSV (a header, a comma between the values, UTF-8), and their matrix."""
         try:
             reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
             lines = [line for line in reader if line]
@@ -93,7 +100,7 @@ class Rows:
                 rows.append(self._complete(row, f"row {number}: ") if self.wide else row)
             except ValidationError as error:
                 raise self._problem(error, f"row {number}: ") from error
-        return rows
+        return rows, self.encode(rows)
 
     def encode(self, rows: Sequence[Row]) -> np.ndarray:
         """Return the matrix [rows, features], float32, that `encoding.encode_rows` makes of the same values."""
@@ -135,6 +142,22 @@ class Rows:
             schema = WithJsonSchema({"type": "string", "format": "date"})
             kind = Annotated[datetime, BeforeValidator(_only_text), schema]
         return NotRequired[Annotated[kind | None, about]] if optional else Annotated[kind, about]
+
+    def _take(self, body: bytes) -> Read | None:
+        """Return rows in which all is as it should be, in half the time that finding a fault takes; else None."""
+        try:
+            rows = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        if type(rows) is not list or not 1 <= len(rows) <= self.max_rows:
+            return None
+        if any(type(row) is not dict or list(row) != self.names for row in rows):
+            return None
+        values = [value for row in rows for value in row.values()]
+        if not set(map(type, values)) <= {int, float}:
+            return None
+        X = np.array(values, np.float64).reshape(len(rows), -1)  # an integer has 64 bits, by orjson
+        return (rows, X.astype(np.float32)) if np.abs(X).max() <= FLOAT32_MAX else None
 
     def _complete(self, row: Row, where: str = "") -> Row:
         """Return a wide row in the contract's order; raise Problem when it has other columns."""

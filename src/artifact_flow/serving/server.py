@@ -17,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 
 from artifact_flow.errors import ServeError
 from artifact_flow.files import repository_root
-from artifact_flow.serving.logs import log_config
+from artifact_flow.serving.logs import SHARED, log_config
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, Settings
 
@@ -132,7 +132,7 @@ def _shared_state(settings: Settings) -> Iterator[Settings]:
     if parent:
         parent.mkdir(exist_ok=True)
     folder = tempfile.mkdtemp(prefix="serve-", dir=parent)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    os.environ[SHARED] = folder
     try:
         yield replace(settings, state=folder)
     finally:

@@ -1,0 +1,159 @@
+"""Load: a service started on one core, asked by wrk from another, and stopped with all that it started."""
+
+import ctypes
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.machine import CORES
+from benchmarks.workspace import LOADING_CORE, CommandError, Workspace, one_core
+
+WARM_SECONDS, SECONDS = 1, 5  # of load: whose figures are dropped, and kept
+PATIENCE = 120.0  # seconds that a service has for its first answer
+STOPPING = 10.0  # and for its end, before it is killed
+FAILING = 0.01  # of the answers at most: one that does not come within 10 s, or is no 2xx
+POST = Path(__file__).with_name("serving_peers") / "post.lua"
+PR_SET_CHILD_SUBREAPER = 36  # see prctl(2)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A thing that serves, and what it is asked. In `command` and `environ`, {0} is its port; {1} and {2} are free."""
+
+    name: str
+    command: tuple[str, ...]
+    path: str
+    body: bytes  # of a POST; empty: a GET
+    environ: Mapping[str, str] = field(default_factory=dict)
+    connections: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What wrk saw of a service: answers a second, and how long they took, in ms."""
+
+    rate: float
+    median: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers: its port, and the seconds from its process's start to its first good answer."""
+
+    service: Service
+    pid: int
+    port: int
+    seconds: float
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Return the body of a good answer; raise CommandError for another."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise CommandError(f"{self.service.name} answered {method} {path} with {answer.status}: {content[:300]!r}")
+        return content
+
+    def load(self, connections: int, body: Path, seconds: int) -> Answered:
+        """Return what wrk sees of it over so many kept connections; raise CommandError when answers fail."""
+        url = f"http://127.0.0.1:{self.port}{self.service.path}"
+        shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "10s"]
+        command = ["wrk", *shape, "--latency", "--script", str(POST), url, "--", str(body)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise CommandError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
+        seen = json.loads(done.stdout.splitlines()[-1])
+        if seen["failures"] > FAILING * seen["requests"]:
+            raise CommandError(f"{self.service.name} failed {seen['failures']} of {seen['requests']} requests of wrk")
+        return Answered(seen["requests"] / seen["seconds"], seen["median_ms"], seen["p99_ms"])
+
+    def megabytes(self) -> float:
+        """Return the resident memory of its process."""
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
+        return int(found[1]) * 1024 / 1e6 if found else 0.0
+
+
+@contextmanager
+def serve(service: Service, workspace: Workspace, scratch: Path) -> Iterator[Running]:
+    """Start a service on its core, and stay on another until it is stopped; its output goes to a file, as in a pod.
+
+    Raises CommandError with its last lines when it gives no good answer.
+    """
+    ports = _free_ports(3)
+    command = [part.format(*ports) for part in service.command]
+    environ = {name: value.format(*ports) for name, value in service.environ.items()}
+    with one_core(LOADING_CORE), (scratch / "said").open("w+b") as said:
+        start = time.perf_counter()
+        process = workspace.start(command, environ, said)
+        try:
+            running = Running(service, process.pid, ports[0], _await_answer(service, process, ports[0]) - start)
+            yield running
+        except (CommandError, OSError, http.client.HTTPException) as error:
+            said.seek(0)
+            last = said.read()[-2000:].decode(errors="replace")
+            raise CommandError(f"{service.name} failed: {error}; its last lines:\n{last}") from error
+        finally:
+            _stop(process)
+
+
+def lacks_load() -> str:
+    """Return what the load needs and is not here, with the way to it; nothing where all is."""
+    if CORES < 2:
+        return "a service and its load need a core each, and there is one"
+    return "" if shutil.which("wrk") else "no wrk; `apt-get install wrk` installs it"
+
+
+def _await_answer(service: Service, process: "subprocess.Popen[bytes]", port: int) -> float:
+    """Return the time at which the service's own request is first answered with 200."""
+    said, method = "", "POST" if service.body else "GET"
+    deadline = time.perf_counter() + PATIENCE
+    while time.perf_counter() < deadline and process.poll() is None:
+        with suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection.request(method, service.path, service.body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            if answer.status == 200:
+                return time.perf_counter()
+            said = f", but {answer.status}: {content[:300]!r}"
+        time.sleep(0.005)
+    raise CommandError(f"no good answer within {PATIENCE:.0f} s{said}" if process.poll() is None else "it ended")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it started; wait for each, so that `machine.Watch` counts none as another's."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what its parent leaves behind comes to this process
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOPPING)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-process.pid, 0)

@@ -1,0 +1,99 @@
+"""Serving: `artifact-flow serve` beside bare uvicorn, a tutorial's service and four model servers, and its memory.
+
+Each service is on one core and wrk on another; each is started anew for each turn, which times its start too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import orjson
+
+from benchmarks.figure import Figure, Meter, Series, limit_memory, limit_series
+from benchmarks.load import SECONDS, WARM_SECONDS, Answered, Service, serve
+from benchmarks.services import FEW, FOUR, MANY, serve_batches, serve_own, serve_rows
+from benchmarks.workspace import Workspace
+
+THINGS = 7 + 3 + 1  # services of rows, of batches, and the one with four models: each once a turn
+ASKED = 5  # rows a model before its memory is read
+ALLOWED_SECONDS, ALLOWED_MILLISECONDS, ALLOWED_MEGABYTES = 1.2, 10.0, 130.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the turns of one service gave: its starts in s, and by the number of connections what wrk saw."""
+
+    service: Service
+    starts: list[float] = field(default_factory=list)
+    answered: dict[int, list[Answered]] = field(default_factory=dict)
+
+    def started(self) -> Series:
+        """Return the times from its process's start to its first good answer."""
+        return Series(f"{self.service.name}: start to first answer", self.starts)
+
+    def rate(self, connections: int, words: str) -> Series:
+        """Return its answers a second."""
+        return Series(f"{self.service.name}: {words}", [each.rate for each in self.answered[connections]], "/s")
+
+    def middle(self, connections: int) -> Series:
+        """Return its median latencies."""
+        name = f"{self.service.name}: median latency, {connections} connections"
+        return Series(name, [each.median for each in self.answered[connections]], "ms")
+
+    def p99(self, connections: int) -> Series:
+        """Return the latencies that 99 of 100 of its answers keep."""
+        name = f"{self.service.name}: p99, {connections} connections"
+        return Series(name, [each.p99 for each in self.answered[connections]], "ms")
+
+
+def compare_services(project: Workspace, scratch: Path, meter: Meter) -> Iterator[Figure]:
+    """Yield the figures of one row, of the start, of a batch, and of memory; `scratch` is an existing directory."""
+    row, batch = "an iris row", "100 rows of digits"
+    ours, bare, tutorial, *peers = take_turns(serve_rows(project, scratch), project, scratch, meter)
+    fastest = max(peers, key=lambda peer: median(peer.rate(MANY, row).values))
+    soonest = min(peers, key=lambda peer: median(peer.starts))
+    for beside, bar in ((bare, 0.3), (tutorial, 7.0), (fastest, 5.5)):
+        yield Figure(ours.rate(MANY, row), beside.rate(MANY, row), "≥", bar)
+    yield limit_series(ours.p99(FEW), ALLOWED_MILLISECONDS)
+    yield Figure(ours.p99(MANY), ours.middle(MANY), "≤", 5.0)
+    yield limit_series(ours.started(), ALLOWED_SECONDS)
+    yield Figure(ours.started(), soonest.started(), "≤", 0.5)
+    ours, tutorial, mlflow = take_turns(serve_batches(project, scratch), project, scratch, meter)
+    for beside, bar in ((tutorial, 4.0), (mlflow, 8.0)):
+        yield Figure(ours.rate(FEW, batch), beside.rate(FEW, batch), "≥", bar)
+    peaks = []
+    for _ in range(meter.runs):
+        peaks.append(measure_memory(project, scratch))
+        meter.advance()
+    yield limit_memory("memory of artifact-flow serve with four models", peaks, ALLOWED_MEGABYTES)
+
+
+def take_turns(services: Sequence[Service], project: Workspace, scratch: Path, meter: Meter) -> list[Taken]:
+    """Return what the services gave, started and loaded in turn; every second turn goes the other way round."""
+    taken = [Taken(service, answered={count: [] for count in service.connections}) for service in services]
+    for each in taken:  # unmeasured: fills the page cache and what each service keeps for its next start
+        with serve(each.service, project, scratch):
+            pass
+    for run in range(meter.runs):
+        for each in taken if run % 2 == 0 else reversed(taken):
+            with serve(each.service, project, scratch) as running:
+                each.starts.append(running.seconds)
+                body = scratch / "body"
+                body.write_bytes(each.service.body)
+                running.load(FEW, body, WARM_SECONDS)
+                for connections, answered in each.answered.items():
+                    answered.append(running.load(connections, body, SECONDS))
+            meter.advance()
+    return taken
+
+
+def measure_memory(project: Workspace, scratch: Path) -> float:
+    """Return the resident memory of the service with four models, each of which has answered rows and a batch."""
+    with serve(serve_own(FOUR, "/models", b""), project, scratch) as running:
+        for name in orjson.loads(running.ask("GET", "/models")):
+            example = orjson.loads(running.ask("GET", f"/models/{name}/model"))["example"]
+            for _ in range(ASKED):
+                running.ask("POST", f"/models/{name}/predict", orjson.dumps(example))
+            running.ask("POST", f"/models/{name}/predict/batch", orjson.dumps([example] * ASKED))
+        return running.megabytes()

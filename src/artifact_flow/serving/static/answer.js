@@ -1,0 +1,96 @@
+// Answer: a prediction as text and as bars; two of them side by side, with whether they agree.
+
+import { count, find, make, percent, short, tell } from "./elements.js";
+
+const SHOWN = 10; // classes with a bar
+const NAMES = { float: "float", "8bit": "8-bit" };
+
+/** Show answers: of each the weights, what the service said, and the milliseconds until it was here. */
+export function showAnswers(card, answers) {
+  tell(find("refusal"));
+  const named = answers.length > 1;
+  const agreement = named ? [make("p", { class: "agreement" }, compare(answers.map(({ said }) => said)))] : [];
+  find("answers").replaceChildren(
+    make("div", { class: "answers" }, answers.map((answer) => one(card, answer, named))),
+    ...agreement,
+  );
+  find("said").textContent = [...answers.map((answer) => sentence(answer, named)), ...agreement.map((p) => p.textContent)].join(". ");
+  markOld(false);
+  find("answer").scrollIntoView({ block: "nearest" });
+}
+
+/** Show why there is no answer. */
+export function showRefusal(text) {
+  tell(find("refusal"), text);
+  find("said").textContent = "";
+  find("answers").replaceChildren();
+  markOld(false);
+}
+
+/** Begin without an answer. */
+export function showNothing() {
+  showRefusal("");
+  find("answers").replaceChildren(make("p", { class: "quiet" }, "Nothing predicted yet."));
+}
+
+/** Say by looks whether what is shown belongs to an earlier input. */
+export const markOld = (old) => find("answers").classList.toggle("old", old);
+
+function sentence({ weights, said }, named) {
+  const sure = said.confidence === undefined ? "" : `, ${percent(said.confidence)}`;
+  const words = "value" in said ? short(said.value, 5) : said.class_name + sure;
+  return named ? `${NAMES[weights]}: ${words}` : words;
+}
+
+function one(card, { weights, said, milliseconds }, named) {
+  return make(
+    "div",
+    { class: "one", "data-weights": weights },
+    named ? make("h3", {}, NAMES[weights]) : "",
+    ..."value" in said ? number(card, said, weights) : classes(said),
+    make("p", { class: "quiet latency" }, `${milliseconds.toFixed(1)} ms, measured in this page${named ? "" : `; ${NAMES[weights]} weights`}`),
+  );
+}
+
+function number(card, { value }, weights) {
+  const mae = weights === "float" ? card.metrics?.test?.mae : undefined; // what was measured is the float model
+  return [
+    make("p", { class: "result" }, short(value, 5)),
+    make("p", {}, `predicted ${card.contract.target.name}`),
+    mae === undefined ? "" : make("p", { class: "quiet" }, `On the test rows it was off by ${short(mae, 3)} on average.`),
+  ];
+}
+
+function classes({ class_name, confidence, probabilities }) {
+  const sure = confidence === undefined ? "" : make("span", { class: "sure" }, percent(confidence));
+  return [make("p", { class: "result" }, class_name, sure), probabilities ? bars(probabilities, class_name) : ""];
+}
+
+function bars(probabilities, named) {
+  const all = Object.entries(probabilities);
+  const likely = all.filter(([, share]) => share > 0).sort((one, other) => other[1] - one[1]);
+  const shown = all.length > SHOWN ? likely.slice(0, SHOWN) : all;
+  const rest = all.length - shown.length;
+  const list = make("ol", { class: "bars" }, shown.map(([name, share]) => bar(name, share, name === named)));
+  return make("div", {}, list, rest > 0 ? make("p", { class: "quiet rest" }, `${count(rest, "class", "classes")} with less`) : "");
+}
+
+function bar(name, share, first) {
+  const length = make("span", { class: "length" });
+  length.style.width = `${100 * share}%`;
+  const track = make("span", { class: "track", "aria-hidden": "true" }, length);
+  const label = make("span", { class: "name", title: name }, name);
+  return make("li", { class: first && "first" }, label, track, make("span", { class: "share" }, percent(share)));
+}
+
+function compare([one, other]) {
+  if ("value" in one) {
+    const apart = Math.abs(one.value - other.value);
+    return apart === 0 ? "Both give the same value." : `The two values are ${short(apart, 3)} apart.`;
+  }
+  if (one.class_name !== other.class_name) return "They disagree.";
+  if (!one.probabilities) return "They agree.";
+  const differences = Object.entries(one.probabilities).map(([name, share]) => Math.abs(share - other.probabilities[name]));
+  const apart = Math.max(...differences);
+  return `They agree; their probabilities differ by ${percent(apart)} at most.`;
+}

@@ -1,0 +1,87 @@
+// Drift: how far the rows asked about lie from those of the training, the most drifted columns as charts.
+
+import { count, draw, isoDate, make, percent, short } from "./elements.js";
+
+const SHOWN = 12; // columns with a chart
+const [WIDTH, HEIGHT] = [240, 72];
+const MEANING = {
+  alert: "at least one column has changed",
+  warn: "at least one column is worth a look",
+  ok: "no column has changed beyond chance",
+};
+
+/** Return the drift's parts. */
+export function showDrift({ status, rows, min_rows, columns }, features) {
+  const few = `a verdict needs ${count(min_rows, "row")}: with fewer, chance alone can look like drift`;
+  const head = make("p", {}, badge(status), ` ${count(rows, "row")} in the window; ${MEANING[status] ?? few}.`);
+  const shown = columns.filter((column) => column.bins).slice(0, SHOWN);
+  const rest = columns.length - shown.length;
+  const dates = new Set(features.filter(({ type }) => type === "date").map(({ name }) => name));
+  return [
+    head,
+    make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "asked about" : "asked about: nothing yet"),
+    make("div", { class: "charts" }, shown.map((column) => chart(column, rows, dates.has(column.name)))),
+    rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} that drifted less`) : "",
+  ].filter(Boolean);
+}
+
+const badge = (status) => make("span", { class: "badge", "data-status": status }, status);
+
+const swatch = (kind) => make("span", { class: `swatch ${kind}` });
+
+function chart(column, rows, dated) {
+  const bins = readBins(column, dated);
+  return make(
+    "figure",
+    {},
+    make("figcaption", {}, make("strong", { title: column.name }, column.name), column.status in MEANING ? badge(column.status) : ""),
+    bars(column.name, bins),
+    make("p", { class: "axis quiet" }, ends(bins).map((end) => make("span", {}, end))),
+    rows ? make("p", { class: "measures" }, measures(column)) : "",
+  );
+}
+
+function measures({ psi, p_value, missing, missing_reference, unseen }) {
+  const gaps = missing || missing_reference;
+  const words = [`PSI ${short(psi, 3)}`, `p ${short(p_value, 2)}`];
+  words.push(gaps ? `missing ${percent(missing)} (training ${percent(missing_reference)})` : "none missing");
+  if (unseen) words.push(`${percent(unseen)} outside training`);
+  return words.join(" · ");
+}
+
+/** Return where an axis begins and ends: numbers at their outermost edges, categories by name. */
+function ends(bins) {
+  const own = bins.filter((bin) => bin.own);
+  if (own.length < 2) return own.map((bin) => bin.name);
+  return [own[0].edges[0], own.at(-1).edges.at(-1)];
+}
+
+/** Return name, reference and current share of each bin; one that is not there and never was is left out. */
+function readBins({ bins, reference, current }, dated) {
+  const read = (text, place) => {
+    const numbers = text.match(/^(-?[\d.]\S*) to (-?[\d.]\S*)$/)?.slice(1) ?? [text];
+    const edges = dated && numbers.length > 1 ? numbers.map(isoDate) : numbers;
+    const own = !["missing", "other", "unseen"].includes(text);
+    return { name: edges.join(" to "), edges, own, reference: reference[place], current: current[place] };
+  };
+  return bins.map(read).filter((bin) => bin.own || bin.reference > 0 || bin.current > 0);
+}
+
+function bars(name, bins) {
+  const most = Math.max(0.01, ...bins.flatMap((bin) => [bin.reference, bin.current]));
+  const step = WIDTH / Math.max(bins.length, 1);
+  const rect = (kind, x, share) =>
+    draw("rect", { class: kind, x, y: HEIGHT - (HEIGHT * share) / most, width: step * 0.4, height: (HEIGHT * share) / most });
+  const pair = (bin, place) =>
+    draw(
+      "g",
+      {},
+      draw("title", {}, `${bin.name}: ${percent(bin.reference)} in training, ${percent(bin.current)} asked about`),
+      draw("rect", { class: "reach", x: place * step, y: 0, width: step, height: HEIGHT }),
+      rect("reference", place * step + step * 0.08, bin.reference),
+      rect("current", place * step + step * 0.52, bin.current),
+    );
+  const base = draw("line", { class: "base", x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT });
+  const label = `${name}: share of rows in ${count(bins.length, "bin")}, in training and asked about`;
+  return draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, role: "img", "aria-label": label }, bins.map(pair), base);
+}

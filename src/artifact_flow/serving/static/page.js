@@ -1,0 +1,141 @@
+// Page: one model of the service: its input, its answer, its card, its drift. The model is named in the address' hash.
+
+import { markOld, showAnswers, showNothing, showRefusal } from "./answer.js";
+import { showCard, summarize } from "./card.js";
+import { showDrift } from "./drift.js";
+import { find, make, tell } from "./elements.js";
+import { pictureInput } from "./picture.js";
+import { ask, Refusal } from "./service.js";
+import { tableInput } from "./table.js";
+
+let names = []; // of the models served
+let shown = null; // the model on the page: its card, its address, its input
+let asked = 0; // predictions asked for: only the last one's answer is shown
+
+/** Do something, telling a refusal where it belongs; what else fails is a fault, told too. */
+async function attempt(act, refuse) {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof Refusal)) console.error(error);
+    refuse(error instanceof Refusal ? error.message : `the page failed: ${error.message}`);
+  }
+}
+
+async function start() {
+  names = await ask("/models");
+  find("models").replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+  find("switch").hidden = names.length < 2;
+  await openModel();
+}
+
+function chosenName() {
+  try {
+    const name = decodeURIComponent(location.hash.slice(1));
+    return names.includes(name) ? name : names[0];
+  } catch {
+    return names[0]; // no text in the hash
+  }
+}
+
+async function openModel() {
+  const name = chosenName();
+  find("models").value = name;
+  if (shown?.card.name === name) return;
+  const address = `/models/${encodeURIComponent(name)}`;
+  const card = await ask(`${address}/model`);
+  if (chosenName() !== name) return; // another was chosen meanwhile
+  asked += 1;
+  const input = (card.image ? pictureInput : tableInput)(card, () => markOld(true));
+  shown = { card, address, input };
+  document.title = `${name} · artifact-flow`;
+  find("name").textContent = name;
+  find("summary").textContent = summarize(card);
+  find("fields").replaceChildren(input.element);
+  find("example").hidden = !input.example;
+  showWeights(card.weights);
+  find("card").replaceChildren(...showCard(card));
+  find("model").hidden = false;
+  tell(find("failure"));
+  showNothing();
+  await refreshDrift();
+}
+
+function showWeights(weights) {
+  find("weights").hidden = !weights.includes("8bit");
+  if (!weights.includes("8bit")) find("weights").querySelector("[value=float]").checked = true;
+}
+
+function chosenWeights() {
+  const chosen = find("weights").querySelector(":checked").value;
+  return chosen === "both" ? ["float", "8bit"] : [chosen];
+}
+
+async function predict() {
+  const { card, address, input } = shown;
+  const number = (asked += 1);
+  await attempt(
+    async () => {
+      const { path, body, type } = await input.request();
+      const answers = [];
+      for (const weights of chosenWeights()) {
+        const began = performance.now();
+        const said = await ask(`${address}/${path}?weights=${weights}`, { method: "POST", body, type });
+        answers.push({ weights, said, milliseconds: performance.now() - began });
+      }
+      if (number !== asked) return;
+      showAnswers(card, answers);
+      input.blame?.("");
+    },
+    (sentence) => {
+      if (number !== asked) return;
+      showRefusal(sentence);
+      input.blame?.(sentence);
+    },
+  );
+}
+
+async function refreshDrift() {
+  const { address, card } = shown;
+  const place = find("drift");
+  const put = (...parts) => address === shown.address && place.replaceChildren(...parts);
+  await attempt(
+    async () => put(...showDrift(await ask(`${address}/drift`), card.contract.features)),
+    (sentence) => put(make("p", { class: "refusal", role: "alert" }, sentence)),
+  );
+}
+
+/** Give a model of pictures a file that was dropped or pasted. */
+function offer(event, transfer) {
+  const file = transfer?.files[0];
+  if (!file || !shown?.input.take) return;
+  event.preventDefault();
+  shown.input.take(file);
+}
+
+function listen() {
+  const failed = (sentence) => tell(find("failure"), sentence);
+  const reopen = () => attempt(openModel, failed);
+  window.addEventListener("hashchange", reopen);
+  find("models").onchange = (event) => (location.hash = encodeURIComponent(event.target.value));
+  find("input").onsubmit = (event) => {
+    event.preventDefault();
+    predict();
+  };
+  find("example").onclick = () => {
+    shown.input.example();
+    markOld(true);
+  };
+  find("clear").onclick = () => {
+    asked += 1;
+    shown.input.clear();
+    showNothing();
+  };
+  find("refresh").onclick = refreshDrift;
+  document.addEventListener("dragover", (event) => shown?.input.take && event.preventDefault());
+  document.addEventListener("drop", (event) => offer(event, event.dataTransfer));
+  document.addEventListener("paste", (event) => offer(event, event.clipboardData));
+  attempt(start, failed);
+}
+
+listen();

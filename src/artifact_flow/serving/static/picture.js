@@ -1,0 +1,169 @@
+// Picture: a field to draw in with mouse, finger, pen or keys, and a place for a picture from a file.
+
+import { find, make } from "./elements.js";
+import { Refusal } from "./service.js";
+
+const SIDE = 280; // pixels of the drawing field
+const TAKEN = "image/png,image/jpeg,image/webp";
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+/** Return the input of a model of pictures; one that is chosen, dropped or pasted is predicted at once. */
+export function pictureInput(card, changed) {
+  const sketch = card.image.ink ? new Sketch(card.image, changed) : null;
+  const preview = make("img", { class: "preview", alt: "the picture to predict", hidden: true });
+  const chooser = make("input", { type: "file", accept: TAKEN, id: "file" });
+  const paper = make("div", { class: "paper", hidden: !sketch }, sketch?.parts ?? [], preview);
+  let picture = null;
+
+  const put = (file) => {
+    URL.revokeObjectURL(preview.src);
+    picture = file;
+    preview.hidden = !file;
+    preview.src = file ? URL.createObjectURL(file) : "";
+    paper.hidden = !file && !sketch;
+    sketch?.hide(Boolean(file));
+  };
+  const take = (file) => {
+    put(file);
+    changed();
+    find("input").requestSubmit();
+  };
+  preview.onerror = () => (preview.hidden = true); // the service says what is wrong with it
+  chooser.onchange = () => chooser.files.length && take(chooser.files[0]);
+
+  return {
+    element: make("div", { class: "picture" }, paper, sketch?.help ?? "", dropZone(chooser, sketch)),
+    request: async () => ({ path: "predict/image", type: "image/png", body: await given(picture, sketch) }),
+    clear: () => {
+      put(null);
+      sketch?.clear();
+      chooser.value = "";
+    },
+    take,
+  };
+}
+
+function dropZone(chooser, sketch) {
+  const how = sketch ? "Or choose a picture" : "Choose a picture";
+  const label = make("label", { for: chooser.id }, how);
+  return make("div", { class: "drop" }, label, chooser, make("small", {}, "or drop it here, or paste it: PNG, JPEG or WebP"));
+}
+
+async function given(picture, sketch) {
+  if (picture) return picture;
+  if (sketch) return sketch.file();
+  throw new Refusal("there is no picture yet: choose one, drop it on this page or paste it.");
+}
+
+/** A drawing: ink on a transparent ground, which the service tells from each other by that. */
+class Sketch {
+  constructor(grid, changed) {
+    this.grid = grid;
+    this.changed = changed;
+    this.place = [0, 0];
+    this.canvas = make("canvas", {
+      width: SIDE,
+      height: SIDE,
+      tabindex: 0,
+      role: "application",
+      "aria-label": "Drawing field",
+      "aria-describedby": "drawing-help",
+    });
+    this.cursor = make("div", { class: "cursor" });
+    this.spoken = make("p", { class: "visually-hidden", role: "status" });
+    this.parts = [this.canvas, this.cursor, this.spoken];
+    const keys = `Draw one character. By keyboard: arrow keys move over ${grid.height} × ${grid.width} squares, space inks one.`;
+    this.help = make("small", { id: "drawing-help" }, keys);
+    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
+    Object.assign(this.pen, { lineCap: "round", lineJoin: "round", strokeStyle: "#111", fillStyle: "#111" });
+    this.pen.lineWidth = (0.75 * SIDE) / Math.max(grid.width, grid.height);
+    this.listen();
+    this.move(0, 0);
+  }
+
+  listen() {
+    const on = (name, act) => this.canvas.addEventListener(name, act);
+    on("pointerdown", (event) => this.begin(event));
+    on("pointermove", (event) => this.go(event));
+    on("keydown", (event) => this.press(event));
+  }
+
+  begin(event) {
+    if (event.button !== 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.last = this.spot(event);
+    this.line(this.last);
+    this.changed();
+  }
+
+  go(event) {
+    if (!this.canvas.hasPointerCapture(event.pointerId)) return;
+    const steps = event.getCoalescedEvents();
+    for (const step of steps.length ? steps : [event]) this.line(this.spot(step));
+  }
+
+  spot(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * (SIDE / box.width), (event.clientY - box.top) * (SIDE / box.height)];
+  }
+
+  line(to) {
+    this.pen.beginPath();
+    this.pen.moveTo(...this.last);
+    this.pen.lineTo(...to);
+    this.pen.stroke();
+    this.last = to;
+  }
+
+  press(event) {
+    if (event.key in MOVES) this.move(...MOVES[event.key]);
+    else if (event.key === " ") this.toggle();
+    else if (event.key === "Enter") find("input").requestSubmit();
+    else return;
+    event.preventDefault();
+  }
+
+  move(down, right) {
+    const { height, width } = this.grid;
+    const keep = (place, size) => Math.min(Math.max(place, 0), size - 1);
+    this.place = [keep(this.place[0] + down, height), keep(this.place[1] + right, width)];
+    const [row, column] = this.place;
+    const sizes = { top: row / height, left: column / width, height: 1 / height, width: 1 / width };
+    for (const [name, share] of Object.entries(sizes)) this.cursor.style[name] = `${100 * share}%`;
+    if (down || right) this.speak();
+  }
+
+  square() {
+    const [high, wide] = [SIDE / this.grid.height, SIDE / this.grid.width];
+    return [this.place[1] * wide, this.place[0] * high, wide, high];
+  }
+
+  isInked() {
+    const [x, y, wide, high] = this.square();
+    return this.pen.getImageData(x + wide / 2, y + high / 2, 1, 1).data[3] > 127;
+  }
+
+  toggle() {
+    if (this.isInked()) this.pen.clearRect(...this.square());
+    else this.pen.fillRect(...this.square());
+    this.changed();
+    this.speak();
+  }
+
+  speak() {
+    const [row, column] = this.place;
+    this.spoken.textContent = `row ${row + 1}, column ${column + 1}, ${this.isInked() ? "ink" : "empty"}`;
+  }
+
+  hide(hidden) {
+    this.canvas.hidden = hidden;
+  }
+
+  clear() {
+    this.pen.clearRect(0, 0, SIDE, SIDE);
+  }
+
+  file() {
+    return new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
+  }
+}

@@ -1,0 +1,69 @@
+// Service: what the page asks of the API. Every failure is a Refusal with one sentence.
+
+import { find } from "./elements.js";
+
+const PATIENCE = 30_000; // milliseconds
+const KEY = "artifact-flow-key"; // in this tab's storage, gone with the tab
+
+/** A sentence that the page shows. */
+export class Refusal extends Error {}
+
+let entering = null; // the key that the page waits for, shared by all who need it
+
+/** Return the JSON that an address answers, asking for the API key where one is needed. */
+export async function ask(path, options = {}) {
+  for (;;) {
+    const response = await send(path, options);
+    const document = await read(response);
+    if (response.ok) return document;
+    const sentence = document?.detail ?? `the service answered ${response.status} without a reason.`;
+    if (response.status !== 401) throw new Refusal(sentence);
+    entering ??= enterKey(sentence);
+    await entering;
+  }
+}
+
+async function send(path, { method = "GET", body, type }) {
+  const headers = new Headers(type ? { "Content-Type": type } : {});
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers.set("X-API-Key", key);
+  try {
+    return await fetch(path, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  } catch (error) {
+    throw lost(error);
+  }
+}
+
+async function read(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error instanceof SyntaxError) return null; // a proxy's page instead of the service's answer
+    throw lost(error);
+  }
+}
+
+function lost(error) {
+  const late = error.name === "TimeoutError";
+  return new Refusal(late ? `no answer came within ${PATIENCE / 1000} s.` : "the service cannot be reached: is it running?");
+}
+
+function enterKey(sentence) {
+  const form = find("key");
+  const input = find("key-value");
+  form.hidden = false;
+  find("key-reason").textContent = sentence;
+  input.focus();
+  return new Promise((resolve) => {
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const key = input.value.trim();
+      if (!/^[!-~]+$/.test(key)) return void (find("key-reason").textContent = "a key is of letters, digits and signs.");
+      sessionStorage.setItem(KEY, key);
+      form.hidden = true;
+      input.value = "";
+      entering = null;
+      resolve();
+    };
+  });
+}

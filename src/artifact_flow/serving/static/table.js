@@ -1,0 +1,146 @@
+// Table: a form with one field a column, and plausible rows to fill it with.
+
+import { count, DAY, isoDate, make, percent, short } from "./elements.js";
+import { Refusal } from "./service.js";
+
+const LISTED = 30; // categories in a select; more are suggested while typing
+const UNBOUND = 2; // times its neighbour's width that an outermost bin is drawn from: its far end is a rarity
+
+/** Return the input of a table's model: its element, the request it makes, and what fills and empties it. */
+export function tableInput(card, changed) {
+  const fields = card.contract.features.map((feature) => field(feature, card.optional.includes(feature.name)));
+  const element = make("div", { class: "fields" }, fields.map(({ box }) => box));
+  element.addEventListener("input", changed);
+  return {
+    element,
+    request: () => ({ path: "predict", type: "application/json", body: JSON.stringify(readRow(fields)) }),
+    example: () => fields.forEach(({ feature, write }) => write(drawValue(feature))),
+    clear: () => fields.forEach(({ write }) => write(null)),
+    blame: (sentence) => blame(fields, sentence),
+  };
+}
+
+function field(feature, optional) {
+  const id = `column-${feature.name}`;
+  const hint = make("small", { id: `${id}-hint` });
+  const control = makeControl(feature, { id, name: feature.name, "aria-describedby": hint.id });
+  const left = optional ? make("span", { class: "quiet" }, " may be left out") : "";
+  const options = feature.type === "category" && control.list === null ? suggestions(feature, control) : "";
+  const box = make("div", { class: "field" }, make("label", { for: id }, feature.name, left), control, options, hint);
+  const check = () => showHint(feature, control, hint);
+  control.addEventListener("input", check);
+  check();
+  const write = (value) => {
+    control.value = value ?? "";
+    check();
+  };
+  return { feature, optional, control, hint, box, check, write };
+}
+
+function makeControl(feature, attributes) {
+  const choose = (values) => make("select", attributes, ["", ...values].map((value) => make("option", { value }, value || "–")));
+  if (feature.type === "boolean") return choose(["true", "false"]);
+  if (feature.type === "date") return make("input", { ...attributes, type: "date" });
+  if (feature.type === "number") {
+    return make("input", { ...attributes, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
+  }
+  const categories = (feature.categories ?? []).filter((value) => value !== "");
+  if (categories.length > 0 && categories.length <= LISTED) return choose(categories);
+  return make("input", { ...attributes, autocomplete: "off" });
+}
+
+function suggestions(feature, control) {
+  if (control.tagName !== "INPUT") return "";
+  const id = `${control.id}-list`;
+  control.setAttribute("list", id);
+  return make("datalist", { id }, (feature.categories ?? []).map((value) => make("option", { value })));
+}
+
+function showHint(feature, control, hint) {
+  control.removeAttribute("aria-invalid");
+  const odd = isOutside(feature, control.value);
+  hint.classList.toggle("odd", odd);
+  hint.textContent = `${odd ? "outside" : "in"} training${known(feature)}`;
+}
+
+function known(feature) {
+  if (feature.type === "boolean") return `: ${percent(feature.mean ?? 0)} true`;
+  const shown = feature.type === "date" ? isoDate : (value) => short(value, 6);
+  if (feature.type === "category") return `: ${count(feature.categories?.length ?? 0, "value")}`;
+  if (feature.min === undefined) return ": never a value";
+  return feature.min === feature.max
+    ? `: always ${shown(feature.min)}`
+    : `: ${shown(feature.min)} to ${shown(feature.max)}`;
+}
+
+function isOutside(feature, text) {
+  if (text === "" || feature.type === "boolean") return false;
+  if (feature.type === "category") return !(feature.categories ?? []).includes(text.trim());
+  const value = feature.type === "date" ? Date.parse(text) / DAY : Number(text);
+  const slack = feature.type === "date" ? 1 : 1e-6 * Math.max(Math.abs(feature.min), Math.abs(feature.max));
+  return value < feature.min - slack || value > feature.max + slack;
+}
+
+function readRow(fields) {
+  const row = {};
+  for (const { feature, control, optional } of fields) {
+    if (control.validity.badInput) {
+      throw new Refusal(`${feature.name} is no ${feature.type}: mend it${optional ? " or leave it empty" : ""}.`);
+    }
+    if (control.value !== "") row[feature.name] = typed(feature, control.value);
+  }
+  return row;
+}
+
+function typed(feature, text) {
+  if (feature.type === "number") return Number(text);
+  return feature.type === "boolean" ? text === "true" : text;
+}
+
+/** Mark the field that a sentence begins with, until it is changed, and go there. */
+function blame(fields, sentence) {
+  for (const { check } of fields) check();
+  const guilty = fields.find(({ feature }) => sentence.startsWith(`${feature.name} `));
+  if (!guilty) return;
+  guilty.control.setAttribute("aria-invalid", "true");
+  guilty.hint.textContent = sentence;
+  guilty.control.focus();
+}
+
+/** Return a value as common as the contract's reference has it, null for a gap. */
+function drawValue(feature) {
+  if (Math.random() < feature.missing) return null;
+  if (feature.type === "category") return feature.categories?.[pick(feature.shares)] ?? null;
+  if (feature.type === "boolean") return String(Math.random() < (feature.mean ?? 0.5));
+  const edges = feature.edges ?? [];
+  if (edges.length < 2) return edges.length ? shownAs(feature, edges[0]) : null;
+  return shownAs(feature, drawNumber(edges, feature.shares));
+}
+
+const shownAs = (feature, value) => (feature.type === "date" ? isoDate(value) : String(value));
+
+function drawNumber(edges, shares) {
+  const bin = pick(shares);
+  const [low, high] = middling(edges, bin);
+  if (edges.every(Number.isInteger)) {
+    const least = bin > 0 && low < high ? low + 1 : low; // a bin holds its upper edge, the first one both
+    return least + Math.floor(Math.random() * (high - least + 1));
+  }
+  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(high - low)), 0), 10);
+  const value = Number((low + Math.random() * (high - low)).toFixed(decimals));
+  return Math.min(Math.max(value, edges[0]), edges.at(-1));
+}
+
+function middling(edges, bin) {
+  const [low, high] = [edges[bin], edges[bin + 1]];
+  const last = edges.length - 2;
+  if (last > 0 && bin === last) return [low, Math.min(high, low + UNBOUND * (low - edges[bin - 1]))];
+  if (last > 0 && bin === 0) return [Math.max(low, high - UNBOUND * (edges[2] - high)), high];
+  return [low, high];
+}
+
+function pick(shares) {
+  let rest = Math.random() * shares.reduce((sum, share) => sum + share, 0);
+  const place = shares.findIndex((share) => (rest -= share) < 0);
+  return place < 0 ? shares.length - 1 : place;
+}

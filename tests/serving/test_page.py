@@ -1,0 +1,331 @@
+"""The page: real Chromium in front of a real server, as a person with a mouse, a keyboard or a phone meets it."""
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from serving.server import IRIS_ROW, Server
+
+FLOWS = Path(__file__).resolve().parents[2] / "flows"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None and "CI" not in os.environ, reason="needs Chromium: apt-get install chromium"
+)
+
+
+def made(name: str, *values: object) -> Any:
+    """Return a parameter set about a model of the checkout, skipped where nobody made it."""
+    missing = not (FLOWS / name / "model.onnx").is_file()
+    return pytest.param(name, *values, marks=pytest.mark.skipif(missing, reason=f"needs flows/{name}: dvc repro -P"))
+
+
+MODELS = ["digits", "iris", "own", made("california_housing"), made("olivetti_faces")]
+SEVEN = [(0.28, 0.22), (0.72, 0.22), (0.6, 0.5), (0.48, 0.82)]  # a stroke, as shares of the drawing field
+
+REFUSED = re.compile(r"Failed to load resource: (the server responded with a status of 4(01|15|22)|net::ERR_INTERNET)")
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def server(models: dict[str, Path]) -> Iterator[Server]:
+    """A server with digits, iris and a mixed table's classifier, and of the checkout a regressor and faces."""
+    flows = [FLOWS / name / "model.onnx" for name in ("california_housing", "olivetti_faces")]
+    with Server(*(models[name] for name in ("digits", "iris", "own")), *filter(Path.is_file, flows)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    assert BROWSER, "Chromium is missing: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Open]:
+    """Return a page at a model; whatever goes wrong in it that no test caused fails the test."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_at(model: str, at: Server = server, **options: object) -> Page:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("response", lambda answer: faults.append(answer.url) if answer.status == 404 else None)
+        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.goto(f"http://127.0.0.1:{at.port}/#{model}")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    # a refusal is in the console too, by the browser's own hand
+    assert [fault for fault in faults if not REFUSED.match(fault)] == []
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def field(page: Page, label: str) -> Locator:
+    """Return the input with a label."""
+    return page.get_by_label(label, exact=True)
+
+
+def result(page: Page, number: int = 0) -> Locator:
+    """Return where an answer stands."""
+    return page.locator(".result").nth(number)
+
+
+def stroke(page: Page, points: list[tuple[float, float]]) -> None:
+    """Draw a line with the mouse."""
+    box = field(page, "Drawing field").bounding_box()
+    assert box
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+
+
+def picture(size: int = 120) -> bytes:
+    """Return a PNG of a black 1 on white."""
+    image = Image.new("L", (size, size), 255)
+    ImageDraw.Draw(image).line([(size * 0.5, size * 0.15), (size * 0.5, size * 0.85)], 0, size // 8)
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_shown_with_its_card_and_its_drift(open_page: Open, model: str) -> None:
+    """The address names the model; neither the console nor the content policy has anything to say."""
+    page = open_page(model)
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(model)
+    expect(page.locator("#card dt", has_text=re.compile("^model.onnx$"))).to_be_visible()
+    expect(page.locator("#drift figure").first).to_be_visible()
+    expect(field(page, "Model")).to_have_value(model)
+
+
+def test_another_model_is_a_choice_away_and_back_leads_back(open_page: Open) -> None:
+    """The choice is in the address, so that it can be linked and left."""
+    page = open_page("iris")
+
+    field(page, "Model").select_option("own")
+    expect(page.get_by_role("heading", level=1)).to_have_text("own")
+    assert page.url.endswith("#own")
+    page.go_back()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("iris")
+
+
+@pytest.mark.parametrize(("model", "bars"), [("iris", 3), ("own", 3), made("california_housing", 0)])
+def test_an_example_is_predicted(open_page: Open, model: str, bars: int) -> None:
+    """A drawn row lies in the training's ranges, and its answer is text, bars where there are classes, and a time."""
+    page = open_page(model)
+    for _ in range(5):
+        press(page, "Example")
+        expect(page.locator(".odd")).to_have_count(0)
+
+    press(page, "Predict")
+
+    expect(result(page)).to_have_text(re.compile(r"\w"))
+    expect(page.locator(".bars li")).to_have_count(bars)
+    expect(page.locator(".latency")).to_have_text(re.compile(r"^[\d.]+ ms, measured"))
+
+
+def test_the_answer_is_that_of_the_service(open_page: Open, server: Server) -> None:
+    """What is typed is what is asked; a screen reader is told it once."""
+    said = server.post("/models/iris/predict", IRIS_ROW).document
+    page = open_page("iris")
+    for name, value in IRIS_ROW.items():
+        field(page, name).fill(str(value))
+
+    press(page, "Predict")
+
+    expect(page.locator("#said")).to_have_text(f"{said['class_name']}, {100 * said['confidence']:.1f} %")
+
+
+def test_float_and_8_bit_stand_side_by_side(open_page: Open) -> None:
+    """Both answers and whether they agree."""
+    page = open_page("iris")
+    press(page, "Example")
+    field(page, "both").check()
+
+    press(page, "Predict")
+
+    expect(page.locator(".one h3")).to_have_text(["float", "8-bit"])
+    expect(page.locator(".agreement")).to_have_text(re.compile("^They (dis)?agree"))
+
+
+def test_a_refusal_is_the_services_sentence_at_its_field(open_page: Open) -> None:
+    """What the service refuses is told in its words, and the field at fault is where the typing goes on."""
+    page = open_page("iris")
+    press(page, "Example")
+    field(page, "petal_width").fill("1e39")
+
+    press(page, "Predict")
+
+    expect(page.locator("#refusal")).to_have_text("petal_width is 1e+39: a number is expected.")
+    expect(field(page, "petal_width")).to_be_focused()
+    field(page, "petal_width").fill("0.2")
+    press(page, "Predict")
+    expect(page.locator("#refusal")).to_be_hidden()
+    expect(result(page)).to_be_visible()
+
+
+def test_a_value_training_never_saw_is_pointed_out_and_answered(open_page: Open) -> None:
+    """A warning, no wall."""
+    page = open_page("iris")
+    press(page, "Example")
+    field(page, "sepal_length").fill("99")
+
+    expect(page.locator(".odd")).to_have_text(re.compile("^outside training: 4.3 to"))
+    press(page, "Predict")
+
+    expect(result(page)).to_be_visible()
+
+
+def test_a_digit_is_drawn_with_the_mouse(open_page: Open) -> None:
+    """Strokes are what the service sees, and nothing is left of them after Clear."""
+    page = open_page("digits")
+    stroke(page, SEVEN)
+    press(page, "Predict")
+    expect(result(page)).to_contain_text("7")
+
+    press(page, "Clear")
+    press(page, "Predict")
+
+    expect(page.locator("#refusal")).to_have_text(re.compile("^the picture is empty"))
+
+
+def test_a_digit_is_drawn_by_keyboard(open_page: Open) -> None:
+    """Arrow keys move, space inks, enter predicts."""
+    page = open_page("digits")
+    field(page, "Drawing field").focus()
+    for key in ["ArrowRight"] * 3 + ["Space", "ArrowDown"] * 7 + ["Space", "Enter"]:
+        page.keyboard.press(key)
+
+    expect(result(page)).to_contain_text("1")
+
+
+@pytest.mark.parametrize("model", ["digits", made("olivetti_faces")])
+def test_a_picture_is_predicted_as_it_is_chosen(open_page: Open, model: str) -> None:
+    """A file is shown and answered; what is no picture is refused in the service's words."""
+    page = open_page(model)
+    chooser = page.get_by_label("hoose a picture")
+    chooser.set_input_files({"name": "one.png", "mimeType": "image/png", "buffer": picture()})
+    expect(result(page)).to_be_visible()
+    expect(page.locator(".preview")).to_be_visible()
+
+    chooser.set_input_files({"name": "one.txt", "mimeType": "text/plain", "buffer": b"one"})
+
+    expect(page.locator("#refusal")).to_have_text("the body is no picture: send PNG, JPEG or WebP.")
+
+
+def test_iris_needs_no_mouse(open_page: Open) -> None:
+    """From the address to the answer with Tab, the arrows and Enter; where one is can be seen."""
+    page = open_page("digits")
+    expect(page.get_by_role("heading", level=1)).to_have_text("digits")
+
+    def tab_to(place: Locator) -> None:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if place.evaluate("element => element === document.activeElement"):
+                outline = place.evaluate("element => getComputedStyle(element).outlineStyle")
+                assert outline == "solid"
+                return
+        raise AssertionError(f"Tab does not lead to {place}")
+
+    tab_to(field(page, "Model"))
+    page.keyboard.type("iris")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("iris")
+    for name, value in IRIS_ROW.items():
+        tab_to(field(page, name))
+        page.keyboard.type(str(value))
+    tab_to(field(page, "float"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+
+    expect(result(page)).to_contain_text("setosa")
+    expect(page.locator(".one")).to_have_attribute("data-weights", "8bit")
+
+
+@pytest.mark.parametrize("model", ["digits", "iris", made("olivetti_faces")])
+def test_a_phone_scrolls_in_one_direction(open_page: Open, model: str) -> None:
+    """Nothing is wider than 320 pixels, an answer of two included."""
+    page = open_page(model, viewport={"width": 320, "height": 640})
+    expect(page.locator("#drift figure").first).to_be_visible()
+    if model == "iris":
+        press(page, "Example")
+        field(page, "both").check()
+        press(page, "Predict")
+        expect(result(page, 1)).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_dark_and_light_can_both_be_read(open_page: Open) -> None:
+    """The two schemes differ, and text stands out from its ground in each, 7 to 1."""
+    grounds = set()
+    for scheme in ("light", "dark"):
+        page = open_page("iris", color_scheme=scheme)
+        colors = page.evaluate(
+            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+        )
+        text, ground = (_luminance(color) for color in colors)
+        assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) > 7  # WCAG 2.2, 1.4.6
+        grounds.add(ground)
+
+    assert len(grounds) == 2
+
+
+def _luminance(color: str) -> float:
+    """Return the relative luminance of rgb(…), as WCAG defines it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_key_is_asked_for_and_kept(open_page: Open, models: dict[str, Path]) -> None:
+    """A service with a key shows nothing without; a wrong one is told, the right one lasts as long as the tab."""
+    with Server(models["iris"], ARTIFACT_FLOW_API_KEY="sesame") as locked:
+        page = open_page("", at=locked)
+        for key in ("mellon", "sesame"):
+            expect(page.locator("#key-reason")).to_have_text(re.compile("^the API key is missing or wrong"))
+            expect(page.locator("#model")).to_be_hidden()
+            field(page, "API key").fill(key)
+            page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("iris")
+
+        page.reload()
+
+        expect(page.get_by_role("heading", level=1)).to_have_text("iris")
+        expect(page.locator("#key")).to_be_hidden()
+
+
+def test_a_service_that_is_gone_is_told(open_page: Open) -> None:
+    """A sentence, not a page that waits for ever."""
+    page = open_page("iris")
+    press(page, "Example")
+    page.context.set_offline(True)
+
+    press(page, "Predict")
+
+    expect(page.locator("#refusal")).to_have_text("the service cannot be reached: is it running?")
