@@ -161,11 +161,11 @@ REFUSED: list[tuple[str, Any, int, str]] = [
     ("predict", b"{", 422, "invalid JSON: EOF while parsing an object at line 1 column 1: send an object with"),
     ("predict", [IRIS_ROW], 422, "what was sent is no JSON object: send an object with sepal_length, sepal_width"),
     ("predict", {}, 422, "sepal_length is missing: send a number."),
-    ("predict", IRIS_ROW | {"sepal_length": "5"}, 422, "sepal_length is '5': a number is expected."),
-    ("predict", IRIS_ROW | {"sepal_length": True}, 422, "sepal_length is True: a number is expected."),
-    ("predict", IRIS_ROW | {"sepal_length": None}, 422, "sepal_length is None: a number is expected."),
-    ("predict", json.dumps(IRIS_ROW | {"sepal_length": float("nan")}).encode(), 422, "sepal_length is nan: a number"),
-    ("predict", b'{"sepal_length": 1e309}', 422, "sepal_length is inf: a number is expected."),
+    ("predict", IRIS_ROW | {"sepal_length": "5"}, 422, 'sepal_length is "5": a number is expected.'),
+    ("predict", IRIS_ROW | {"sepal_length": True}, 422, "sepal_length is true: a number is expected."),
+    ("predict", IRIS_ROW | {"sepal_length": None}, 422, "sepal_length is null: a number is expected."),
+    ("predict", json.dumps(IRIS_ROW | {"sepal_length": float("nan")}).encode(), 422, "sepal_length is NaN: a number"),
+    ("predict", b'{"sepal_length": 1e309}', 422, "sepal_length is Infinity: a number is expected."),
     ("predict", b'{"sepal_length": -1e39}', 422, "sepal_length is -1e+39: a number is expected."),
     ("predict", IRIS_ROW | {"petal": 1}, 422, "'petal' is no column of this model (did you mean petal_width?): send"),
     ("predict?weights=4bit", IRIS_ROW, 422, "'4bit' are no weights of iris: it has float and 8bit."),
@@ -192,9 +192,9 @@ def test_bad_files_get_one_clear_sentence(served: Server) -> None:
     ragged = served.post(path, b"size,open\n1\n", "text/csv")
     lines = served.post(path, b'{"size": 1}\n{"since": "soon"}\n', "application/jsonl")
     other = served.post(path, b"<a/>", "application/xml")
-    assert (table.status, table.detail) == (422, "row 2: size is 'x': a number is expected.")
+    assert (table.status, table.detail) == (422, 'row 2: size is "x": a number is expected.')
     assert (ragged.status, ragged.detail) == (422, "row 1 has 1 values and the header 2: mend the row.")
-    assert (lines.status, lines.detail) == (422, "row 2: since is 'soon': a date such as 2026-11-21 is expected.")
+    assert (lines.status, lines.detail) == (422, 'row 2: since is "soon": a date such as 2026-11-21 is expected.')
     assert (other.status, other.detail.partition(":")[0]) == (415, "'application/xml' is not taken")
 
 

@@ -193,6 +193,8 @@ class Service:
 
     def _own_headers(self, path: str, model: Model, request_id: bytes) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", request_id), *self._headers[model.name]]
+        if path == "/" or path.startswith("/static/"):
+            headers.append((b"cache-control", b"no-cache"))  # a page and its script are of one version
         if path not in self.direct:
             policy = DOCS if path == "/docs" else PAGE if path == "/" else NO_PAGE
             headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
@@ -270,14 +272,16 @@ def create() -> ASGIApp:
 def describe_service(api: FastAPI, service: Service) -> None:
     """Add the addresses that belong to no model."""
 
-    @api.get("/", include_in_schema=False)
+    @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
+    @api.head("/health", include_in_schema=False)
     @api.get("/health", tags=["service"], summary="Alive", operation_id="health")
     async def health() -> dict[str, str]:
         return {"status": "alive"}
 
+    @api.head("/ready", include_in_schema=False)
     @api.get(
         "/ready",
         tags=["service"],

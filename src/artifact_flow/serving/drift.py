@@ -51,13 +51,15 @@ class Drift:
     min_rows: int
     columns: list[ColumnDrift]
 
-    def document(self, shown: int | None = None) -> dict[str, Any]:
-        """Return the drift as JSON holds it, with the bins of the `shown` most drifted columns only."""
-        columns = [asdict(column) for column in self.columns]
-        for column in columns[shown:] if shown is not None else []:
-            for name in ("bins", "reference", "current"):
-                del column[name]
-        return {"status": self.status, "rows": self.rows, "min_rows": self.min_rows, "columns": columns}
+    def document(self, shown: int) -> dict[str, Any]:
+        """Return the drift as JSON holds it, with the `shown` most drifted columns."""
+        return {
+            "status": self.status,
+            "rows": self.rows,
+            "min_rows": self.min_rows,
+            "columns_in_all": len(self.columns),
+            "columns": [asdict(column) for column in self.columns[:shown]],
+        }
 
 
 def measure_drift(features: Sequence[Feature], X: np.ndarray, trained_rows: int, min_rows: int = MIN_ROWS) -> Drift:
@@ -132,9 +134,15 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
     # the same float32 on both sides: an edge is often a value
     place = np.searchsorted(edges[1:-1].astype(np.float32), values.astype(np.float32), side="left")
     counts = np.bincount(place, minlength=len(edges) - 1)
-    names = [f"{left:g} to {right:g}" for left, right in itertools.pairwise(edges)]
+    names = [f"{left} to {right}" for left, right in itertools.pairwise(_shown(edge, feature) for edge in edges)]
     reference = np.array([*(share * known for share in feature.shares), feature.missing])
     return [*names, "missing"], reference, np.array([*counts, gaps.sum()], float), out
+
+
+def _shown(edge: float, feature: Feature) -> str:
+    if feature.type != "date":
+        return f"{edge:g}"
+    return str(np.datetime64(int(edge), "D"))  # days since 1970
 
 
 def _compare_means(feature: Feature, x: np.ndarray, trained: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ it means in `encoding`: the same numbers, or the same refusal.
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired
@@ -197,7 +198,8 @@ class Rows:
         elif kind == "missing":
             sentence = f"{name} is missing: send {EXPECTED[self.features[name].type]}."
         else:
-            sentence = f"{name} is {repr(first['input'])[:60]}: {EXPECTED[self.features[name].type]} is expected."
+            found = json.dumps(first["input"], ensure_ascii=False, default=str)[:60]
+            sentence = f"{name} is {found}: {EXPECTED[self.features[name].type]} is expected."
         return Problem(413 if kind == "too_long" else 422, where + sentence)
 
     def _wanted(self) -> str:

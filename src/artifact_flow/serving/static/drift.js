@@ -1,6 +1,6 @@
 // Drift: how far the rows asked about lie from those of the training, the most drifted columns as charts.
 
-import { count, draw, isoDate, make, percent, short } from "./elements.js";
+import { count, draw, make, percent, short } from "./elements.js";
 
 const SHOWN = 12; // columns with a chart
 const [WIDTH, HEIGHT] = [240, 72];
@@ -11,16 +11,15 @@ const MEANING = {
 };
 
 /** Return the drift's parts. */
-export function showDrift({ status, rows, min_rows, columns }, features) {
+export function showDrift({ status, rows, min_rows, columns, columns_in_all }) {
   const few = `a verdict needs ${count(min_rows, "row")}: with fewer, chance alone can look like drift`;
   const head = make("p", {}, badge(status), ` ${count(rows, "row")} in the window; ${MEANING[status] ?? few}.`);
-  const shown = columns.filter((column) => column.bins).slice(0, SHOWN);
-  const rest = columns.length - shown.length;
-  const dates = new Set(features.filter(({ type }) => type === "date").map(({ name }) => name));
+  const shown = columns.slice(0, SHOWN);
+  const rest = columns_in_all - shown.length;
   return [
     head,
     make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "asked about" : "asked about: nothing yet"),
-    make("div", { class: "charts" }, shown.map((column) => chart(column, rows, dates.has(column.name)))),
+    make("div", { class: "charts" }, shown.map((column) => chart(column, rows))),
     rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} that drifted less`) : "",
   ].filter(Boolean);
 }
@@ -29,8 +28,8 @@ const badge = (status) => make("span", { class: "badge", "data-status": status }
 
 const swatch = (kind) => make("span", { class: `swatch ${kind}` });
 
-function chart(column, rows, dated) {
-  const bins = readBins(column, dated);
+function chart(column, rows) {
+  const bins = readBins(column);
   return make(
     "figure",
     {},
@@ -57,10 +56,9 @@ function ends(bins) {
 }
 
 /** Return name, reference and current share of each bin; one that is not there and never was is left out. */
-function readBins({ bins, reference, current }, dated) {
+function readBins({ bins, reference, current }) {
   const read = (text, place) => {
-    const numbers = text.match(/^(-?[\d.]\S*) to (-?[\d.]\S*)$/)?.slice(1) ?? [text];
-    const edges = dated && numbers.length > 1 ? numbers.map(isoDate) : numbers;
+    const edges = text.match(/^(-?[\d.]\S*) to (-?[\d.]\S*)$/)?.slice(1) ?? [text];
     const own = !["missing", "other", "unseen"].includes(text);
     return { name: edges.join(" to "), edges, own, reference: reference[place], current: current[place] };
   };

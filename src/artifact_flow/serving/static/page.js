@@ -100,7 +100,7 @@ async function refreshDrift() {
   const place = find("drift");
   const put = (...parts) => address === shown.address && place.replaceChildren(...parts);
   await attempt(
-    async () => put(...showDrift(await ask(`${address}/drift`), card.contract.features)),
+    async () => put(...showDrift(await ask(`${address}/drift`))),
     (sentence) => put(make("p", { class: "refusal", role: "alert" }, sentence)),
   );
 }
