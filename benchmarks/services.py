@@ -2,7 +2,7 @@
 
 Each is one worker. The peers run as their own pages have it, in venvs of their own, with their calls home switched
 off. Where a choice is theirs, the faster one is taken: MLServer without worker processes, mlflow's `inputs` instead
-of data frames. They answer a label; the project's service answers probabilities, and writes its log and its meters.
+of data frames for one row; batches go to all as rows by name (mlflow's `dataframe_records`). They answer a label; the project's service answers probabilities, and writes its log and its meters.
 """
 
 import json
@@ -109,7 +109,7 @@ def _mlflow(project: Workspace, flow: Path, model: Path, rows: list[dict[str, fl
     project.run("env", *silent, str(bin_ / "python"), script, str(project.path / flow / PICKLE), str(model))
     env = ("env", f"PATH={bin_}:/usr/bin:/bin")  # it starts uvicorn by its name
     command = (*env, str(bin_ / "mlflow"), "models", "serve", "-m", str(model), "-p", "{0}", "--env-manager", "local")
-    body = _dump({"inputs": [list(row.values()) for row in rows]})
+    body = _dump({"inputs": [list(row.values()) for row in rows]} if len(rows) == 1 else {"dataframe_records": rows})
     return Service("mlflow models serve", command, "/invocations", body, SILENT, (connections,))
 
 

@@ -104,16 +104,16 @@ class PredictionLog:
         }
         if not asked.answers:
             return [_dump(line)]
-        line["input_stats"] = self._input_stats(asked)
+        # the window's statistics stand in the first line of a batch only: they are the same for all
+        rest = orjson.dumps(line)[:-1] + b","
+        head = orjson.dumps(line | {"input_stats": self._input_stats(asked)})[:-1] + b","
         lines: list[bytes] = []
         for number, (row, answer) in enumerate(zip(asked.rows, asked.answers, strict=True)):
-            if len(asked.answers) > 1:
-                line["row"] = number
+            own: dict[str, Any] = {"row": number} if len(asked.answers) > 1 else {}
             if self._inputs:
-                line["input"] = row
-            line["prediction"] = {key: value for key, value in answer.items() if key != "probabilities"}
-            lines.append(_dump(line))
-            line.pop("input_stats", None)  # the same for every row: the first line of a batch says it
+                own["input"] = row
+            own["prediction"] = {key: answer[key] for key in answer if key != "probabilities"}
+            lines.append((rest if number else head) + _dump(own)[1:])
         return lines
 
     def _input_stats(self, asked: Asked) -> Any:
@@ -230,8 +230,7 @@ def stamp(when: float) -> str:
 
 
 def _dump(line: Any) -> bytes:
-    options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(line, default=str, option=options)
+    return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _round(value: float) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -146,8 +147,8 @@ class ModelRoutes:
 
     def _remember(self, request: Request, X: np.ndarray, rows: list[Any], answers: list[dict[str, Any]]) -> None:
         self.window.add(X)
-        for answer in answers:
-            meters.prediction_meter(self.model.name, answer.get("class_name", ""))(1)
+        for name, count in Counter(answer.get("class_name", "") for answer in answers).items():
+            meters.prediction_meter(self.model.name, name)(count)
         request.scope["asked"] = rows, answers
 
 
