@@ -2,7 +2,8 @@
 
 Each is one worker. The peers run as their own pages have it, in venvs of their own, with their calls home switched
 off. Where a choice is theirs, the faster one is taken: MLServer without worker processes, mlflow's `inputs` instead
-of data frames for one row; batches go to all as rows by name (mlflow's `dataframe_records`). They answer a label; the project's service answers probabilities, and writes its log and its meters.
+of data frames for one row. Batches go to all as rows by name (mlflow's `dataframe_records`). They answer a label; the
+project's service answers probabilities, and writes its log and its meters.
 """
 
 import json
