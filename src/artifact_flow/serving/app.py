@@ -70,7 +70,8 @@ class Service:
         self.routes = {name: self._open(model) for name, model in models.items()}
         self.first = next(iter(models.values()))
         self.api = self._build()
-        self._ids = (f"{os.urandom(6).hex()}-{number:x}" for number in itertools.count(1))
+        process = os.urandom(6).hex()
+        self._ids = (f"{process}-{number:x}".encode() for number in itertools.count(1))
         self._key = settings.api_key.encode() if settings.api_key else None
         commit = settings.commit.encode()
         self._headers = {
@@ -92,9 +93,9 @@ class Service:
         started, when = time.perf_counter(), time.time()
         path: str = scope["path"]
         model, endpoint = self._place(path)
-        request_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = dict(scope["headers"]).get(b"x-request-id", b"")
         if not request_id or not ID.fullmatch(request_id):
-            request_id = next(self._ids).encode()
+            request_id = next(self._ids)
         self.in_flight += 1
         meters.IN_FLIGHT.inc()
         status, message = 500, ""

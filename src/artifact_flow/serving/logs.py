@@ -13,12 +13,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -35,8 +34,7 @@ DESCRIBED = 100  # columns whose statistics a line holds
 FILE_BYTES, FILES = 100_000_000, 5  # of the rotating file
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One request that asked a model something, as the log tells it: a line for each row, or one for a refusal."""
 
     when: float  # seconds since 1970

@@ -29,8 +29,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
 KINDS = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
 LOGGED_COLUMNS = 256  # of a picture: more are told by their statistics only
+SMALL = 10_000  # bytes of a body that came in one piece: no room need be kept for it
 READ_TO_REFUSE = 8  # times the size that a body may have: what is larger still is cut off
 DRIFT_SECONDS = 5.0  # that a measured drift is good for
+
+
+class Answer(Response):
+    """A good answer in JSON, made without the general way that headers go."""
+
+    def __init__(self, body: bytes) -> None:
+        """Take the body."""
+        self.status_code, self.body, self.background = 200, body, None
+        length = str(len(body)).encode()
+        self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", length)]
 
 
 class SlowLane:
@@ -89,7 +100,7 @@ class ModelRoutes:
         X = self.model.rows.encode([row])
         answers = self.model.answer(self.model.predict(X, weights))
         self._remember(request, X, [row], answers)
-        return Response(orjson.dumps(answers[0]), 200, media_type=JSON)
+        return Answer(orjson.dumps(answers[0]))
 
     async def predict_batch(self, request: Request) -> Response:
         """Answer rows: a JSON array, JSON lines or CSV."""
@@ -109,7 +120,7 @@ class ModelRoutes:
 
         X, parsed, answers, content = await self.slow.run(work)
         self._remember(request, X, parsed, answers)
-        return Response(content, 200, media_type=JSON)
+        return Answer(content)
 
     async def predict_image(self, grid: Grid, request: Request) -> Response:
         """Answer a picture: the body itself, or the first file of a form."""
@@ -126,16 +137,16 @@ class ModelRoutes:
         pixels = X[0].tolist()
         row = dict(zip(self.model.rows.features, pixels, strict=True)) if len(pixels) <= LOGGED_COLUMNS else None
         self._remember(request, X, [row], answers)
-        return Response(orjson.dumps(answers[0]), 200, media_type=JSON)
+        return Answer(orjson.dumps(answers[0]))
 
     async def card(self, request: Request) -> Response:
         """Answer the model card."""
-        return Response(self._card, 200, media_type=JSON)
+        return Answer(self._card)
 
     async def drift(self, request: Request) -> Response:
         """Answer how far the last rows lie from those of the training."""
         drift = await self.slow.run(self.measure)
-        return Response(orjson.dumps(drift.document(meters.SHOWN)), 200, media_type=JSON)
+        return Answer(orjson.dumps(drift.document(meters.SHOWN)))
 
     def measure(self) -> Drift:
         """Return the drift of the window, measured again when the last one is old."""
@@ -147,30 +158,34 @@ class ModelRoutes:
 
     def _remember(self, request: Request, X: np.ndarray, rows: list[Any], answers: list[dict[str, Any]]) -> None:
         self.window.add(X)
-        for name, count in Counter(answer.get("class_name", "") for answer in answers).items():
-            meters.prediction_meter(self.model.name, name)(count)
+        if len(answers) == 1:
+            meters.prediction_meter(self.model.name, answers[0].get("class_name", ""))(1)
+        else:
+            for name, count in Counter(answer.get("class_name", "") for answer in answers).items():
+                meters.prediction_meter(self.model.name, name)(count)
         request.scope["asked"] = rows, answers
 
 
 async def read_body(request: Request, settings: Settings, room: Room) -> bytes:
     """Return a request's body, however slow (`server` sees to that); raise Problem when it is too large or cut off."""
+    message = await request.receive()
+    if not message.get("more_body") and message["type"] == "http.request" and len(message["body"]) <= SMALL:
+        return bytes(message["body"])
     parts: list[bytes] = []
-    total, more = 0, True
-    while more:
-        message = await request.receive()
+    total = 0
+    while True:
         if message["type"] == "http.disconnect":
             raise Problem(400, "the body ended early: send it whole.")
-        part = message.get("body", b"")
-        total += len(part)
+        total += len(message["body"])
         if total <= settings.max_bytes:
-            room.take(request.scope, len(part))
-            parts.append(part)
-        elif total > READ_TO_REFUSE * settings.max_bytes:
+            room.take(request.scope, len(message["body"]))
+            parts.append(message["body"])
+        if not message.get("more_body") or total > READ_TO_REFUSE * settings.max_bytes:
             break
-        more = message.get("more_body", False)
+        message = await request.receive()
     if total > settings.max_bytes:
         # read to its end first: who is still sending would not see the answer
-        close = {"Connection": "close"} if more else {}
+        close = {"Connection": "close"} if message.get("more_body") else {}
         raise Problem(413, f"the body is larger than {settings.max_bytes} bytes: send less.", close)
     return b"".join(parts)
 
