@@ -83,11 +83,12 @@ push-docker:  ## push the image to REGISTRY, under the commit it was built from
 	@target="$(REGISTRY)/$(IMAGE):$$($(DOCKER) image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$(IMAGE):$(TAG)")" && \
 		$(DOCKER) tag "$(IMAGE):$(TAG)" "$$target" && $(DOCKER) push "$$target"
 
-bench: $(VENV)/dev.stamp  ## measure what the README claims (about 12 minutes, on a quiet machine)
+bench: $(VENV)/dev.stamp  ## measure what the README claims (about half an hour, on a quiet machine)
 	python -m benchmarks
 
-pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots anew
+pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page anew (needs Chromium)
 	python docs/pictures.py
+	python docs/screenshot.py
 
 # One version per package for every supported Python; names, versions and hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

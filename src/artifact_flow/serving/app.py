@@ -122,23 +122,11 @@ class Service:
             observe(seconds)
             if status >= 400:
                 meters.error_meter(status)()
-            rows, answers = scope.get("asked", ((), ()))
-            if answers or (status >= 400 and "/predict" in endpoint):
-                window = self.routes[model.name].window
-                self.log.put(
-                    Asked(
-                        when,
-                        path,
-                        status,
-                        seconds,
-                        request_id.decode(),
-                        model,
-                        window,
-                        rows,
-                        answers,
-                        message or "prediction",
-                    )
-                )
+            if "/predict" in endpoint:
+                rows, answers = scope.get("asked", ((), ()))
+                window, told = self.routes[model.name].window, message or ("prediction" if answers else "refused")
+                name = request_id.decode()
+                self.log.put(Asked(when, path, status, seconds, name, model, window, rows, answers, told))
 
     def count_error(self, status: int) -> None:
         """Count a request that was refused before it was whole."""
