@@ -58,4 +58,5 @@ if __name__ == "__main__":
         page = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.goto(address)
         draw_seven(page)
-        page.screenshot(path=PICTURE)
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=PICTURE, animations="disabled")

@@ -12,13 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import coverage
+
 from artifact_flow.datasets import load_builtin
 from artifact_flow.files import hash_file
 from artifact_flow.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
 from artifact_flow.stages import export, infer, quantize, train
 from artifact_flow.tables import DATA, split_rows, write_table
 
-COMMAND = [sys.executable, "-c", "from artifact_flow.cli import main; main()", "serve"]
+ROOT = Path(__file__).resolve().parents[2]
+RUN = "from artifact_flow.cli import main; main()"
+# the same, counted as the tests themselves are
+COUNTED = f"""
+import atexit, coverage
+data, settings = {str(ROOT / ".artifact-flow/coverage")!r}, {str(ROOT / "pyproject.toml")!r}
+counted = coverage.Coverage(data, True, config_file=settings)
+counted.start()
+atexit.register(lambda: (counted.stop(), counted.save()))
+{RUN}
+"""
 IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
@@ -37,6 +49,11 @@ def make_builtin(folder: Path, name: str) -> Path:
     for stage in (train, infer, export, quantize):
         stage.main(params, folder)
     return folder / "model.onnx"
+
+
+def command(*arguments: str) -> list[str]:
+    """Return what runs `artifact-flow` in a process of its own, with its coverage measured where the tests' is."""
+    return [sys.executable, "-c", COUNTED if coverage.Coverage.current() else RUN, *arguments]
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ class Server:
         hashes = [hash_file(path) for path in (*self.models, *quantized) if path.is_file()]
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MODEL_SHA256": " ".join(hashes)}
         self.process = subprocess.Popen(
-            [*COMMAND, *map(str, self.models), "--port", "0", *self.arguments],
+            command("serve", *map(str, self.models), "--port", "0", *self.arguments),
             env=environ | self.environ,
             stdout=self.log_file,
             stderr=subprocess.PIPE,

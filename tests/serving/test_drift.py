@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from serving.server import Server
+from serving.server import Server, command
 from unit.own import draw_rows
 from unit.tables import text_column
 
@@ -24,7 +23,6 @@ TYPES: dict[str, Type] = {
     "same": "number",
     "switch": "number",
 }
-COMMAND = [sys.executable, "-c", "from artifact_flow.cli import main; main()", "drift"]
 COLOURS = ["blue", "green", "red"]
 
 
@@ -135,7 +133,7 @@ def ask(server: Server, folder: Path, change: dict[str, Any]) -> Path:
 
 def run(*arguments: str, code: int = 0) -> tuple[str, str]:
     """Run the command and return what it says."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(command("drift", *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.server import COMMAND, IRIS_ROW, Answer, Server
+from serving.server import IRIS_ROW, Answer, Server, command
 
 from artifact_flow.files import hash_file
 
@@ -29,7 +29,7 @@ def refusal(*arguments: str, cwd: Path, **environ: str) -> str:
     """Return the last line that the command says when it does not start; its exit code is 1 or 3."""
     given = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environ
     done = subprocess.run(
-        [*COMMAND, "--port", "0", *arguments],
+        command("serve", "--port", "0", *arguments),
         env=given,
         cwd=cwd,
         capture_output=True,
