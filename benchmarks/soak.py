@@ -42,6 +42,7 @@ WORKERS, CLIENTS = 2, 16
 PAUSE = 0.005  # seconds between a client's answer and its next request: the log and this process keep up
 KILL_SECONDS = 30.0  # between two kills; the first comes after half of it
 BUFFERED = 0.2  # seconds before a kill whose lines may be lost: the log's thread looks every 0.1 s
+READ = 0.02  # seconds after a kill in which a client reads what was answered before it
 BROKEN = 2.0  # seconds after a kill in which connections may fail
 BUSY, BUSY_SHARE = 503, 0.01  # "try again later", and how many of the answers may say so
 STARTING = 10.0  # seconds in which a killed worker is to be replaced
@@ -270,7 +271,7 @@ def show(seen: Seen, code: int) -> list[str]:
 
 
 def _in_buffer(when: float, kills: list[float]) -> bool:
-    return any(0 <= kill - when <= BUFFERED for kill in kills)
+    return any(-READ <= kill - when <= BUFFERED for kill in kills)
 
 
 def _place(name: str, seen: Seen) -> str:
