@@ -185,7 +185,7 @@ def test_told_to_stop_under_load_it_fails_no_request_and_loses_no_line(models: d
             return response.status
 
         threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
-        threading.Timer(1.5, lambda: late.append(server.get("/ready"))).start()
+        threading.Timer(1.3, lambda: late.append(server.get("/ready"))).start()
         late: list[Answer] = []
         found = load(8, ask)
         assert server.process.wait(10) == 0
