@@ -32,7 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from artifact_flow.errors import ArtifactFlowError
 from artifact_flow.serving import meters
 from artifact_flow.serving.document import describe_api
-from artifact_flow.serving.logs import Asked, PredictionLog, open_writer
+from artifact_flow.serving.logs import Asked, PredictionLog, open_writer, shared_folder
 from artifact_flow.serving.model import Model, open_models
 from artifact_flow.serving.problems import Problem, Told
 from artifact_flow.serving.routes import Endpoint, ModelRoutes, Room, SlowLane
@@ -63,7 +63,6 @@ class Service:
     def __init__(self, models: dict[str, Model], settings: Settings) -> None:
         """Build the addresses of every model; the first is also at the root."""
         self.models, self.settings = models, settings
-        self.state = Path(settings.state) if settings.state else None
         self.log = PredictionLog(open_writer(settings.log_file), settings.log_inputs, meters.DROPPED.inc)
         self.slow, self.room = SlowLane(settings), Room(settings)
         self.draining, self.in_flight = False, 0
@@ -192,7 +191,7 @@ class Service:
         return headers
 
     def _open(self, model: Model) -> ModelRoutes:
-        window = Window(model.name, len(model.contract.features), self.state)
+        window = Window(model.name, len(model.contract.features), shared_folder())
         return ModelRoutes(model, window, self.slow, self.room, self.settings)
 
     def _build(self) -> FastAPI:

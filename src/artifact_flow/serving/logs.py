@@ -170,10 +170,15 @@ class Output:
         sys.stdout.buffer.flush()
 
 
+def shared_folder() -> Path | None:
+    """Return the folder that the workers of one service share, None where there is one worker."""
+    return Path(os.environ[SHARED]) if SHARED in os.environ else None
+
+
 @cache
 def output() -> Output:
     """Return this process's output; the folder that workers share stands in the environment."""
-    return Output(Path(os.environ[SHARED]) if SHARED in os.environ else None)
+    return Output(shared_folder())
 
 
 class JsonHandler(logging.Handler):
@@ -210,7 +215,7 @@ def open_writer(path: str | None) -> Callable[[bytes], Any]:
     """
     if path is None:
         return output().write
-    file = Path(path).with_suffix(f".{os.getpid()}{Path(path).suffix}") if SHARED in os.environ else Path(path)
+    file = Path(path).with_suffix(f".{os.getpid()}{Path(path).suffix}") if shared_folder() else Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, delay=True)
     handler.terminator = ""

@@ -4,7 +4,6 @@ With several workers prometheus_client keeps the counts in files that they share
 PROMETHEUS_MULTIPROC_DIR must then be set before it is imported, which `server` does.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -24,6 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from artifact_flow.serving.drift import STATUSES, Drift
+from artifact_flow.serving.logs import shared_folder
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -64,7 +64,7 @@ def error_meter(status: int) -> Callable[[], Any]:
 def render(drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> bytes:
     """Return every meter as Prometheus reads it; `drifts` gives model name and drift of each model."""
     registry = CollectorRegistry()
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if shared_folder():
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry = REGISTRY

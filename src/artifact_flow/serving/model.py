@@ -48,7 +48,6 @@ class Model:
         self.rows = Rows(self.contract, settings.max_rows)
         self.grid: Grid | None = find_grid(self.contract)
         self.classes = self.contract.target.classes
-        self.quoted = [json.dumps(name, ensure_ascii=False) for name in self.classes]
 
     @property
     def sha256(self) -> str:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -74,8 +73,8 @@ class Protocol(HttpToolsProtocol):
 
 def serve(settings: Settings) -> None:
     """Serve until told to stop; raise ServeError when that cannot begin."""
-    with _bound(settings) as listener, _shared_state(settings) as told:
-        os.environ[VARIABLE] = told.dump()
+    with _bound(settings) as listener, _shared_state(settings.workers):
+        os.environ[VARIABLE] = settings.dump()
         config = uvicorn.Config(
             "artifact_flow.serving.app:create",
             factory=True,
@@ -122,10 +121,10 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _shared_state(settings: Settings) -> Iterator[Settings]:
+def _shared_state(workers: int) -> Iterator[None]:
     """Give several workers a folder for what they count together."""
-    if settings.workers == 1:
-        yield settings
+    if workers == 1:
+        yield
         return
     root = repository_root()
     parent = root / ".artifact-flow" if (root / ".dvc").is_dir() else None
@@ -134,6 +133,6 @@ def _shared_state(settings: Settings) -> Iterator[Settings]:
     folder = tempfile.mkdtemp(prefix="serve-", dir=parent)
     os.environ[SHARED] = folder
     try:
-        yield replace(settings, state=folder)
+        yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)

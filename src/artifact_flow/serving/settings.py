@@ -30,7 +30,6 @@ class Settings:
     log_inputs: bool = True
     log_file: str | None = None
     commit: str = "unknown"
-    state: str | None = None  # a folder that several workers share
     max_bytes: PositiveInt = 10_000_000  # of a body
     held_bytes: PositiveInt = 50_000_000  # of all bodies being read or computed; more are refused with 503
     max_rows: PositiveInt = 10_000  # of a batch
