@@ -6,9 +6,10 @@ An ONNX file runs none, but it must be the one that dvc.lock names, and belong t
 import io
 import os
 import warnings
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from artifact_flow.contract import CONTRACT, Contract
 from artifact_flow.errors import ModelError
@@ -60,18 +61,29 @@ def open_model(contract: Contract, path: Path = MODEL) -> Any:
         return joblib.load(io.BytesIO(content))
 
 
-def open_portable(path: Path, contract: Path, lock: Path = LOCK) -> Any:
+class Portable(NamedTuple):
+    """An ONNX file, opened: its onnxruntime session, and the sha256 of the bytes that it runs."""
+
+    session: Any
+    sha256: str
+
+
+def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collection[str] = ()) -> Portable:
     """Return an onnxruntime session over the ONNX file in `path`, with one thread.
 
-    `contract` is the contract.json that it must belong to, `lock` the dvc.lock beside the dvc.yaml in question.
-    Raises ModelError when the file is missing, is not the one that the lock names, is damaged, or belongs to another
-    contract.
+    `contract` is the contract.json that it must belong to, `lock` the dvc.lock beside the dvc.yaml in question,
+    `allowed` the sha256 sums of the files that may be opened, any where it is empty.
+    Raises ModelError when the file is missing, is not the one that the lock names, is none of the allowed, is damaged,
+    or belongs to another contract.
     """
     try:
         content = path.read_bytes()  # once: what is checked is what is opened
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): `dvc repro` makes it.") from error
-    locked = locked_md5(path, lock)
+        raise ModelError(f"{path} cannot be read ({error.strerror}): `dvc repro` makes it, or name another.") from error
+    sha256, locked = hash_bytes(content), locked_md5(path, lock)
+    if allowed and sha256 not in allowed:
+        asked = ", ".join(f"{one[:12]}…" for one in allowed)
+        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")
     if locked and locked != hash_bytes(content, "md5"):
         raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
     session = start_session(content, path)
@@ -81,7 +93,7 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK) -> Any:
             f"{path} belongs to another {CONTRACT} (sha256 {str(bound)[:12]}…) than {contract} ({found[:12]}…): "
             "take both from one run; `dvc repro` makes them."
         )
-    return session
+    return Portable(session, sha256)
 
 
 def start_session(content: bytes, path: Path = PORTABLE) -> Any:

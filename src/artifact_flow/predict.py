@@ -74,7 +74,7 @@ def open_pair(model: Path) -> Model:
     if model.suffix == MODEL.suffix:
         estimator = open_model(contract, model)
         return Model(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
-    session = open_portable(model, folder / CONTRACT, lock)
+    session = open_portable(model, folder / CONTRACT, lock).session
     return Model(contract, lambda X: run_portable(session, contract.features, X), np.float32)
 
 

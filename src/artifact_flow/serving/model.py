@@ -150,23 +150,17 @@ def open_models(settings: Settings) -> dict[str, Model]:
 
 
 def _open(path: Path, lock: Path, settings: Settings) -> Weights:
-    try:
-        found = hash_bytes(path.read_bytes())
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): `dvc repro` makes it, or name another.") from error
-    if settings.sha256 and found not in settings.sha256:
-        raise ModelError(f"{path} has the sha256 {found}, which is not in {MODEL_SHA256}: serve the file it names.")
     if not settings.sha256 and not locked_md5(path, lock):
         raise ModelError(
             f"no dvc.lock names {path}, so nothing says that it is the one you mean: give its sha256 by {MODEL_SHA256}."
         )
-    session = open_portable(path, path.parent / CONTRACT, lock)
+    session, sha256 = open_portable(path, path.parent / CONTRACT, lock, settings.sha256)
     inputs = session.get_inputs()
     outputs = [output.name for output in session.get_outputs()]
     if "prediction" not in outputs:
         outputs = [name for name in ("label", "probabilities") if name in outputs]
     matrix = inputs[0].name if len(inputs) == 1 and inputs[0].type == "tensor(float)" else None
-    return Weights(found, session, outputs, matrix)
+    return Weights(sha256, session, outputs, matrix)
 
 
 def _refuse_infinite(answers: list[float]) -> None:
