@@ -16,6 +16,9 @@ export VIRTUAL_ENV := $(VENV)
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
 MODELS ?= model.onnx
+FLOWS ?=
+PIPELINES = $(if $(FLOWS),--all-pipelines)
+MLFLOW_PORT ?= 5000
 # The image: another engine, DOCKER=podman; another model, MODEL=flows/iris/model.onnx IMAGE=artifact-flow-iris
 DOCKER ?= docker
 IMAGE ?= artifact-flow
@@ -25,7 +28,7 @@ PORT ?= 8000
 RETRIES ?= 10
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test serve verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test serve track register train train-no-registration mlflow verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -42,6 +45,27 @@ test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro
 	artifact-flow serve $(MODELS)
+
+track: $(VENV)/track.stamp  ## reproduce, then log the result to MLflow (FLOWS="flows/iris flows/olivetti_faces" logs those)
+	dvc repro $(PIPELINES)
+	artifact-flow track $(FLOWS)
+
+register: track  ## the same, then make it a version of a registered model, the challenger
+	artifact-flow register $(FLOWS)
+
+# The two ways of the habit: to the configured server with a version, or to the database in this repository alone
+train: register  ## reproduce, track, register
+
+train-no-registration: export MLFLOW_TRACKING_URI :=
+train-no-registration: track  ## reproduce, track in the repository's own database
+
+# The same database and folder that runs go into when no server is configured
+mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:5000 (MLFLOW_PORT=5001 takes another port)
+	@mkdir -p .artifact-flow/mlflow
+	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server \
+		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --no-serve-artifacts \
+		--backend-store-uri "sqlite:///$(CURDIR)/.artifact-flow/mlflow/mlflow.db" \
+		--default-artifact-root "$(CURDIR)/.artifact-flow/mlflow/artifacts"
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
@@ -96,7 +120,8 @@ LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-versi
 lock: setup  ## resolve the locks under requirements/ anew (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra track -c requirements/dev.txt -o requirements/track.txt
 	$(LOCK) $(UPGRADE) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
 
 clean:  ## remove .venv and every cache, never an output
@@ -133,6 +158,10 @@ $(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
 
 $(VENV)/serve.stamp: $(VENV)/lean.stamp requirements/serve.txt
 	$(call install,requirements/serve.txt)
+	@touch $@
+
+$(VENV)/track.stamp: $(VENV)/lean.stamp requirements/track.txt
+	$(call install,requirements/track.txt)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/lean.stamp requirements/dev.txt

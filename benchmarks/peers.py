@@ -20,7 +20,7 @@ BATCH_ROWS = 1 << 17
 
 def predict_by_pandas(table: str, model: str, out: str) -> None:
     """Read a whole Parquet file, predict it, and write Parquet, or CSV by its name."""
-    import pandas as pd  # type: ignore[import-untyped]  # noqa: PLC0415 - in this venv only, for this peer only
+    import pandas as pd  # noqa: PLC0415 - in this venv only, for this peer only
 
     X = np.ascontiguousarray(pd.read_parquet(table).to_numpy(np.float32))
     frame = pd.DataFrame({"id": np.arange(len(X)), "prediction": open_model(model)(X)})

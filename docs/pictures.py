@@ -4,22 +4,18 @@
 specification that DVC fills for its own page: our templates under .dvc/plots, the titles and axes of dvc.yaml.
 """
 
-import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import vl_convert
+from artifact_flow.errors import ArtifactFlowError
+from artifact_flow.tracking.pictures import start_drawing
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/pictures"
-VEGA_LITE = "5.21"  # as in docs/page.py
-# vl-convert brings this typeface along, so that the machine's own fonts change nothing.
-LOOKS = {"font": "Liberation Sans", "background": "white"}
 
 
-class DrawError(Exception):
+class DrawError(ArtifactFlowError):
     """A plot cannot be drawn."""
 
 
@@ -32,28 +28,18 @@ class Picture:
 
 
 PICTURES = (
-    Picture("confusion", "dvc.yaml::plots/confusion.csv"),
+    Picture("confusion", "plots/confusion.csv"),
     Picture("predicted_actual", "flows/california_housing/plots/predicted_actual.csv"),
     Picture("float_8bit", "flows/california_housing/plots/float_8bit.csv"),
 )
 
 
-def fill_template(plot: str) -> str:
-    """Return the Vega-Lite specification, data included, that DVC fills for a plot; raise DrawError without one."""
-    done = subprocess.run(
-        ["dvc", "plots", "show", "--show-vega", plot], cwd=ROOT, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise DrawError(f"{plot}: dvc plots show failed: {done.stderr.strip()}")
-    if not done.stdout.strip() or not json.loads(done.stdout):
-        raise DrawError(f"{plot} has no rows to draw, or is no plot of dvc.yaml; reproduce it: dvc repro")
-    return done.stdout
-
-
 def draw_picture(picture: Picture) -> bytes:
-    """Return a plot as PNG, half as large again as on the page, for sharp screens."""
-    specification = fill_template(picture.plot)
-    return vl_convert.vegalite_to_png(specification, vl_version=VEGA_LITE, scale=1.5, config=LOOKS)
+    """Return a plot as PNG; raise DrawError where it has no rows."""
+    drawn = start_drawing(ROOT, [Path(picture.plot)]).finish()
+    if picture.name not in drawn:
+        raise DrawError(f"{picture.plot} has no rows to draw, or is no plot of dvc.yaml; reproduce it: dvc repro")
+    return drawn[picture.name]
 
 
 def write_pictures() -> None:
@@ -67,5 +53,5 @@ def write_pictures() -> None:
 if __name__ == "__main__":
     try:
         write_pictures()
-    except DrawError as error:
+    except ArtifactFlowError as error:
         sys.exit(f"error: {error}")

@@ -3,7 +3,7 @@
 import sys
 
 import joblib
-import mlflow.sklearn  # type: ignore[import-not-found] # in its own venv only
+import mlflow.sklearn  # in its own venv only
 
 if __name__ == "__main__":
     mlflow.sklearn.save_model(joblib.load(sys.argv[1]), sys.argv[2])

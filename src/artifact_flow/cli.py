@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from artifact_flow.errors import told_in_one_sentence
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+FLOW = "the folder of a flow, such as flows/iris; default: the main flow"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,27 +32,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     verify.add_argument("--quick", action="store_true", help="two surroundings: as it is, and everything changed")
     verify.add_argument("pipelines", nargs="*", metavar="PIPELINE", help="a dvc.yaml; default: each that has a lock")
-    _add_init(commands)
-    _add_predict(commands)
-    _add_serve(commands)
-    _add_drift(commands)
+    verify.set_defaults(run=_verify)
+    for add in (_add_init, _add_predict, _add_serve, _add_drift, _add_track, _add_register, _add_promote):
+        add(commands)
+    _add_experiment(commands)
+    _add_download(commands)
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
-        if arguments.command == "verify":
-            from artifact_flow.verify import FULL, QUICK, verify_head  # noqa: PLC0415 - `--help` stays light
-
-            sys.exit(0 if verify_head(QUICK if arguments.quick else FULL, arguments.pipelines) else 1)
-        if arguments.command == "init":
-            _init(arguments)
-        if arguments.command == "predict":
-            _predict(arguments)
-        if arguments.command == "serve":
-            _serve(arguments)
-        if arguments.command == "drift":
-            _drift(arguments)
+        arguments.run(arguments)
 
 
-def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _verify(arguments: argparse.Namespace) -> None:
+    from artifact_flow.verify import FULL, QUICK, verify_head  # noqa: PLC0415 - `--help` stays light
+
+    sys.exit(0 if verify_head(QUICK if arguments.quick else FULL, arguments.pipelines) else 1)
+
+
+def _add_init(commands: Commands) -> None:
     init = commands.add_parser(
         "init",
         help="make the main flow that of your own table",
@@ -69,6 +69,7 @@ def _add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
     init.add_argument("--id", metavar="COLUMN", help="the column that names a row")
     init.add_argument("--force", action="store_true", help="overwrite your own params.yaml and dvc.yaml")
+    init.set_defaults(run=_init)
 
 
 def _init(arguments: argparse.Namespace) -> None:
@@ -92,7 +93,7 @@ def _init(arguments: argparse.Namespace) -> None:
     )
 
 
-def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_predict(commands: Commands) -> None:
     predict = commands.add_parser(
         "predict",
         help="predict the rows of CSV, Parquet or JSON lines files",
@@ -100,21 +101,25 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "stderr what was unusual. Order and ids are kept.",
     )
     predict.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="a file; - is standard input")
-    predict.add_argument("--model", type=Path, default=Path("model.onnx"), metavar="FILE", help="default: model.onnx")
+    predict.add_argument(
+        "--model", default="model.onnx", metavar="MODEL", help="a file, or models:/iris@champion; default: model.onnx"
+    )
     predict.add_argument(
         "--out",
         type=Path,
         default=Path("-"),
         help="CSV, or Parquet or JSON lines by its name (.parquet, .jsonl); default: standard output, as CSV",
     )
+    predict.set_defaults(run=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
     from artifact_flow import determinism  # noqa: F401, PLC0415 - first: it must pin before numpy is imported
     from artifact_flow.predict import predict_files  # noqa: PLC0415
 
+    model, allowed = _find_model(arguments.model)
     try:
-        report = predict_files(arguments.inputs, arguments.model, arguments.out)
+        report = predict_files(arguments.inputs, model, arguments.out, allowed)
     except BrokenPipeError:  # whoever reads our output has seen enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
@@ -130,7 +135,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     say(f"{report.rows} rows predicted by {arguments.model}")
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_serve(commands: Commands) -> None:
     serve = commands.add_parser(
         "serve",
         help="answer predictions over HTTP: a REST API and a page",
@@ -139,13 +144,18 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "ARTIFACT_FLOW_COMMIT.",
     )
     serve.add_argument(
-        "models", nargs="*", default=["model.onnx"], metavar="MODEL", help="default: model.onnx; the first is at /"
+        "models",
+        nargs="*",
+        default=["model.onnx"],
+        metavar="MODEL",
+        help="a file, or models:/iris@champion of the registry; default: model.onnx; the first is at /",
     )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
     serve.add_argument("--workers", type=int, default=1, help="processes; default: 1")
     serve.add_argument("--log-file", metavar="FILE", help="write the log there too; it rotates at 100 MB")
     serve.add_argument("--no-log-inputs", action="store_true", help="leave what was asked out of the log")
+    serve.set_defaults(run=_serve)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -159,9 +169,11 @@ def _serve(arguments: argparse.Namespace) -> None:
         raise ServeError(f"{error.name} is not installed: `make serve` installs what the service needs.") from error
     if not 1 <= arguments.workers <= 64:
         raise ServeError(f"--workers is {arguments.workers}: give 1 to 64.")
+    found = [_find_model(model) for model in arguments.models]
     told = replace(
         load_settings(),
-        models=tuple(arguments.models),
+        models=tuple(str(path) for path, _ in found),
+        vouched=tuple(sha256 for _, hashes in found for sha256 in hashes),
         host=arguments.host,
         port=arguments.port,
         workers=arguments.workers,
@@ -172,7 +184,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     serve(told)
 
 
-def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_drift(commands: Commands) -> None:
     drift = commands.add_parser(
         "drift",
         help="compare the rows in a service's logs with those of the training",
@@ -186,6 +198,7 @@ def _add_drift(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     drift.add_argument("--out", type=Path, metavar="FILE", help="write an HTML page with a chart a column")
     drift.add_argument("--fail-on", choices=["alert", "warn"], help="exit 1 from this status on")
     drift.add_argument("--min-rows", type=int, default=100, help="fewer say nothing; default: 100")
+    drift.set_defaults(run=_drift)
 
 
 def _drift(arguments: argparse.Namespace) -> None:
@@ -220,3 +233,161 @@ def _drift(arguments: argparse.Namespace) -> None:
     worst = ("alert",) if arguments.fail_on == "alert" else ("alert", "warn")
     if arguments.fail_on and drift.status in worst:
         sys.exit(1)
+
+
+def _find_model(name: str) -> tuple[Path, tuple[str, ...]]:
+    """Return a model's file, and the sha256 sums that a registry vouches for, where the name is that of a version."""
+    if not name.startswith("models:/"):
+        return Path(name), ()
+    import multiprocessing  # noqa: PLC0415
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
+    from artifact_flow.tracking.registry import fetch  # noqa: PLC0415
+
+    # in a process of its own: MLflow's 200 MB are not for a service to carry
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        fetched = process.submit(fetch, name).result()
+    print(f"{name}: version {fetched.version}, each file as it was registered", file=sys.stderr)
+    return fetched.model, tuple(fetched.sha256.values())
+
+
+def _add_track(commands: Commands) -> None:
+    track = commands.add_parser(
+        "track",
+        help="log what the pipeline produced to MLflow",
+        description="Log parameters, metrics, artifacts, plots, the data set and the model of finished flows, each "
+        "file as dvc.lock names it. The same result is logged once. MLFLOW_TRACKING_URI names a server; without it, "
+        "runs go into a database under .artifact-flow, which `make mlflow` shows.",
+    )
+    track.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
+    track.add_argument(
+        "--sink", action="append", choices=["mlflow", "wandb"], help="where to, several times for both; default: mlflow"
+    )
+    track.set_defaults(run=_track)
+
+
+def _track(arguments: argparse.Namespace) -> None:
+    from artifact_flow.tracking.result import read_result  # noqa: PLC0415
+    from artifact_flow.tracking.sink import open_sink  # noqa: PLC0415
+
+    results = [read_result(folder) for folder in arguments.flows]
+    for name in arguments.sink or ["mlflow"]:
+        sink = open_sink(name)
+        for result in results:
+            logged = sink.log(result)
+            what = "holds this result already" if logged.found else "logged"
+            print(f"{result.name}: run {logged.run_id} {what}; {logged.place}")
+    if results[0].git.dirty:
+        print(
+            f"not in commit {results[0].git.commit[:7]}: {', '.join(results[0].git.changed[:5])}; the run says so. "
+            "Commit and track again, and it names the commit.",
+            file=sys.stderr,
+        )
+
+
+def _add_register(commands: Commands) -> None:
+    register = commands.add_parser(
+        "register",
+        help="make a tracked result a version of a registered model, the challenger",
+        description="Register the model that `track` logged, with its signature and the hash of each file. The same "
+        "result is registered once.",
+    )
+    register.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
+    register.add_argument("--name", help="of the registered model; default: the flow's")
+    register.set_defaults(run=_register)
+
+
+def _register(arguments: argparse.Namespace) -> None:
+    from artifact_flow.tracking.client import Server  # noqa: PLC0415
+    from artifact_flow.tracking.registry import Registry  # noqa: PLC0415
+    from artifact_flow.tracking.result import read_result  # noqa: PLC0415
+
+    results = [read_result(folder) for folder in arguments.flows]
+    registry = Registry(Server())
+    for result in results:
+        version = registry.register(result, arguments.name)
+        what = "is this result, and" if version.found else "registered, and"
+        print(f"{version.name}: version {version.version} {what} the challenger")
+
+
+def _add_promote(commands: Commands) -> None:
+    promote = commands.add_parser(
+        "promote",
+        help="make the challenger the champion, where it is no worse",
+        description="Compare the challenger with the champion, and make it the champion where the test split's "
+        "accuracy or R² is at most promote.max_loss (params.yaml) lower and a commit gives it. Exit code 1: it is not.",
+    )
+    promote.add_argument("flow", nargs="?", type=Path, default=Path(), metavar="FLOW", help=FLOW)
+    promote.add_argument("--name", help="of the registered model; default: the flow's")
+    promote.add_argument("--version", help="this one instead of the challenger, as to roll back")
+    promote.add_argument("--force", action="store_true", help="whatever the comparison says; a tag keeps the reason")
+    promote.set_defaults(run=_promote)
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    from artifact_flow.tracking.client import Server  # noqa: PLC0415
+    from artifact_flow.tracking.registry import Registry  # noqa: PLC0415
+    from artifact_flow.tracking.result import find_flow  # noqa: PLC0415
+
+    flow = find_flow(arguments.flow)
+    params = flow.load_params()
+    registry = Registry(Server())
+    compared = registry.promote(
+        arguments.name or flow.name, params.promote.max_loss, arguments.version, arguments.force
+    )
+    print(compared.table())
+    print(compared.verdict())
+    sys.exit(0 if compared.promoted else 1)
+
+
+def _add_experiment(commands: Commands) -> None:
+    experiment = commands.add_parser(
+        "experiment",
+        help="try other parameters as a DVC experiment, and track what comes of it",
+        description="Run `dvc exp run` on the main flow with these parameters, then log the result. What is not given "
+        "stays as params.yaml has it.",
+    )
+    for name, word in (("--test-size", "S"), ("--random-seed", "N"), ("--max-iter", "N"), ("--C", "C")):
+        experiment.add_argument(name, metavar=word)
+    experiment.set_defaults(run=_experiment)
+
+
+def _experiment(arguments: argparse.Namespace) -> None:
+    from artifact_flow.tracking.project import run_experiment  # noqa: PLC0415
+
+    run_experiment(
+        {
+            "test_size": arguments.test_size,
+            "random_seed": arguments.random_seed,
+            "max_iter": arguments.max_iter,
+            "C": arguments.C,
+        }
+    )
+    _track(argparse.Namespace(flows=[Path()], sink=None))
+
+
+def _add_download(commands: Commands) -> None:
+    download = commands.add_parser(
+        "download",
+        help="fetch a data set into data/, keep it by DVC, and register it with MLflow",
+        description="Fetch a file by `dvc import-url`, hash it, and log it as a data set. With WANDB_API_KEY it goes "
+        "to W&B too.",
+    )
+    download.add_argument("--url", required=True, help="of the file: https, s3 and others, or a path")
+    download.add_argument("--name", required=True, help="of the file in data/")
+    download.add_argument("--type", default="dataset", help="a word for what it is; default: dataset")
+    download.add_argument("--description", default="", help="a sentence about it")
+    download.set_defaults(run=_download)
+
+
+def _download(arguments: argparse.Namespace) -> None:
+    from artifact_flow.tracking.project import download  # noqa: PLC0415
+
+    done = download(arguments.url, arguments.name, arguments.type, arguments.description)
+    what = "holds it already" if done.found else "logged"
+    print(f"{done.path}: {done.size} bytes, md5 {done.md5}; run {done.run_id} {what}")
+    print(f"in git: git add {done.path}.dvc {done.path.parent}/.gitignore; next: artifact-flow init --data {done.path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artifact_flow.encoding import Column, Text
+from artifact_flow.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role, closest
 
@@ -24,7 +24,6 @@ TYPES: dict[str, pa.DataType] = {
     "id": pa.string(),
 }
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
-SECONDS_A_DAY = 86_400
 
 
 def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Path, row: int) -> pa.Table:

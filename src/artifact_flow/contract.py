@@ -7,13 +7,14 @@ Light to import (numpy and pydantic), because whatever serves a model reads it.
 import json
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from artifact_flow.encoding import Column, Text
+from artifact_flow.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.errors import ContractError
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, locked_md5
@@ -45,6 +46,22 @@ class Feature(_Part):
     categories: list[str] | None = None
     shares: list[float]  # of the rows with a value; they add up to 1
 
+    @property
+    def middle(self) -> Any:
+        """A value from the middle of the training's, as JSON has it: the median, the commonest text, or None."""
+        if self.type == "category":
+            if not self.categories:
+                return "" if self.shares else None
+            return self.categories[self.shares.index(max(self.shares))]
+        if not self.edges:
+            return None
+        value = self.edges[len(self.edges) // 2]
+        if self.type == "boolean":
+            return bool((self.mean or 0) >= 0.5)
+        if self.type == "date":
+            return datetime.fromtimestamp(value * SECONDS_A_DAY, UTC).date().isoformat()
+        return value
+
 
 class Target(_Part):
     """What is predicted: the column, the task and, for a classification, the classes in the order of their indices."""
@@ -65,6 +82,16 @@ class Contract(_Part):
     sha256: dict[str, str]  # file name → hash, of the data and of the model
     libraries: dict[str, str]  # name → version that wrote them
     features: list[Feature]
+
+    @property
+    def model_name(self) -> str:
+        """What the model is called where several are: its source's name, in letters, digits, "-" and "_"."""
+        name = Path(str(self.params["data"]["source"])).name.split(".")[0]
+        return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
+
+    def may_miss(self, feature: Feature) -> bool:
+        """Return whether a row may lack this value: an imputer fills any gap, a model that saw gaps takes them."""
+        return self.params["data"].get("preprocess") == "auto" or feature.missing > 0
 
 
 def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column]) -> list[Feature]:

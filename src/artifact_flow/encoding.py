@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+SECONDS_A_DAY = 86_400  # a date is a number of days
 UNSEEN = -1
 KEPT = 20  # different unseen values of a column that are kept by name; OTHERS counts the rows of the rest
 OTHERS = "…"

@@ -8,6 +8,7 @@ ArtifactFlowError
 ├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
+├── TrackError       a result that cannot be logged or registered, a version that cannot be had
 └── VerifyError      a repository that cannot be verified
 """
 
@@ -46,6 +47,10 @@ class FileError(ArtifactFlowError):
 
 class ServeError(ArtifactFlowError):
     """A service cannot start, or cannot start as told."""
+
+
+class TrackError(ArtifactFlowError):
+    """A result cannot be logged, registered or promoted, or a registered version cannot be fetched."""
 
 
 class VerifyError(ArtifactFlowError):

@@ -1,7 +1,8 @@
 """Params: params.yaml as frozen, validated values. It refuses what it does not know, naming key and value.
 
-One block a stage: `data`, `train`, `infer`, `export`, `quantize`. In `train` the names `estimator` and `threads` are
-reserved; every other key is a keyword argument of the estimator, which checks it itself when it is built and fitted.
+One block a stage: `data`, `train`, `infer`, `export`, `quantize`; `promote` is the registry's. In `train` the names
+`estimator` and `threads` are reserved; every other key is a keyword argument of the estimator, which checks it itself
+when it is built and fitted.
 In flows/params.yaml the same blocks stand once for each flow, under `flows` by its name.
 """
 
@@ -93,6 +94,12 @@ class QuantizeParams(_Block):
     min_agreement: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
 
 
+class PromoteParams(_Block):
+    """The gate before a registered model becomes the one that serves."""
+
+    max_loss: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")] = 0.0
+
+
 class Params(_Block):
     """The blocks of one flow. `export` and `quantize` are there where dvc.yaml has these stages."""
 
@@ -101,6 +108,7 @@ class Params(_Block):
     infer: Annotated[InferParams, Field(description="a block of keys")]
     export: Annotated[ExportParams | None, Field(description="a block of keys")] = None
     quantize: Annotated[QuantizeParams | None, Field(description="a block of keys")] = None
+    promote: Annotated[PromoteParams, Field(description="a block of keys")] = PromoteParams()
 
     def block(self, name: Literal["export", "quantize"]) -> Any:
         """Return an optional block; raise ParamsError where it is missing."""
@@ -124,14 +132,15 @@ def load_params(path: Path = PARAMS, flow: str | None = None) -> Params:
 
 
 def _flow_blocks(document: Any, path: Path, flow: str) -> dict[str, Any]:
-    """Return the blocks of one flow: those under `flows`, and its gate under `quantize`."""
+    """Return the blocks of one flow: those under `flows`, its gate under `quantize`, and `promote` of all."""
     flows = document.get("flows") if isinstance(document, dict) else None
     if not isinstance(flows, dict) or not isinstance(flows.get(flow), dict):
         known = [str(name) for name in flows] if isinstance(flows, dict) else []
         raise ParamsError(f"{path} has no flow {flow}{closest(flow, known)}; it has: {', '.join(known) or 'none'}.")
     gates = document.get("quantize")
     gate = {"quantize": gates[flow]} if isinstance(gates, dict) and flow in gates else {}
-    return {**flows[flow], **gate}
+    shared = {"promote": document["promote"]} if "promote" in document else {}
+    return {**flows[flow], **gate, **shared}
 
 
 def _load_yaml(path: Path) -> Any:

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from artifact_flow.artifacts import MODEL, open_model, open_portable
 from artifact_flow.columns import missing_columns, to_column
@@ -51,13 +52,14 @@ class Report:
     findings: Findings = field(default_factory=Findings)
 
 
-def predict_files(inputs: Sequence[Path], model: Path, out: Path) -> Report:
+def predict_files(inputs: Sequence[Path], model: Path, out: Path, allowed: Collection[str] = ()) -> Report:
     """Predict every row of the inputs (`STREAM` is standard input) into `out` (`STREAM` is standard output).
 
     `out` is CSV, or Parquet or JSON lines by its name; it is there whole or not at all. `contract.json` lies beside the
-    model. Raises ArtifactFlowError naming what is wrong, and where.
+    model; `allowed` are the sha256 sums of the ONNX files that may be opened, any where it is empty. Raises
+    ArtifactFlowError naming what is wrong, and where.
     """
-    opened, report = open_pair(model), Report()
+    opened, report = open_pair(model, allowed), Report()
     with open_writer(out) as write:
         for path in inputs:
             with _opened(path, opened.contract, report) as source:
@@ -66,7 +68,7 @@ def predict_files(inputs: Sequence[Path], model: Path, out: Path) -> Report:
     return report
 
 
-def open_pair(model: Path) -> Model:
+def open_pair(model: Path, allowed: Collection[str] = ()) -> Model:
     """Return a model file, opened after its checks, with the contract beside it."""
     folder = model.parent
     lock = nearest_lock(folder)
@@ -74,7 +76,7 @@ def open_pair(model: Path) -> Model:
     if model.suffix == MODEL.suffix:
         estimator = open_model(contract, model)
         return Model(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
-    session = open_portable(model, folder / CONTRACT, lock).session
+    session = open_portable(model, folder / CONTRACT, lock, allowed).session
     return Model(contract, lambda X: run_portable(session, contract.features, X), np.float32)
 
 
@@ -104,16 +106,29 @@ def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa
         yield pa.table(table)
 
 
+def predict_table(rows: pa.Table, model: Model) -> pa.Table:
+    """Return what `predict_batches` yields, as one table, for rows in memory; columns that the model lacks are ignored.
+
+    Raises DataError when a column is missing or a value does not fit.
+    """
+    name, features = Path("the table"), [feature.name for feature in model.contract.features]
+    missing_columns(features, rows.column_names, name)
+    written = pa.BufferOutputStream()
+    pq.write_table(rows.select(features), written)
+    source = Source(name, pa.BufferReader(written.getvalue()), "Parquet", Form(), features)
+    return pa.concat_tables(predict_batches(source, model, Report()))
+
+
 def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, row: int) -> None:
     """Raise DataError when a value is missing that nothing fills: no imputer, and none was missing in training.
 
     `row` is the number of the first row of X.
     """
-    if contract.params["data"].get("preprocess") == "auto" or not np.isnan(X.sum()):
+    if not np.isnan(X.sum()):
         return
     for number, feature in enumerate(contract.features):
         gaps = np.flatnonzero(np.isnan(X[:, number]))
-        if len(gaps) and not feature.missing:
+        if len(gaps) and not contract.may_miss(feature):
             raise DataError(
                 f"{source.name}, row {row + int(gaps[0])}: {feature.name} is missing, and this model was "
                 "trained without gaps: fill it, or train with data.preprocess: auto."

@@ -55,7 +55,7 @@ def test_params_are_frozen(params: Params) -> None:
     [
         (("data", "seed"), ..., "data.seed is missing; give it a whole number from 0 to 4294967295."),
         (("data", "sede"), 1, "data.sede is not a known key (did you mean seed?); allowed here: source, table"),
-        (("colour",), {}, "colour is not a known key; allowed here: data, train, infer, export, quantize."),
+        (("colour",), {}, "colour is not a known key; allowed here: data, train, infer, export, quantize, promote."),
         (("infer",), ..., "infer is missing; give it a block of keys."),
         (("train",), 7, "train is 7 (a number); allowed: a block of keys."),
         (("data", "test_size"), 1.5, "data.test_size is 1.5 (a number); allowed: a number between 0 and 1"),

@@ -17,14 +17,13 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from typing_extensions import TypedDict
 
 from artifact_flow.contract import Contract, Feature
-from artifact_flow.encoding import UNSEEN
+from artifact_flow.encoding import SECONDS_A_DAY, UNSEEN
 from artifact_flow.params import closest
 from artifact_flow.serving.problems import Problem
 
 FLOAT32_MAX = 3.4e38  # what a model takes is float32
 MISSING = ("", "NA")
 SHOWN = 256  # columns that are described one by one
-SECONDS_A_DAY = 86_400
 EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "a text"}
 
 Number = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
@@ -40,7 +39,7 @@ class Rows:
         """Generate the rows' type from a contract."""
         self.contract, self.max_rows = contract, max_rows
         self.features = {feature.name: feature for feature in contract.features}
-        self.optional = {name for name, feature in self.features.items() if _may_miss(feature, contract)}
+        self.optional = {name for name, feature in self.features.items() if contract.may_miss(feature)}
         self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
         self.names = list(self.features)
         self.wide = self.plain and len(self.features) > SHOWN
@@ -111,7 +110,7 @@ class Rows:
 
     def example(self) -> dict[str, Any]:
         """Return a row in the middle of what the model saw in training."""
-        return {name: _middle(feature) for name, feature in self.features.items()}
+        return {name: feature.middle for name, feature in self.features.items()}
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of a row; that of very many columns says how they are named instead of naming each."""
@@ -133,7 +132,7 @@ class Rows:
 
     def _field(self, feature: Feature) -> Any:
         optional = feature.name in self.optional
-        about = Field(description=_describe(feature, optional), examples=[_middle(feature)])
+        about = Field(description=_describe(feature, optional), examples=[feature.middle])
         kind: Any = str
         if feature.type == "number":
             kind = Number
@@ -207,11 +206,6 @@ class Rows:
         return f"an object with {', '.join(names[:8])}{f' … {names[-1]}' if len(names) > 8 else ''}"
 
 
-def _may_miss(feature: Feature, contract: Contract) -> bool:
-    # as `predict` has it: an imputer fills any gap, without one the model must have seen gaps in training
-    return contract.params["data"].get("preprocess") == "auto" or feature.missing > 0
-
-
 def _coder(feature: Feature) -> Callable[[Any], float]:
     if feature.type == "category":
         categories = feature.categories or []
@@ -235,21 +229,6 @@ def _only_text(value: Any) -> Any:
     if isinstance(value, datetime):
         return value
     raise ValueError("a date is a text")
-
-
-def _middle(feature: Feature) -> Any:
-    if feature.type == "category":
-        if not feature.categories:
-            return "" if feature.shares else None
-        return feature.categories[feature.shares.index(max(feature.shares))]
-    if not feature.edges:
-        return None
-    value = feature.edges[len(feature.edges) // 2]
-    if feature.type == "boolean":
-        return bool((feature.mean or 0) >= 0.5)
-    if feature.type == "date":
-        return datetime.fromtimestamp(value * SECONDS_A_DAY, UTC).date().isoformat()
-    return value
 
 
 def _describe(feature: Feature, optional: bool) -> str:

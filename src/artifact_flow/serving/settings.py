@@ -40,6 +40,7 @@ class Settings:
     in_flight: PositiveInt = 1000  # requests at a time; one more is refused with 503
     api_key: str | None = field(default=None, repr=False)
     sha256: tuple[str, ...] = ()  # of models that no dvc.lock names
+    vouched: tuple[str, ...] = ()  # the same, as a registry names them
 
     def dump(self) -> str:
         """Return the settings as text for a worker's environment, without the secret, which it inherits itself."""
