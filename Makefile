@@ -120,8 +120,9 @@ LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-versi
 lock: setup  ## resolve the locks under requirements/ anew (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale -c requirements/lean.txt -o requirements/dev.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra track -c requirements/dev.txt -o requirements/track.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra scale -c requirements/dev.txt -o requirements/scale.txt
 	$(LOCK) $(UPGRADE) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
 
 clean:  ## remove .venv and every cache, never an output
@@ -162,6 +163,10 @@ $(VENV)/serve.stamp: $(VENV)/lean.stamp requirements/serve.txt
 
 $(VENV)/track.stamp: $(VENV)/lean.stamp requirements/track.txt
 	$(call install,requirements/track.txt)
+	@touch $@
+
+$(VENV)/scale.stamp: $(VENV)/lean.stamp requirements/scale.txt
+	$(call install,requirements/scale.txt)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/lean.stamp requirements/dev.txt
