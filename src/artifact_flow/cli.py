@@ -302,6 +302,7 @@ def _register(arguments: argparse.Namespace) -> None:
     from artifact_flow.tracking.registry import Registry  # noqa: PLC0415
     from artifact_flow.tracking.result import read_result  # noqa: PLC0415
 
+    _refuse_shared(arguments.flows, "--name", arguments.name)
     results = [read_result(folder) for folder in arguments.flows]
     registry = Registry(Server())
     for result in results:
@@ -310,14 +311,23 @@ def _register(arguments: argparse.Namespace) -> None:
         print(f"{version.name}: version {version.version} {what} the challenger")
 
 
+def _refuse_shared(flows: Sequence[Path], option: str, value: str | None) -> None:
+    from artifact_flow.errors import TrackError  # noqa: PLC0415
+
+    if value is not None and len(flows) > 1:
+        raise TrackError(
+            f"{option} {value} cannot be that of {len(flows)} flows: name one flow, or leave {option} out."
+        )
+
+
 def _add_promote(commands: Commands) -> None:
     promote = commands.add_parser(
         "promote",
         help="make the challenger the champion, where it is no worse",
         description="Compare the challenger with the champion, and make it the champion where the test split's "
-        "accuracy or R² is at most promote.max_loss (params.yaml) lower and a commit gives it. Exit code 1: it is not.",
+        "accuracy or R² is at most promote.max_loss (params.yaml) lower and a commit gives it. Exit code 1: not so.",
     )
-    promote.add_argument("flow", nargs="?", type=Path, default=Path(), metavar="FLOW", help=FLOW)
+    promote.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
     promote.add_argument("--name", help="of the registered model; default: the flow's")
     promote.add_argument("--version", help="this one instead of the challenger, as to roll back")
     promote.add_argument("--force", action="store_true", help="whatever the comparison says; a tag keeps the reason")
@@ -329,15 +339,19 @@ def _promote(arguments: argparse.Namespace) -> None:
     from artifact_flow.tracking.registry import Registry  # noqa: PLC0415
     from artifact_flow.tracking.result import find_flow  # noqa: PLC0415
 
-    flow = find_flow(arguments.flow)
-    params = flow.load_params()
+    _refuse_shared(arguments.flows, "--name", arguments.name)
+    _refuse_shared(arguments.flows, "--version", arguments.version)
+    gates = {flow: flow.load_params() for flow in map(find_flow, arguments.flows)}
     registry = Registry(Server())
-    compared = registry.promote(
-        arguments.name or flow.name, params.promote.max_loss, arguments.version, arguments.force
-    )
-    print(compared.table())
-    print(compared.verdict())
-    sys.exit(0 if compared.promoted else 1)
+    promoted = True
+    for flow, params in gates.items():
+        compared = registry.promote(
+            arguments.name or flow.name, params.promote.max_loss, arguments.version, arguments.force
+        )
+        print(compared.table())
+        print(compared.verdict())
+        promoted = promoted and compared.promoted
+    sys.exit(0 if promoted else 1)
 
 
 def _add_experiment(commands: Commands) -> None:

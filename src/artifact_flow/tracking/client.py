@@ -88,8 +88,8 @@ class Server:
             yield
         except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             raise TrackError(
-                f"MLflow at {shown(self.uri)} {_reason(error)}: mend that and run the same command again; what was "
-                "logged is found, not logged twice."
+                f"MLflow at {shown(self.uri)} {_reason(error)}; then run the same command again: what "
+                "was logged is found, not logged twice."
             ) from error
 
     def ensure_experiment(self, name: str) -> str:
@@ -121,14 +121,17 @@ def _reason(error: Exception) -> str:
     """Return what went wrong in a few words, without passwords and without the layers it came through."""
     text = " ".join(shown(str(error)).split())
     for pattern, words in (
-        (r"Max retries exceeded|Connection refused|NameResolution|timed out|ConnectionError", "does not answer"),
+        (
+            r"Max retries exceeded|Connection refused|NameResolution|timed out|ConnectionError",
+            "does not answer: start it (`make mlflow` starts one here), or unset MLFLOW_TRACKING_URI",
+        ),
         (
             r"\b401\b|Unauthorized|Invalid username or password",
             "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         ),
-        (r"\b403\b|Forbidden|PERMISSION_DENIED", "refuses this to the user"),
-        (r"database is locked", "is locked by another process"),
-        (r"No space left|disk is full|disk I/O", "has no space left"),
+        (r"\b403\b|Forbidden|PERMISSION_DENIED", "refuses this to the user: ask for the right"),
+        (r"database is locked", "is locked by another process: let it end"),
+        (r"No space left|disk is full|disk I/O", "has no space left: make room"),
         (
             r"out-of-date database schema|Detected out-of-date|Can't locate revision",
             "has the tables of another MLflow version: upgrade them by `mlflow db upgrade`",

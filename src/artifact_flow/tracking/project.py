@@ -69,10 +69,10 @@ def download(url: str, name: str, kind: str, description: str) -> Downloaded:
     root = repository_root()
     path = root / DATA_FOLDER / name
     path.parent.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "dvc", "import-url", "--quiet", "--force", url, str(path)]
+    command = [sys.executable, "-m", "dvc", "import-url", "--force", url, str(path)]
     done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
     if done.returncode:
-        reason = " ".join(done.stderr.removeprefix("ERROR: ").split())[:300].rstrip(".")
+        reason = done.stderr.rpartition("ERROR: ")[2].partition("\n")[0].strip().rstrip(".")
         raise TrackError(f"{url} cannot be fetched ({reason}): check the address, then run the same command again.")
     md5 = hash_file(path, "md5")
     about = {"url": url, "type": kind, "description": description}

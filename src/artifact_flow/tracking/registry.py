@@ -53,7 +53,7 @@ class Comparison:
         lines = [f"{'metric':{width}}  {before:>12}  {f'version {self.version}':>12}  {'change':>9}"]
         for name, (old, new) in self.metrics.items():
             change = "" if old is None or new is None else f"{new - old:+.5f}"
-            lines.append(f"{name:{width}}  {_number(old):>12}  {_number(new):>12}  {change:>9}")
+            lines.append(f"{name:{width}}  {_number(old):>12}  {_number(new):>12}  {change:>9}".rstrip())
         if not self.same_data:
             lines.append("The two were measured on different data, so the metrics are of different rows.")
         return "\n".join(lines)
