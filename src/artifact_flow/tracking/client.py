@@ -1,5 +1,6 @@
 """Client: the one MLflow client, told where to go and not to call home; its errors become one sentence."""
 
+import fcntl
 import logging
 import os
 import re
@@ -72,10 +73,20 @@ class Server:
             ) from error
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         self.mlflow: Any = mlflow
-        with self.told():
+        with self.told(), self._alone():
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_registry_uri(self.uri)
             self.client = mlflow.MlflowClient(self.uri, self.uri)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time make the tables of the repository's own database."""
+        if not self.embedded:
+            yield
+            return
+        with (self.root / STORE / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def told(self) -> Iterator[None]:

@@ -1,0 +1,28 @@
+"""W&B: offline unless it is configured, once, and only where it may write."""
+
+import pytest
+from tracking.conftest import Tracked
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of its own parts
+
+
+def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
+    """The run lies in the ignored folder, with the result's files; the second call adds none; HOME stays empty."""
+    home = tracked.root.parent / "home"
+    home.mkdir()
+    environ = ["env", f"HOME={home}", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME"]
+    said = [
+        tracked.run(*environ, "python", "-m", "artifact_flow.cli", "track", "--sink", "wandb", "--sink", "mlflow")
+        for _ in range(2)
+    ]
+    assert said[0].count(" logged; ") == 2
+    assert said[1].count(" holds this result already; ") == 2
+    folder = tracked.root / ".artifact-flow/wandb"
+    runs = list(folder.glob("offline-run-*"))
+    assert len(runs) == 1
+    (log,) = runs[0].glob("*.wandb")
+    content = log.read_bytes()
+    assert b"digits-model" in content
+    assert b"model.onnx" in content
+    assert list(home.rglob("*")) == []
+    assert tracked.is_clean()

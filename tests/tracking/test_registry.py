@@ -1,0 +1,134 @@
+"""Versions, the gate before the champion, the way back, and what is served and predicted from the registry."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from pyarrow import csv, parquet
+from serving.server import Server
+from tracking.conftest import Tracked
+from tracking.test_runs import refusal
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
+
+
+def version(tracked: Tracked, alias: str) -> str:
+    """Return the number of the version that an alias names."""
+    return str(tracked.client().get_model_version_by_alias("digits", alias).version)
+
+
+def change(tracked: Tracked, old: str, new: str) -> None:
+    """Reproduce, track and register with another parameter."""
+    tracked.set_param(old, new)
+    tracked.repro()
+    tracked.ask("track")
+    tracked.ask("register")
+
+
+def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
+    """Uncommitted or worse: refused with the comparison; by force with a tag; and back to the version before."""
+    assert refusal(tracked, "register").startswith("error: no run at sqlite:///")
+    tracked.ask("track")
+    tracked.ask("register")
+    assert refusal(tracked, "promote", "--version", "7").endswith("has no digits 7: `make register` makes one.\n")
+    tracked.ask("promote")
+    assert version(tracked, "champion") == "1"
+
+    change(tracked, "C: 1.0", "C: 0.00001")
+    assert version(tracked, "challenger") == "2"
+    assert "stays where it is: no commit gives it: commit, then `make register`" in tracked.ask("promote", code=1)
+    tracked.commit("Worse")
+    tracked.ask("track")
+    tracked.ask("register")
+    said = tracked.ask("promote", code=1)
+    assert "test.accuracy" in said
+    assert "more than 0 below the champion's 0.9583" in said
+    assert version(tracked, "champion") == "1"
+    tracked.edit("params.yaml", lambda text: text.replace("max_loss: 0.0 ", "max_loss: 0.9 "))
+    tracked.edit("params.yaml", lambda text: text.replace("max_loss: 0.9 ", "max_loss: 0.0 "))
+    assert "version 2 is the champion, by force: test.accuracy is" in tracked.ask("promote", "--force")
+    assert version(tracked, "champion") == "2"
+    tags = tracked.client().get_model_version("digits", "2").tags
+    assert tags["artifact_flow.forced"].startswith("test.accuracy is 0.")
+
+    tracked.ask("promote", "--version", "1")
+    assert version(tracked, "champion") == "1"
+    assert len(tracked.client().search_model_versions("name = 'digits'")) == 2
+
+
+def test_a_gate_of_its_own_lets_a_loss_through(tracked: Tracked) -> None:
+    """`promote.max_loss` in params.yaml says how much worse is no worse."""
+    tracked.ask("track")
+    tracked.ask("register")
+    tracked.ask("promote")
+    change(tracked, "C: 1.0", "C: 0.00001")
+    tracked.edit("params.yaml", lambda text: text.replace("max_loss: 0.0 ", "max_loss: 0.9 "))
+    tracked.commit("Worse, and that is fine")
+    tracked.ask("track")
+    tracked.ask("register")
+    assert "version 2 is the champion" in tracked.ask("promote")
+
+
+def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path: Path) -> None:
+    """`serve` and `predict` take models:/digits@champion, and answer what the files in the workspace do."""
+    tracked.ask("track")
+    tracked.ask("register")
+    tracked.ask("promote")
+    rows = tmp_path / "rows.csv"
+    csv.write_csv(parquet.read_table(tracked.root / "data.parquet").slice(0, 20), rows)
+    here, there = tmp_path / "here.csv", tmp_path / "there.csv"
+    tracked.ask("predict", str(rows), "--out", str(here))
+    said = tracked.ask("predict", str(rows), "--model", "models:/digits@champion", "--out", str(there))
+    assert "models:/digits@champion: version 1, each file as it was registered" in said
+    assert here.read_bytes() == there.read_bytes()
+    told = {"MLFLOW_TRACKING_URI": tracked.database}
+    with Server("models:/digits/1", cwd=tracked.root, **told) as server:
+        card = server.get("/model").document
+        assert card["name"] == "digits"
+        assert card["weights"] == ["float", "8bit"]
+        assert server.post("/predict", card["example"]).status == 200
+
+
+def test_a_replaced_file_is_refused(tracked: Tracked) -> None:
+    """A model, a contract or a pickle changed in the store is not opened; a version made elsewhere is not either."""
+    tracked.ask("track")
+    tracked.ask("register")
+    found = tracked.client().get_model_version("digits", "1")
+    model = tracked.client().get_logged_model(found.source.removeprefix("models:/"))
+    files = Path(model.artifact_location.removeprefix("file://")) / "data/files"
+    for name in ("model.onnx", "model_train.pkl", "contract.json"):
+        before = (files / name).read_bytes()
+        (files / name).write_bytes(before + b" ")
+        said = refusal(tracked, "predict", "-", "--model", "models:/digits/1")
+        assert f"models:/digits/1 (version 1): {name} has the sha256 " in said
+        assert "so it was replaced after it was registered and is not opened" in said
+        (files / name).write_bytes(before)
+    tracked.client().create_registered_model("theirs")
+    tracked.client().create_model_version("theirs", found.source, model_id=model.model_id)
+    said = refusal(tracked, "predict", "-", "--model", "models:/theirs/1")
+    assert "does not say the hashes of its files, so it was not made by `make register`" in said
+    assert refusal(tracked, "serve", "models:/digits").startswith("error: models:/digits names no version of a model")
+
+
+def test_names_that_mlflow_refuses_are_told(tracked: Tracked) -> None:
+    """A slash, a colon, nothing: MLflow's reason in one sentence; one name for two flows is refused."""
+    tracked.ask("track")
+    for name in ("a/b", "a:b", ""):
+        assert "refuses it (" in refusal(tracked, "register", "--name", name)
+    assert tracked.client().search_registered_models() == []
+    assert refusal(tracked, "register", ".", "flows/iris", "--name", "one").startswith(
+        "error: --name one cannot be that of 2 flows"
+    )
+    assert "one: version 1 registered" in tracked.ask("register", "--name", "one")
+
+
+def test_a_deleted_experiment_is_told(tracked: Tracked) -> None:
+    """What somebody deleted in the page is not made anew beside it."""
+    tracked.ask("track")
+    tracked.client().delete_experiment(tracked.runs()[0].info.experiment_id)
+    assert "the experiment digits was deleted: bring it back by `mlflow experiments restore" in refusal(
+        tracked, "track"
+    )
+    with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
+        assert database.execute("select count(*) from runs").fetchone() == (1,)
+    database.close()

@@ -1,0 +1,250 @@
+"""What a run holds, that there is one of it, and what is said when it cannot be made."""
+
+import http.server
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from serving.server import command
+from tracking.conftest import Tracked
+from tracking.stores import free_port
+
+from artifact_flow.files import hash_file
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
+
+
+def refusal(tracked: Tracked, *arguments: str, **environ: str) -> str:
+    """Return what a command says that is expected to fail: one sentence, and no traceback."""
+    done = subprocess.run(
+        command(*arguments),
+        check=False,
+        cwd=tracked.root,
+        env=tracked.environ | environ,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_a_run_holds_what_the_pipeline_made(tracked: Tracked) -> None:
+    """Parameters, metrics, files byte for byte, hashes, pictures, the data set, the commit, the model's signature."""
+    tracked.ask("track")
+    (run,) = tracked.runs()
+    client = tracked.client()
+    tags, params, metrics = run.data.tags, run.data.params, run.data.metrics
+    assert run.info.status == "FINISHED"
+    assert params["train.C"] == "1.0"
+    assert params["data.source"] == "digits"
+    assert params["quantize.max_quality_loss"] == "0.003"
+    assert metrics["test.accuracy"] == pytest.approx(0.95833333)
+    assert tags["git.dirty"] == "false"
+    assert tags["mlflow.source.git.commit"] == tracked.run("git", "rev-parse", "HEAD").strip()
+    assert tags["git.branch"] == "main"
+
+    (data,) = run.inputs.dataset_inputs
+    lock = (tracked.root / "dvc.lock").read_text()
+    assert f"path: data.parquet\n      hash: md5\n      md5: {data.dataset.digest}\n" in lock
+    assert "pixel_0_0" in data.dataset.schema
+
+    kept = {file.path for folder in (None, "plots") for file in client.list_artifacts(run.info.run_id, folder)}
+    assert kept >= {
+        "predictions.csv",
+        "metrics.json",
+        "contract.json",
+        "params.yaml",
+        "dvc.lock",
+        "plots/confusion.png",
+    }
+    assert "data.parquet" not in kept
+    folder = Path(client.download_artifacts(run.info.run_id, ""))
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    files = Path(model.artifact_location.removeprefix("file://")) / "data/files"
+    for name in ("predictions.csv", "metrics.json", "plots/confusion.csv"):
+        assert hash_file(folder / name) == hash_file(tracked.root / name) == tags[f"artifact_flow.sha256.{name}"]
+    for name in ("model_train.pkl", "model.onnx", "model_quantized.onnx", "contract.json"):
+        assert hash_file(files / name) == hash_file(tracked.root / name) == tags[f"artifact_flow.sha256.{name}"]
+    picture = (folder / "plots/confusion.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert {metric.key for metric in model.metrics} == set(metrics)
+
+
+def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) -> None:
+    """A run made of uncommitted work says so, until the same result is tracked from a commit."""
+    tracked.edit("README.md", lambda text: text + "\n")
+    assert "not in commit " in tracked.ask("track")
+    (run,) = tracked.runs()
+    assert run.data.tags["git.dirty"] == "true"
+    tracked.commit("Now it is")
+    assert "not in commit " not in tracked.ask("track")
+    (run,) = tracked.runs()
+    assert run.data.tags["git.dirty"] == "false"
+    assert run.data.tags["mlflow.source.git.commit"] == tracked.run("git", "rev-parse", "HEAD").strip()
+
+
+def test_another_result_is_another_run(tracked: Tracked) -> None:
+    """A parameter changed and reproduced makes a second run beside the first."""
+    tracked.ask("track")
+    tracked.set_param("decimals: 8", "decimals: 6")
+    tracked.repro()
+    tracked.ask("track")
+    assert {run.data.params["infer.decimals"] for run in tracked.runs()} == {"6", "8"}
+    assert len(tracked.runs()) == 2
+
+
+def test_pushes_at_the_same_moment_make_one_run_and_one_version(tracked: Tracked) -> None:
+    """Three processes track, and then register, the same result at once: all name the same run, the same version."""
+
+    def at_once(name: str) -> list[str]:
+        processes = [
+            subprocess.Popen(command(name), cwd=tracked.root, env=tracked.environ, stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        said = [process.communicate()[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0]
+        return said
+
+    runs = {said.split()[2] for said in at_once("track")}
+    assert {run.info.run_id for run in tracked.runs()} == runs
+    (run,) = tracked.runs()
+    models = tracked.client().search_logged_models([run.info.experiment_id])
+    assert len(models) == 1
+    assert all(said.startswith("digits: version ") for said in at_once("register"))
+    assert len(tracked.client().search_model_versions("name = 'digits'")) == 1
+
+
+def test_a_run_that_was_cut_off_is_filled(tracked: Tracked) -> None:
+    """What a killed process left, the next one finds and completes; nothing is there twice."""
+    tracked.client()  # which makes the tables
+    killed = subprocess.Popen(command("track"), cwd=tracked.root, env=tracked.environ, stdout=subprocess.DEVNULL)
+    while killed.poll() is None:
+        if (tracked.root / ".artifact-flow/mlflow/mlflow.db").is_file() and any(
+            run.inputs.dataset_inputs for run in tracked.runs()
+        ):
+            killed.kill()
+            killed.wait()
+    (left,) = tracked.runs()
+    if left.info.status == "RUNNING":  # as if it were long ago, so that nobody waits for it
+        with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
+            database.execute("update runs set start_time = start_time - 100000")
+    tracked.ask("track")
+    (run,) = tracked.runs()
+    assert run.info.run_id == left.info.run_id
+    assert run.info.status == "FINISHED"
+    assert tracked.client().get_metric_history(run.info.run_id, "test.accuracy")[1:] == []
+
+
+def test_what_is_not_the_lock_s_is_not_logged(tracked: Tracked) -> None:
+    """A missing, an edited and a damaged output are named, and no run is made."""
+    (tracked.root / "plots/confusion.csv").unlink()
+    assert refusal(tracked, "track").startswith("error: plots/confusion.csv cannot be read (No such file")
+    tracked.run("dvc", "checkout", "--quiet")
+    tracked.edit("metrics.json", lambda text: text.replace("0.958", "0.999"))
+    assert refusal(tracked, "track").startswith("error: metrics.json is not the one that dvc.lock names (md5 ")
+    tracked.run("git", "checkout", "metrics.json")
+    (tracked.root / "model_train.pkl").write_bytes(b"other")
+    assert refusal(tracked, "track").startswith("error: model_train.pkl is not the one that dvc.lock names")
+    assert refusal(tracked, "track", "flows/none").startswith("error: flows/none is no folder: name that of a dvc.yaml")
+    assert refusal(tracked, "track", "docs").startswith("error: no dvc.lock names an output in ")
+    assert tracked.runs() == []
+
+
+def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
+    """Nobody listens; nobody answers; the user is refused; the password in an address is not shown."""
+    down = f"http://someone:secret@127.0.0.1:{free_port()}"
+    said = refusal(tracked, "track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert "does not answer: start it (`make mlflow` starts one here)" in said
+    assert "secret" not in said
+
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+
+
+def test_a_database_that_cannot_be_used_is_told(tracked: Tracked) -> None:
+    """Locked by another process, of another MLflow, no database at all; afterwards the same command works."""
+    tracked.client().search_experiments()
+    path = tracked.root / ".artifact-flow/mlflow/mlflow.db"
+    with sqlite3.connect(path, isolation_level=None) as database:
+        database.execute("begin exclusive")
+        assert "is locked by another process" in refusal(tracked, "track")
+        database.execute("rollback")
+        (version,) = database.execute("select version_num from alembic_version").fetchone()
+        database.execute("update alembic_version set version_num = 'from the future'")
+    database.close()
+    assert "has the tables of another MLflow version" in refusal(tracked, "track")
+    with sqlite3.connect(path) as database:
+        database.execute("update alembic_version set version_num = ?", (version,))
+    database.close()
+    tracked.ask("track")
+    other = replace(tracked, uri=f"sqlite:///{tracked.root}/README.md")
+    assert "file is not a database" in refusal(other, "track")
+
+
+def test_a_full_disk_is_told_and_a_retry_completes(tracked: Tracked) -> None:
+    """No room for the files: one sentence, and with room again the same command fills the same run."""
+    tracked.client().search_experiments()
+    store = tracked.root / ".artifact-flow/mlflow/artifacts"
+    size = ["-t", "tmpfs", "-o", "size=16k", "tmpfs", str(store)]
+    store.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", *size], check=False, capture_output=True).returncode:
+        pytest.skip("needs root and the right to mount, for a disk that is full")
+    try:
+        assert "has no space left" in refusal(tracked, "track")
+    finally:
+        subprocess.run(["umount", str(store)], check=True)
+    tracked.ask("track")
+    (run,) = tracked.runs()
+    assert run.info.status == "FINISHED"
+
+
+def test_nobody_is_called_but_the_configured_server(tracked: Tracked) -> None:
+    """The kernel sees no connection while a result is tracked, registered, promoted and mirrored, all of it offline."""
+    traced = tracked.root.parent / "calls"
+    strace = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(traced)]
+    if subprocess.run(["which", "strace"], check=False, capture_output=True).returncode:
+        pytest.skip("needs strace: apt-get install strace")
+    for arguments in (("track", "--sink", "mlflow", "--sink", "wandb"), ("register",), ("promote",)):
+        done = subprocess.run(
+            [*strace, sys.executable, "-m", "artifact_flow.cli", *arguments],
+            check=False,
+            cwd=tracked.root,
+            env=tracked.environ,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        called = [line for line in traced.read_text().splitlines() if "AF_INET" in line and "127.0.0.1" not in line]
+        assert called == []
+
+
+def test_no_stage_imports_mlflow() -> None:
+    """What `dvc repro` runs knows nothing of tracking."""
+    stages = ", ".join(f"artifact_flow.stages.{name}" for name in ("data", "train", "infer", "export", "quantize"))
+    heavy = "{'mlflow', 'wandb', 'artifact_flow.tracking'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {stages}; print({heavy} & set(sys.modules))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "set()\n"
