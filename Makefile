@@ -77,7 +77,7 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the ima
 	lint-imports --cache-dir .artifact-flow/import-linter
 	shellcheck .ci/run
 	hadolint Dockerfile
-	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.team.yaml
 	zizmor --offline --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
@@ -113,6 +113,7 @@ bench: $(VENV)/dev.stamp  ## measure what the README claims (about half an hour,
 pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page anew (needs Chromium)
 	python docs/pictures.py
 	python docs/screenshot.py
+	python docs/compare.py
 
 # One version per package for every supported Python; names, versions and hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
