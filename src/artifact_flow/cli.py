@@ -345,9 +345,8 @@ def _promote(arguments: argparse.Namespace) -> None:
     registry = Registry(Server())
     promoted = True
     for flow, params in gates.items():
-        compared = registry.promote(
-            arguments.name or flow.name, params.promote.max_loss, arguments.version, arguments.force
-        )
+        name = flow.name if arguments.name is None else arguments.name
+        compared = registry.promote(name, params.promote.max_loss, arguments.version, arguments.force)
         print(compared.table())
         print(compared.verdict())
         promoted = promoted and compared.promoted

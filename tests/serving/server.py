@@ -78,8 +78,8 @@ class Answer:
 class Server:
     """A server process; its log goes to a file."""
 
-    def __init__(self, *models: Path, arguments: tuple[str, ...] = (), **environ: str) -> None:
-        self.models, self.arguments, self.environ = models, arguments, environ
+    def __init__(self, *models: Path, arguments: tuple[str, ...] = (), cwd: Path | None = None, **environ: str) -> None:
+        self.models, self.arguments, self.cwd, self.environ = models, arguments, cwd, environ
         self.log_file = tempfile.NamedTemporaryFile(suffix=".jsonl")  # noqa: SIM115 - closed on the way out
 
     def __enter__(self) -> "Server":
@@ -88,14 +88,18 @@ class Server:
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MODEL_SHA256": " ".join(hashes)}
         self.process = subprocess.Popen(
             command("serve", *map(str, self.models), "--port", "0", *self.arguments),
+            cwd=self.cwd,
             env=environ | self.environ,
             stdout=self.log_file,
             stderr=subprocess.PIPE,
             text=True,
         )
-        line = self.process.stderr.readline()
-        found = re.search(r"http://127.0.0.1:(\d+)", line)
-        assert found, line + self.process.stderr.read()
+        found = None
+        for line in self.process.stderr:  # what a registry's model is, comes before
+            found = re.search(r"http://127.0.0.1:(\d+)", line)
+            if found or "error: " in line:
+                break
+        assert found, line
         self.port = int(found[1])
         self.wait_until_ready()
         return self

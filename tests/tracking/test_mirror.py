@@ -10,7 +10,7 @@ def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
     """The run lies in the ignored folder, with the result's files; the second call adds none; HOME stays empty."""
     home = tracked.root.parent / "home"
     home.mkdir()
-    environ = ["env", f"HOME={home}", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME"]
+    environ = ["env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", f"HOME={home}"]
     said = [
         tracked.run(*environ, "python", "-m", "artifact_flow.cli", "track", "--sink", "wandb", "--sink", "mlflow")
         for _ in range(2)

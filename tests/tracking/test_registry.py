@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+import mlflow
 import pytest
 from pyarrow import csv, parquet
 from serving.server import Server
@@ -82,7 +83,7 @@ def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path:
     assert "models:/digits@champion: version 1, each file as it was registered" in said
     assert here.read_bytes() == there.read_bytes()
     told = {"MLFLOW_TRACKING_URI": tracked.database}
-    with Server("models:/digits/1", cwd=tracked.root, **told) as server:
+    with Server(Path("models:/digits/1"), cwd=tracked.root, **told) as server:
         card = server.get("/model").document
         assert card["name"] == "digits"
         assert card["weights"] == ["float", "8bit"]
@@ -103,6 +104,7 @@ def test_a_replaced_file_is_refused(tracked: Tracked) -> None:
         assert f"models:/digits/1 (version 1): {name} has the sha256 " in said
         assert "so it was replaced after it was registered and is not opened" in said
         (files / name).write_bytes(before)
+    mlflow.set_tracking_uri(tracked.database)
     tracked.client().create_registered_model("theirs")
     tracked.client().create_model_version("theirs", found.source, model_id=model.model_id)
     said = refusal(tracked, "predict", "-", "--model", "models:/theirs/1")

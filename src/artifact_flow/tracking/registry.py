@@ -61,9 +61,7 @@ class Comparison:
     def verdict(self) -> str:
         """Return what came of it, in a sentence."""
         if not self.promoted:
-            return (
-                f"{self.name}: version {self.version} is not promoted: {self.reason}. --force promotes it all the same."
-            )
+            return f"{self.name}: version {self.version} stays where it is: {self.reason}. --force promotes it."
         forced = f", by force: {self.reason}" if self.reason else ""
         return f"{self.name}: version {self.version} is the champion{forced}"
 
@@ -94,7 +92,7 @@ class Registry:
 
         Raises TrackError when the result was not tracked, or MLflow refuses the name.
         """
-        name, client = name or result.name, self.server.client
+        name, client = result.name if name is None else name, self.server.client
         run = Runs(self.server).find(result)
         if run is None:
             raise TrackError(
