@@ -11,6 +11,7 @@ from benchmarks.load import lacks_load
 from benchmarks.repro import compare_flows_with_toy, compare_main_with_toy, compare_with_commands
 from benchmarks.serving import THINGS, compare_services
 from benchmarks.throughput import compare_predict, compare_stage_data
+from benchmarks.tracks import compare_tracks
 from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
 
 
@@ -70,6 +71,7 @@ GROUPS = (
     ),
     Group("predict", 6, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
     Group("data", 2, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
+    Group("track", 4, lambda grounds, meter: compare_tracks(grounds.flows, meter), (lacks_data,)),
     Group(
         "serving",
         THINGS,
