@@ -139,6 +139,14 @@ define install
 	@uv pip install --quiet --require-hashes --build-constraints $(1) --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
 endef
 
+# How git merges what .gitattributes names, in this clone alone. A folder without .git, as from an archive, has nothing to tell.
+define drivers
+	@[ ! -e .git ] || { git config merge.dvc-lock.name "dvc.lock, stage by stage" && \
+		git config merge.dvc-lock.driver ".venv/bin/artifact-flow merge-lock %O %A %B %P" && \
+		git config merge.dvc-output.name "outputs of the pipeline, as they are here" && \
+		git config merge.dvc-output.driver true; }
+endef
+
 $(VENV)/uv.stamp: requirements/uv.txt
 ifeq ($(PYTHON),)
 	@echo "artifact-flow needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || true)." \
@@ -155,6 +163,7 @@ $(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
 	$(call install,requirements/lean.txt)
 	@uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
 	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site-cache"
+	$(drivers)
 	@touch $@
 
 $(VENV)/serve.stamp: $(VENV)/lean.stamp requirements/serve.txt
