@@ -26,9 +26,11 @@ TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MODEL ?= model.onnx
 PORT ?= 8000
 RETRIES ?= 10
+SET ?=
+JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test serve track register train train-no-registration mlflow verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test serve track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -66,6 +68,15 @@ mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:500
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --no-serve-artifacts \
 		--backend-store-uri "sqlite:///$(CURDIR)/.artifact-flow/mlflow/mlflow.db" \
 		--default-artifact-root "$(CURDIR)/.artifact-flow/mlflow/artifacts"
+
+# DVC's worker runs the queue apart from this shell: whoever interrupts it wants it to end, and nothing of it left for
+# which the next sweep would wait for ever.
+sweep: setup  ## try values of parameters as DVC experiments and compare them (SET="train.C=0.01,0.1,1" JOBS=2)
+	@[ -n "$(SET)" ] || { echo "sweep needs to know what to try: make sweep SET=\"train.C=0.01,0.1,1 train.max_iter=100,1000\"" >&2; exit 1; }
+	dvc exp run --queue $(foreach set,$(SET),--set-param '$(set)')
+	@trap 'dvc queue stop --kill; sleep 2; dvc queue remove --all; rm -rf .dvc/tmp/exps; exit 130' INT TERM; \
+		dvc exp run --run-all --jobs $(JOBS)
+	dvc exp show --no-pager --md --only-changed --drop '.*\.(json|onnx|pkl|csv|parquet)$$|Executor|Created'
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
