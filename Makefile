@@ -26,9 +26,11 @@ TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MODEL ?= model.onnx
 PORT ?= 8000
 RETRIES ?= 10
+SET ?=
+JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test serve track register train train-no-registration mlflow verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test serve track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -66,6 +68,15 @@ mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:500
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --no-serve-artifacts \
 		--backend-store-uri "sqlite:///$(CURDIR)/.artifact-flow/mlflow/mlflow.db" \
 		--default-artifact-root "$(CURDIR)/.artifact-flow/mlflow/artifacts"
+
+# DVC's worker runs the queue apart from this shell: whoever interrupts it wants it to end, and nothing of it left for
+# which the next sweep would wait for ever.
+sweep: setup  ## try values of parameters as DVC experiments and compare them (SET="train.C=0.01,0.1,1" JOBS=2)
+	@[ -n "$(SET)" ] || { echo "sweep needs to know what to try: make sweep SET=\"train.C=0.01,0.1,1 train.max_iter=100,1000\"" >&2; exit 1; }
+	dvc exp run --queue $(foreach set,$(SET),--set-param '$(set)')
+	@trap 'dvc queue stop --kill; sleep 2; dvc queue remove --all; rm -rf .dvc/tmp/exps; exit 130' INT TERM; \
+		dvc exp run --run-all --jobs $(JOBS)
+	dvc exp show --no-pager --md --only-changed --drop '.*\.(json|onnx|pkl|csv|parquet)$$|Executor|Created'
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
@@ -140,6 +151,14 @@ define install
 	@uv pip install --quiet --require-hashes --build-constraints $(1) --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
 endef
 
+# How git merges what .gitattributes names, in this clone alone. A folder without .git, as from an archive, has nothing to tell.
+define drivers
+	@[ ! -e .git ] || { git config merge.dvc-lock.name "dvc.lock, stage by stage" && \
+		git config merge.dvc-lock.driver ".venv/bin/artifact-flow merge-lock %O %A %B %P" && \
+		git config merge.dvc-output.name "outputs of the pipeline, as they are here" && \
+		git config merge.dvc-output.driver true; }
+endef
+
 $(VENV)/uv.stamp: requirements/uv.txt
 ifeq ($(PYTHON),)
 	@echo "artifact-flow needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || true)." \
@@ -156,6 +175,7 @@ $(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
 	$(call install,requirements/lean.txt)
 	@uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
 	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site-cache"
+	$(drivers)
 	@touch $@
 
 $(VENV)/serve.stamp: $(VENV)/lean.stamp requirements/serve.txt

@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         add(commands)
     _add_experiment(commands)
     _add_download(commands)
+    _add_merge_lock(commands)
     arguments = parser.parse_args(argv)
     with told_in_one_sentence():
         arguments.run(arguments)
@@ -400,6 +401,32 @@ def _download(arguments: argparse.Namespace) -> None:
     what = "holds it already" if done.found else "logged"
     print(f"{done.path}: {done.size} bytes, md5 {done.md5}; run {done.run_id} {what}")
     print(f"in git: git add {done.path}.dvc {done.path.parent}/.gitignore; next: artifact-flow init --data {done.path}")
+
+
+def _add_merge_lock(commands: Commands) -> None:
+    merge = commands.add_parser(
+        "merge-lock",
+        help="merge a dvc.lock stage by stage, as git's merge driver, which `make setup` installs",
+        description="Merge three versions of a dvc.lock into the second. Exit code 0: merged; 1: both sides changed a "
+        "stage, which stays as it was here, so `dvc repro` comes before the commit.",
+    )
+    sides = ("base", "the common ancestor's, git's %%O"), ("ours", "this branch's, %%A"), ("theirs", "the other's, %%B")
+    for name, what in sides:
+        merge.add_argument(name, type=Path, metavar=name.upper(), help=what)
+    merge.add_argument("path", nargs="?", type=Path, default=Path("dvc.lock"), metavar="PATH", help="the lock's, %%P")
+    merge.set_defaults(run=_merge_lock)
+
+
+def _merge_lock(arguments: argparse.Namespace) -> None:
+    from artifact_flow.merge import merge_files  # noqa: PLC0415
+
+    path = arguments.path
+    if open_ := merge_files(arguments.base, arguments.ours, arguments.theirs, path):
+        pipeline = "" if path.parent == Path() else f" {path.with_name('dvc.yaml')}"
+        sys.exit(
+            f"{path}: no side has reproduced {', '.join(open_)} as merged: run `dvc repro{pipeline}`, then `git add` "
+            "what it wrote, and commit."
+        )
 
 
 if __name__ == "__main__":

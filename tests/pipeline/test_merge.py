@@ -1,0 +1,148 @@
+"""Two branches that both reproduced, merged by real git with the drivers that `make setup` installs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from project import Project
+
+from artifact_flow.lock import parse_lock
+
+SOURCE = Path(__file__).resolve().parents[2]
+OPEN_MODEL = ["infer", "export", "quantize"]
+C, DECIMALS, AGREEMENT = ("C: 1.0", "C: 0.5"), ("decimals: 8", "decimals: 6"), ("agreement: 0.995", "agreement: 0.99")
+
+
+@pytest.fixture
+def forked(project: Project) -> Project:
+    """A project with the drivers of `make setup` and its environment in .venv, as a clone has them."""
+    command = Path(sys.executable).with_name("artifact-flow")
+    (project.root / ".venv/bin").mkdir(parents=True)
+    (project.root / ".venv/bin/artifact-flow").symlink_to(command)
+    project.run("make", "--no-print-directory", "--eval", "tell: ; $(drivers)", "tell")
+    return project
+
+
+def branch(project: Project, name: str, change: tuple[str, str]) -> None:
+    """Change a parameter on a new branch from main, reproduce, commit, and go back to main."""
+    project.run("git", "checkout", "--quiet", "-b", name, "main")
+    project.set_param(*change)
+    project.repro()
+    project.commit(name)
+    go_to(project, "main")
+
+
+def go_to(project: Project, name: str) -> None:
+    """Check out a branch and its outputs."""
+    project.run("git", "checkout", "--quiet", name)
+    project.run("dvc", "checkout", "--quiet")
+
+
+def merge(project: Project, name: str, code: int = 0) -> str:
+    """Merge a branch as somebody who has not activated the environment."""
+    return project.run("env", "PATH=/usr/bin:/bin", "git", "merge", "--no-edit", name, code=code)
+
+
+def lock_of(project: Project) -> str:
+    """Return the text of dvc.lock, which is one: no marks of a conflict."""
+    content = (project.root / "dvc.lock").read_bytes()
+    assert parse_lock(content)
+    return content.decode()
+
+
+def stale(project: Project) -> Mapping[str, object]:
+    """Return what `dvc status` says."""
+    return dict(json.loads(project.run("dvc", "status", "--json")))
+
+
+def conflicts(project: Project) -> list[str]:
+    """Return the paths that git leaves unmerged."""
+    return project.run("git", "diff", "--name-only", "--diff-filter=U").split()
+
+
+def test_stages_that_do_not_meet_are_merged(forked: Project) -> None:
+    """A parameter of infer here, one of quantize there: git merges it all, and nothing is left to reproduce."""
+    branch(forked, "decimals", DECIMALS)
+    branch(forked, "agreement", AGREEMENT)
+    go_to(forked, "decimals")
+    merge(forked, "agreement")
+    merged = lock_of(forked)
+    forked.run("dvc", "checkout", "--quiet")
+    assert forked.repro() == []
+    assert lock_of(forked) == merged
+    assert forked.run("git", "status", "--porcelain") == ""
+
+
+def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
+    """C on one branch, decimals on the other: infer ran with neither pair, so git stops, and `dvc repro` ends it.
+
+    From either side: a valid lock before, and after it the bytes that main gives with both parameters.
+    """
+    branch(forked, "c", C)
+    branch(forked, "decimals", DECIMALS)
+    locks = []
+    for here, there in (("c", "decimals"), ("decimals", "c")):
+        go_to(forked, here)
+        forked.run("git", "checkout", "--quiet", "--detach")
+        printed = merge(forked, there, code=1)
+        assert "dvc.lock: no side has reproduced infer as merged: run `dvc repro`, then `git add`" in printed
+        assert conflicts(forked) == ["dvc.lock"]
+        assert "C: 0.5" in (forked.root / "params.yaml").read_text()
+        assert "decimals: 6" in (forked.root / "params.yaml").read_text()
+        lock_of(forked)
+        forked.run("dvc", "checkout", "--quiet")
+        assert set(stale(forked)) == {"infer"}
+        assert forked.repro() == ["infer"]
+        locks.append((lock_of(forked), forked.hashes()))
+        forked.commit("Merged")
+        assert forked.repro() == []
+        assert forked.run("git", "status", "--porcelain") == ""
+    go_to(forked, "main")
+    forked.set_param(*C)
+    forked.set_param(*DECIMALS)
+    assert forked.repro() == ["train", *OPEN_MODEL]
+    assert locks == [(lock_of(forked), forked.hashes())] * 2
+
+
+def test_the_same_parameter_is_for_people_to_settle(forked: Project) -> None:
+    """C here and another C there: git asks about params.yaml; whatever is kept, the lock then leads to it."""
+    branch(forked, "here", C)
+    branch(forked, "there", ("C: 1.0", "C: 0.1"))
+    go_to(forked, "here")
+    printed = merge(forked, "there", code=1)
+    assert "no side has reproduced export, infer, quantize, train as merged" in printed
+    assert conflicts(forked) == ["dvc.lock", "params.yaml"]
+    assert lock_of(forked) == forked.run("git", "show", "here:dvc.lock")
+    for side, kept, runs in (("--ours", "here", []), ("--theirs", "there", ["train", *OPEN_MODEL])):
+        forked.run("git", "checkout", side, "params.yaml")
+        assert forked.repro() == runs
+        assert forked.run("git", "diff", kept) == ""
+    forked.commit("Settled")
+    assert forked.repro() == []
+
+
+def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
+    """Somebody committed the marks of a conflict: git stops, with this branch's lock in place and one sentence."""
+    branch(forked, "c", C)
+    forked.run("git", "checkout", "--quiet", "-b", "damaged", "main")
+    forked.edit("dvc.lock", lambda text: "<<<<<<< HEAD\n" + text)
+    forked.commit("Marks")
+    go_to(forked, "c")
+    printed = merge(forked, "damaged", code=1)
+    assert "error: dvc.lock of the other branch is damaged" in printed
+    assert "Traceback" not in printed
+    assert lock_of(forked) == forked.run("git", "show", "c:dvc.lock")
+
+
+def test_without_a_repository_there_is_nothing_to_tell(tmp_path: Path) -> None:
+    """An unpacked archive is set up all the same, and a repository around it is not touched."""
+    (tmp_path / "inside").mkdir()
+    Project(tmp_path).run("git", "init", "--quiet")
+    before = (tmp_path / ".git/config").read_bytes()
+    makefile = str(SOURCE / "Makefile")
+    command = ["make", "--no-print-directory", "-f", makefile, "--eval", "tell: ; $(drivers)", "tell"]
+    subprocess.run(command, cwd=tmp_path / "inside", check=True)
+    assert (tmp_path / ".git/config").read_bytes() == before
