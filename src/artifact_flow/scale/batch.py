@@ -5,15 +5,18 @@ finished is checked and kept, so that the same command goes on where it stopped.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from artifact_flow.contract import Contract
 from artifact_flow.errors import ArtifactFlowError, DataError, FileError, ScaleError
 from artifact_flow.files import hash_bytes
 from artifact_flow.predict import Report, open_pair
@@ -70,12 +73,18 @@ def run_job(job: Job) -> Summary:
     Raises ArtifactFlowError naming what is wrong: the parts that were finished stay, and the same command goes on.
     """
     _check_out(job)
-    open_pair(job.model, job.allowed)  # its checks need the files around it, which no worker has
-    shipped = Shipped.of(job.model)
-    files = _find_inputs(job)
-    with open_cluster(job.scheduler, job.workers) if job.scheduler or job.workers else nullcontext() as client:
+    contract = open_pair(job.model, job.allowed).contract  # its checks need the files around it, which no worker has
+    shipped, files = Shipped.of(job.model), _find_inputs(job)
+    here = [] if job.scheduler else files  # a cluster that runs already surveys; one that starts meanwhile does not
+    clustered = job.scheduler or job.workers
+    with (
+        _surveying(here, contract) as surveys,
+        open_cluster(job.scheduler, job.workers) if clustered else nullcontext() as client,
+    ):
         run = _Runner(client, shipped)
-        surveyed = dict(run.each(_survey, list(enumerate(files)), lambda one: one[1].name))
+        surveyed = dict(
+            run.each(_survey, list(enumerate(files)), lambda one: one[1].name) if job.scheduler else surveys
+        )
         plan = make_plan([surveyed[number] for number in range(len(files))], job.model.name, shipped.sha256, job.format)
         _begin(job, plan)
         digest = hash_bytes(plan.content())
@@ -88,6 +97,16 @@ def run_job(job: Job) -> Summary:
             progress.tell(done)
         progress.end()
     return _end(job, plan, [parts[number] for number in range(len(tasks))])
+
+
+@contextmanager
+def _surveying(files: Sequence[File], contract: Contract) -> Iterator[Iterator[tuple[int, Input]]]:
+    """Yield what will be known of the files; threads look at them meanwhile."""
+    pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))
+    try:
+        yield enumerate(pool.map(lambda file: survey_input(file, contract), files))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _survey(numbered: tuple[int, File], shipped: Shipped) -> tuple[int, Input]:

@@ -169,7 +169,7 @@ def _kept_part(task: Task) -> Part | None:
 
 
 def _write_part(task: Task, model: Model, rejects: "Rejects | None") -> Part:
-    """Write the predictions, and the rejected rows where they are asked for: without, a row that does not fit raises."""
+    """Write the predictions, and the rejected rows; without `rejects`, a row that does not fit raises DataError."""
     partition, report = task.partition, Report(rows=task.partition.first)
     with (
         open_input(task.file, model.contract, report, partition.groups, partition.skipped) as source,
