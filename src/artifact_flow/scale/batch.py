@@ -231,6 +231,24 @@ class _Progress:
             sys.stderr.write("\r\x1b[K")
 
 
+@dataclass
+class _Watch:
+    """Looks whether a silent cluster has a worker, and ends the job when it has had none for a while."""
+
+    client: "Client"
+    seen: float = field(default_factory=time.monotonic)
+
+    def look(self) -> None:
+        """Raise ScaleError when no worker was seen for LOST_SECONDS."""
+        if self.client.status == "running" and self.client.scheduler_info()["workers"]:
+            self.seen = time.monotonic()
+        elif time.monotonic() - self.seen > LOST_SECONDS:
+            raise ScaleError(
+                f"the cluster has had no worker for {LOST_SECONDS:.0f} s: start workers, then run the same command, "
+                "which goes on from here."
+            )
+
+
 @dataclass(frozen=True)
 class _Runner:
     """Calls a function for each of many things: here, or on the workers of a cluster."""
@@ -253,21 +271,16 @@ class _Runner:
             future = self.client.submit(_guarded, function, thing, shipped, pure=False, retries=2)
             waiting[future] = name(thing)
             future.add_done_callback(done.put)
-        lost = 0.0
+        watch = _Watch(self.client)
         while waiting:
             try:
                 future = done.get(timeout=POLL_SECONDS)
             except Empty:
-                lost = 0.0 if _has_workers(self.client) else lost + POLL_SECONDS
-                if lost >= LOST_SECONDS:
-                    raise ScaleError(
-                        f"the cluster has had no worker for {LOST_SECONDS:.0f} s: start workers, then run the same "
-                        "command, which goes on from here."
-                    ) from None
+                watch.look()
                 continue
-            what = waiting.pop(future)
+            what = waiting[future]
             try:
-                result = future.result()
+                result = future.result(timeout=POLL_SECONDS)
             except KilledWorker as error:
                 raise ScaleError(
                     f"{what}: {error.allowed_failures + 1} workers died while they predicted it: give workers more "
@@ -276,11 +289,18 @@ class _Runner:
             except ArtifactFlowError:
                 raise
             except Exception as error:  # whatever a worker raised, or what the client says of a lost scheduler
+                if isinstance(error, TimeoutError) and future.status != "error":
+                    # the worker that held the result died before it was asked, so that the task runs again
+                    future.add_done_callback(done.put)
+                    watch.look()
+                    continue
                 reason = " ".join(str(error).split()) or "no reason given"
                 raise ScaleError(
                     f"{what}: the cluster failed ({type(error).__name__}: {reason}): look at its log, then run the "
                     "same command, which goes on from here."
                 ) from error
+            del waiting[future]
+            watch.seen = time.monotonic()
             if isinstance(result, ArtifactFlowError):
                 raise result
             yield result
@@ -298,7 +318,3 @@ def _guarded(function: Callable[[T, Shipped], R], thing: T, shipped: Shipped) ->
         raise
     except ArtifactFlowError as error:
         return error
-
-
-def _has_workers(client: "Client") -> bool:
-    return client.status == "running" and bool(client.scheduler_info()["workers"])

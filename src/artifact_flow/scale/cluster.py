@@ -1,5 +1,6 @@
 """Cluster: a Dask client, of a local cluster or of a scheduler elsewhere."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from artifact_flow.errors import ScaleError
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_SECONDS = 15.0
+PATIENCE = 10  # seconds for a scheduler to answer
 
 
 @contextmanager
@@ -24,22 +25,27 @@ def open_cluster(scheduler: str | None, workers: int | None) -> "Iterator[Client
         from distributed import Client, LocalCluster  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ScaleError(f"{error.name} is not installed: `make scale` installs what a cluster needs.") from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what ends the work is told in one sentence
     if scheduler is None:
         # the nanny's own value doubles the cost of numpy work
         with (
             dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,
             ) as cluster,
             Client(cluster) as client,
         ):
             yield client
         return
     try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS)
+        client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise ScaleError(
-            f"no Dask scheduler answers at {scheduler} within {CONNECT_SECONDS:.0f} s: start one, or name another."
+            f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one, or name another."
         ) from error
     with client:
         try:

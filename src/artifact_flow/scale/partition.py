@@ -262,19 +262,19 @@ def _predict_fitting(source: Source, model: Model, report: Report, rejects: Reje
     for numbers, raw in stream_raw(source, roles, unreadable):
         reasons = find_misfits(raw, roles, missing)
         places = np.setdiff1d(np.arange(len(raw)), list(reasons))
-        typed = type_columns(raw.take(places), roles, missing, source.name, 0)
-        whole = np.ones(len(typed), dtype=bool)
+        fitting = np.ones(len(places), dtype=bool)
+        typed = type_columns(raw.take(places), roles, missing, source.name, 0) if len(places) else raw.slice(0, 0)
         for feature in contract.features:
             gaps = find_gaps(typed, feature, contract)
             for gap in np.flatnonzero(gaps.to_numpy() if gaps is not None else []).tolist():
                 reasons.setdefault(int(places[gap]), gap_reason(feature))
-                whole[gap] = False
+                fitting[gap] = False
         for place, reason in reasons.items():
             row = int(numbers[place])
             rejects.add(row, raw[identifier][place].as_py() if identifier else first + row, reason)
-        typed, fitting = typed.filter(pa.array(whole)), places[whole]
+        typed = typed.filter(pa.array(fitting))
         if len(typed):
-            ids = typed[identifier] if identifier else pa.array(numbers[fitting] + first)
+            ids = typed[identifier] if identifier else pa.array(numbers[places[fitting]] + first)
             yield predict_batch(typed, ids, model, report.findings)
         report.rows += len(typed)
         rejects.write(upto=int(numbers.max(initial=0)), rows=report.rows - rejects.task.partition.first)
