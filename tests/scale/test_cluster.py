@@ -193,9 +193,7 @@ def test_nobody_at_an_address_is_one_sentence(
     from artifact_flow.scale import cluster
 
     monkeypatch.setattr(cluster, "PATIENCE", 1)
-    job = Job(
-        [str(tmp_path / "rows")], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1"
-    )
+    job = Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ScaleError, match=r"tcp://127\.0\.0\.1:1"):
         run_job(job)
     assert not (tmp_path / "out").exists()

@@ -25,7 +25,8 @@ def open_cluster(scheduler: str | None, workers: int | None) -> "Iterator[Client
         from distributed import Client, LocalCluster  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ScaleError(f"{error.name} is not installed: `make scale` installs what a cluster needs.") from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what ends the work is told in one sentence
+    for name in ("distributed", "distributed.client"):  # what ends the work is told in one sentence
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
         # the nanny's own value doubles the cost of numpy work
         with (
