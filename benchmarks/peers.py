@@ -52,6 +52,20 @@ def predict_by_arrow(table: str, model: str, out: str, contract: str) -> None:
     print(digest, rows, outside)
 
 
+def predict_by_polars(table: str, model: str, out: str) -> None:
+    """Scan a Parquet file, predict it by `map_batches` and sink it, all of it streamed."""
+    import polars as pl  # noqa: PLC0415 - in this venv only, for this peer only
+
+    predict, scanned = open_model(model), pl.scan_parquet(table)
+
+    def predict_batch(rows: pl.Series) -> pl.Series:
+        return pl.Series(predict(np.ascontiguousarray(rows.struct.unnest().to_numpy(), np.float32)))
+
+    features = pl.struct(scanned.collect_schema().names())
+    predicted = features.map_batches(predict_batch, return_dtype=pl.Float32, is_elementwise=True)
+    scanned.select(predicted.alias("prediction")).with_row_index("id").sink_parquet(out)
+
+
 def convert_by_arrow(table: str, out: str) -> None:
     """Read a CSV with Arrow's own types and write it as Parquet with its defaults."""
     from pyarrow import csv  # noqa: PLC0415 - for this peer only
@@ -79,6 +93,7 @@ if __name__ == "__main__":
     PEERS: dict[str, Callable[..., Any]] = {
         "pandas": predict_by_pandas,
         "arrow": predict_by_arrow,
+        "polars": predict_by_polars,
         "convert": convert_by_arrow,
     }
     PEERS[sys.argv[1]](*sys.argv[2:])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from benchmarks.batches import compare_batches
 from benchmarks.figure import Figure, Meter
 from benchmarks.fits import compare_fits
 from benchmarks.load import lacks_load
@@ -69,7 +70,8 @@ GROUPS = (
     Group(
         "flows", 2, lambda grounds, meter: [compare_flows_with_toy(grounds.flows, grounds.toy, meter)], (lacks_data,)
     ),
-    Group("predict", 6, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
+    Group("predict", 8, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
+    Group("batch", 4, lambda grounds, meter: compare_batches(grounds.flows, meter), (lacks_data,)),
     Group("data", 2, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
     Group("track", 4, lambda grounds, meter: compare_tracks(grounds.flows, meter), (lacks_data,)),
     Group(

@@ -1,4 +1,4 @@
-"""Throughput: rows predicted beside pandas and beside a bare pyarrow loop, and a CSV taken in beside pyarrow.
+"""Throughput: rows predicted beside pandas, polars and a bare pyarrow loop, and a CSV taken in beside pyarrow.
 
 Whole processes with their start-up; `predict` and its peers on one core, with the same model.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.environment import PANDAS, prepare_peers
+from benchmarks.environment import PANDAS, POLARS, prepare_peers
 from benchmarks.figure import Contender, Figure, Meter, limit_memory
 from benchmarks.workspace import ROOT, Workspace
 
@@ -21,8 +21,8 @@ ALLOWED_MEGABYTES = 450.0
 
 
 def compare_predict(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield `predict` beside pandas and beside pyarrow, its memory, and its CSV beside that of pandas."""
-    rows = str(make_table("houses.parquet", "houses", str(project.path / FLOW)))
+    """Yield `predict` beside pandas, pyarrow and polars, its memory, and its CSV beside that of pandas."""
+    rows = str(make_houses(project))
     peer, peaks = prepare_peers(), list[float]()
 
     def predict(out: str) -> float:
@@ -44,6 +44,7 @@ def compare_predict(project: Workspace, meter: Meter) -> Iterator[Figure]:
 
     yield beside("pandas", f"pandas {PANDAS} and the same model", "parquet", 1.6)
     yield beside("arrow", "a bare pyarrow loop that hashes and range-checks", "parquet", 0.85, str(CONTRACT))
+    yield beside("polars", f"polars {POLARS}, map_batches with the same model", "parquet", 0.95)
     yield limit_memory("memory of artifact-flow predict at its highest", peaks, ALLOWED_MEGABYTES)
     yield beside("pandas", f"pandas {PANDAS} and the same model", "csv", 5.0)
 
@@ -64,6 +65,12 @@ def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
         relation="≤",
         bar=3.0,
     )
+
+
+def make_houses(project: Workspace, times: int = 1) -> Path:
+    """Return a Parquet file of TIMES 5 million houses; the project holds their flow, reproduced."""
+    name = "houses.parquet" if times == 1 else f"houses_{times}.parquet"
+    return make_table(name, "houses", str(project.path / FLOW), str(times))
 
 
 def make_table(name: str, kind: str, *arguments: str) -> Path:

@@ -6,11 +6,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from artifact_flow.errors import told_in_one_sentence
+
+if TYPE_CHECKING:
+    from artifact_flow.predict import Report
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 FLOW = "the folder of a flow, such as flows/iris; default: the main flow"
@@ -99,41 +101,96 @@ def _add_predict(commands: Commands) -> None:
         "predict",
         help="predict the rows of CSV, Parquet or JSON lines files",
         description="Check rows against the contract beside the model, predict them in constant memory, and say on "
-        "stderr what was unusual. Order and ids are kept.",
+        "stderr what was unusual. Order and ids are kept. Folders, patterns and URLs go part by part into a folder, "
+        "where the same command goes on after an interruption.",
     )
-    predict.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="a file; - is standard input")
+    predict.add_argument("inputs", nargs="+", metavar="IN", help="a file, a folder, a pattern or a URL; - is stdin")
     predict.add_argument(
         "--model", default="model.onnx", metavar="MODEL", help="a file, or models:/iris@champion; default: model.onnx"
     )
     predict.add_argument(
         "--out",
-        type=Path,
-        default=Path("-"),
-        help="CSV, or Parquet or JSON lines by its name (.parquet, .jsonl); default: standard output, as CSV",
+        default="-",
+        help="CSV, or Parquet or JSON lines by its name (.parquet, .jsonl); a folder (scored/) or URL takes a file for "
+        "each part; default: standard output, as CSV",
     )
+    predict.add_argument("--format", choices=["parquet", "csv", "jsonl"], help="of parts; default: parquet")
+    cluster = predict.add_mutually_exclusive_group()
+    cluster.add_argument("--workers", type=int, metavar="N", help="predict parts by N processes of this machine")
+    cluster.add_argument("--scheduler", metavar="ADDRESS", help="by a Dask cluster, such as tcp://10.0.0.5:8786")
     predict.set_defaults(run=_predict)
 
 
 def _predict(arguments: argparse.Namespace) -> None:
     from artifact_flow import determinism  # noqa: F401, PLC0415 - first: it must pin before numpy is imported
+    from artifact_flow.errors import FileError  # noqa: PLC0415
     from artifact_flow.predict import predict_files  # noqa: PLC0415
 
     model, allowed = _find_model(arguments.model)
+    if _goes_by_parts(arguments):
+        return _predict_parts(arguments, model, allowed)
+    if arguments.format:
+        raise FileError(f"--format is for parts in a folder: the name of --out {arguments.out} says what it is.")
     try:
-        report = predict_files(arguments.inputs, model, arguments.out, allowed)
+        report = predict_files([Path(name) for name in arguments.inputs], model, Path(arguments.out), allowed)
     except BrokenPipeError:  # whoever reads our output has seen enough, as `| head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    say = partial(print, file=sys.stderr)
     for name, sha256 in report.sha256.items():
-        say(f"{name}: sha256 {sha256}")
+        print(f"{name}: sha256 {sha256}", file=sys.stderr)
+    _tell_unusual(report)
+    print(f"{report.rows} rows predicted by {arguments.model}", file=sys.stderr)
+    return None
+
+
+def _goes_by_parts(arguments: argparse.Namespace) -> bool:
+    """Tell whether parts are asked for: several files by one name, a folder to write to, several processes."""
+    out = arguments.out
+    several = any("://" in name or (set("*?[") & set(name) and not Path(name).exists()) for name in arguments.inputs)
+    folders = any(Path(name).is_dir() for name in (*arguments.inputs, out))
+    return bool(several or folders or "://" in out or out.endswith("/") or arguments.workers or arguments.scheduler)
+
+
+def _predict_parts(arguments: argparse.Namespace, model: Path, allowed: tuple[str, ...]) -> None:
+    from artifact_flow.errors import ScaleError  # noqa: PLC0415
+
+    try:
+        from artifact_flow.scale.batch import Job, run_job  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ScaleError(f"{error.name} is not installed: `make scale` installs what parts need.") from error
+    job = Job(
+        inputs=arguments.inputs,
+        model=model,
+        out=arguments.out,
+        format=arguments.format or "parquet",
+        allowed=allowed,
+        scheduler=arguments.scheduler,
+        workers=arguments.workers,
+    )
+    try:
+        summary = run_job(job)
+    except KeyboardInterrupt:
+        print("stopped: finished parts stay, and the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    _tell_unusual(summary)
+    if summary.rejected:
+        print(f"{summary.rejected} rows do not fit the contract: rejected-*.jsonl names each", file=sys.stderr)
+    if summary.kept:
+        print(f"{summary.kept} parts of an earlier run were as they were written, and kept", file=sys.stderr)
+    print(
+        f"{summary.rows} rows predicted by {arguments.model} into {summary.parts} parts in {arguments.out}",
+        file=sys.stderr,
+    )
+
+
+def _tell_unusual(report: "Report") -> None:
     for name, columns in report.ignored.items():
-        say(f"{name}: ignored, because the model does not know them: {', '.join(columns)}")
+        print(f"{name}: ignored, because the model does not know them: {', '.join(columns)}", file=sys.stderr)
     for column, rows in report.findings.out_of_range.items():
-        say(f"{column}: {rows} rows out of the training range")
+        print(f"{column}: {rows} rows out of the training range", file=sys.stderr)
     for column, values in report.findings.unseen.items():
-        say(f"{column}: {sum(values.values())} rows with a value that was not seen in training: {', '.join(values)}")
-    say(f"{report.rows} rows predicted by {arguments.model}")
+        seen = f"{sum(values.values())} rows with a value that was not seen in training"
+        print(f"{column}: {seen}: {', '.join(values)}", file=sys.stderr)
 
 
 def _add_serve(commands: Commands) -> None:

@@ -5,6 +5,7 @@ A value that does not fit its column is refused with its row; text loses blanks 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 from artifact_flow.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role, closest
+
+Name: TypeAlias = Path | str  # of a table: its file, or its address elsewhere
 
 TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
 FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
@@ -26,7 +29,7 @@ TYPES: dict[str, pa.DataType] = {
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
 
 
-def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Path, row: int) -> pa.Table:
+def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Name, row: int) -> pa.Table:
     """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
 
     `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
@@ -46,6 +49,44 @@ def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[s
             _refuse_infinite(column, name, path, row)
         columns[name] = column
     return pa.table(columns)
+
+
+def find_misfits(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str]) -> dict[int, str]:
+    """Return place → reason for each row of a batch that `type_columns` would refuse.
+
+    Raises DataError when a whole column is of a type that nothing can be said of, such as a list.
+    """
+    found: dict[int, str] = {}
+    for name, role in roles.items():
+        if not _misfit_reason(table[name], name, role, missing):
+            continue
+        if pa.types.is_nested(table[name].type):
+            type_columns(table.select([name]), {name: role}, missing, "a row", 0)
+        column = _trim(_unpack(table[name], TYPES[role]), missing)
+        reasons = _misfit_values(column.unique(), name, role, missing)
+        bad = np.asarray(pc.is_in(column, pa.array(reasons, column.type)).to_numpy())
+        for place in np.flatnonzero(bad).tolist():
+            found.setdefault(place, reasons[column[place].as_py()])
+    return found
+
+
+def _misfit_values(values: pa.Array, name: str, role: Role, missing: Sequence[str]) -> dict[Any, str]:
+    """Return value → reason of the distinct values that do not fit, by halves: most columns have few of them."""
+    reason = _misfit_reason(pa.chunked_array([values]), name, role, missing)
+    if not reason:
+        return {}
+    if len(values) == 1:
+        return {values[0].as_py(): reason}
+    half = len(values) // 2
+    return _misfit_values(values[:half], name, role, missing) | _misfit_values(values[half:], name, role, missing)
+
+
+def _misfit_reason(column: pa.ChunkedArray, name: str, role: Role, missing: Sequence[str]) -> str:
+    try:
+        type_columns(pa.table({name: column}), {name: role}, missing, "", 0)
+    except DataError as error:
+        return str(error).partition(": ")[2]
+    return ""
 
 
 def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -100,7 +141,7 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
 
 
-def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Path, row: int) -> DataError:
+def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
     for offset, value in enumerate(column):
         try:
             _convert(pa.chunked_array([pa.array([value.as_py()], type=column.type)]), TYPES[role])
@@ -117,7 +158,7 @@ def no_fit(where: str, name: str, value: str, word: str) -> DataError:
     )
 
 
-def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Path, row: int) -> None:
+def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Name, row: int) -> None:
     bounds = pc.min_max(column).as_py()
     if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
         first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
@@ -143,7 +184,7 @@ def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
     return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
 
 
-def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Path) -> None:
+def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> None:
     """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
     lacking = [name for name in wanted if name not in names]
     if lacking:

@@ -8,6 +8,7 @@ ArtifactFlowError
 ├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
+├── ScaleError       a cluster or an object store that does not do its part
 ├── TrackError       a result that cannot be logged or registered, a version that cannot be had
 └── VerifyError      a repository that cannot be verified
 """
@@ -47,6 +48,10 @@ class FileError(ArtifactFlowError):
 
 class ServeError(ArtifactFlowError):
     """A service cannot start, or cannot start as told."""
+
+
+class ScaleError(ArtifactFlowError):
+    """A cluster cannot be opened or used, or a place that is no local file cannot be reached."""
 
 
 class TrackError(ArtifactFlowError):

@@ -12,15 +12,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artifact_flow.artifacts import MODEL, open_model, open_portable
-from artifact_flow.columns import missing_columns, to_column
-from artifact_flow.contract import CONTRACT, Contract, read_contract
+from artifact_flow.columns import Name, missing_columns, to_column
+from artifact_flow.contract import CONTRACT, Contract, Feature, read_contract
 from artifact_flow.encoding import Findings, encode_rows
 from artifact_flow.errors import DataError
 from artifact_flow.lock import nearest_lock
@@ -82,28 +83,62 @@ def open_pair(model: Path, allowed: Collection[str] = ()) -> Model:
 
 def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa.Table]:
     """Yield id, prediction and, where the model gives one, its probability, for each batch of an opened input."""
-    contract = model.contract
-    roles: dict[str, Role] = {feature.name: feature.type for feature in contract.features}
-    identifier = next((name for name in (contract.id, ID) if name in source.names and name not in roles), None)
-    if identifier:
-        roles[identifier] = "id"
-    names = np.array(contract.target.classes, dtype=object)
+    roles, identifier = input_roles(source.names, model.contract)
     row = source.first_row
     for batch in stream_columns(source, roles):
-        columns = {feature.name: to_column(batch[feature.name]) for feature in contract.features}
-        X, findings = encode_rows(contract.features, columns, model.dtype)
-        _refuse_gaps(X, contract, source, row)
-        predictions = model.predict(X)
-        report.findings.add(findings)
-        ids = batch[identifier] if identifier else pa.array(np.arange(report.rows, report.rows + len(X)))
-        report.rows += len(X)
-        row += len(X)
-        table = {ID: ids, PREDICTION: pa.array(predictions.values)}
-        if len(names):
-            table[PREDICTION] = pa.DictionaryArray.from_arrays(predictions.values, names).cast(pa.string())
-        if predictions.probabilities is not None:
-            table[PROBABILITY] = pa.array(predictions.probabilities[np.arange(len(X)), predictions.values])
-        yield pa.table(table)
+        for feature in model.contract.features:
+            gaps = find_gaps(batch, feature, model.contract)
+            if gaps is not None:
+                raise DataError(f"{source.name}, row {row + pc.index(gaps, True).as_py()}: {gap_reason(feature)}")
+        ids = batch[identifier] if identifier else pa.array(np.arange(report.rows, report.rows + len(batch)))
+        yield predict_batch(batch, ids, model, report.findings)
+        report.rows += len(batch)
+        row += len(batch)
+
+
+def predict_batch(batch: pa.Table, ids: pa.ChunkedArray | pa.Array, model: Model, findings: Findings) -> pa.Table:
+    """Return id, prediction and, where the model gives one, its probability, for typed rows without forbidden gaps.
+
+    What is unusual in them is added to `findings`.
+    """
+    contract = model.contract
+    columns = {feature.name: to_column(batch[feature.name]) for feature in contract.features}
+    X, found = encode_rows(contract.features, columns, model.dtype)
+    predictions = model.predict(X)
+    findings.add(found)
+    names = np.array(contract.target.classes, dtype=object)
+    table = {ID: ids, PREDICTION: pa.array(predictions.values)}
+    if len(names):
+        table[PREDICTION] = pa.DictionaryArray.from_arrays(predictions.values, names).cast(pa.string())
+    if predictions.probabilities is not None:
+        table[PROBABILITY] = pa.array(predictions.probabilities[np.arange(len(X)), predictions.values])
+    return pa.table(table)
+
+
+def input_roles(names: Sequence[str], contract: Contract) -> tuple[dict[str, Role], str | None]:
+    """Return which of an input's columns are read, and as what, and the one that names a row, where there is one."""
+    roles: dict[str, Role] = {feature.name: feature.type for feature in contract.features}
+    identifier = next((name for name in (contract.id, ID) if name in names and name not in roles), None)
+    return roles | ({identifier: "id"} if identifier else {}), identifier
+
+
+def find_gaps(batch: pa.Table, feature: Feature, contract: Contract) -> pa.ChunkedArray | None:
+    """Return for each typed row whether it lacks a value that nothing fills; None where no row does.
+
+    Nothing fills it without an imputer, where none was missing in training; a missing category is a value of its own.
+    """
+    column = batch[feature.name]
+    if not column.null_count or feature.type == "category" or contract.may_miss(feature):
+        return None
+    return column.is_null()
+
+
+def gap_reason(feature: Feature) -> str:
+    """Return what is wrong with a row that lacks a value."""
+    return (
+        f"{feature.name} is missing, and this model was trained without gaps: fill it, or train with "
+        "data.preprocess: auto."
+    )
 
 
 def predict_table(rows: pa.Table, model: Model) -> pa.Table:
@@ -119,47 +154,32 @@ def predict_table(rows: pa.Table, model: Model) -> pa.Table:
     return pa.concat_tables(predict_batches(source, model, Report()))
 
 
-def _refuse_gaps(X: np.ndarray, contract: Contract, source: Source, row: int) -> None:
-    """Raise DataError when a value is missing that nothing fills: no imputer, and none was missing in training.
-
-    `row` is the number of the first row of X.
-    """
-    if not np.isnan(X.sum()):
-        return
-    for number, feature in enumerate(contract.features):
-        gaps = np.flatnonzero(np.isnan(X[:, number]))
-        if len(gaps) and not contract.may_miss(feature):
-            raise DataError(
-                f"{source.name}, row {row + int(gaps[0])}: {feature.name} is missing, and this model was "
-                "trained without gaps: fill it, or train with data.preprocess: auto."
-            )
-
-
 @contextmanager
 def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
     """Open an input and check its columns against the contract."""
-    features = [feature.name for feature in contract.features]
-    table = _own_table(contract)
-    form = Form.of(table) if table else Form()
-    expected = list(table.columns) if table and not form.header else features
     hashing = _Hashing(sys.stdin.buffer if path == STREAM else open_raw(path))
     name = Path("standard input") if path == STREAM else path
     with hashing.file:
-        source = open_table(name, hashing, form, expected)  # type: ignore[arg-type]
-        if source.format == "Parquet":
-            with _seekable(path, source.file) as file:
-                source = replace(source, file=file, names=parquet_names(file, name))
-                _check_columns(source, features, contract, report)
-                yield source
-        else:
-            _check_columns(source, features, contract, report)
-            yield source
+        source = open_rows(name, hashing, contract)  # type: ignore[arg-type]
+        with _seekable(path, source) as seekable:
+            note_ignored(seekable, contract, report)
+            yield seekable
         while hashing.read(1 << 20):  # what the reader had no need of
             pass
         report.sha256[str(name)] = hashing.digest.hexdigest()
 
 
-def _check_columns(source: Source, features: Sequence[str], contract: Contract, report: Report) -> None:
+def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
+    """Return a stream as a table written as the model's own source was; raise DataError where it is none."""
+    table = _own_table(contract)
+    form = Form.of(table) if table else Form()
+    features = [feature.name for feature in contract.features]
+    return open_table(name, stream, form, list(table.columns) if table and not form.header else features)
+
+
+def note_ignored(source: Source, contract: Contract, report: Report) -> None:
+    """Note which of an input's columns the model does not know; raise DataError when one that it needs is missing."""
+    features = [feature.name for feature in contract.features]
     missing_columns(features, source.names, source.name)
     table = _own_table(contract)
     known = {*features, contract.id, contract.target.name, ID, TARGET, SPLIT, *(table.columns if table else ())}
@@ -175,15 +195,18 @@ def _own_table(contract: Contract) -> TableParams | None:
 
 
 @contextmanager
-def _seekable(path: Path, stream: IO[bytes]) -> Iterator[Any]:
-    """Yield a Parquet input as what can be read from its end; a pipe goes through a temporary file."""
-    if path != STREAM and path.is_file():
-        yield str(path)
-        return
-    with tempfile.TemporaryFile() as file:
-        shutil.copyfileobj(stream, file)
-        file.seek(0)
-        yield pa.PythonFile(file, mode="r")
+def _seekable(path: Path, source: Source) -> Iterator[Source]:
+    """Yield an input; Parquet as what can be read from its end: a pipe goes through a temporary file."""
+    if source.format != "Parquet":
+        yield source
+    elif path != STREAM and path.is_file():
+        yield replace(source, file=str(path), names=parquet_names(path, source.name))
+    else:
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(source.file, file)
+            file.seek(0)
+            whole = pa.PythonFile(file, mode="r")
+            yield replace(source, file=whole, names=parquet_names(whole, source.name))
 
 
 class _Hashing:

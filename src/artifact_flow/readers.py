@@ -8,18 +8,19 @@ import csv as text_csv
 import io
 import json as text_json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv, json
 
-from artifact_flow.columns import FALSE, TRUE, TYPES, WORDS, no_fit, type_columns
+from artifact_flow.columns import FALSE, TRUE, TYPES, WORDS, Name, no_fit, type_columns
 from artifact_flow.errors import DataError
 from artifact_flow.params import MISSING, Role, TableParams
 
@@ -34,7 +35,8 @@ JSON_WORDS = {
     "array": "a list",
     "object": "an object",
 }
-GZIP = b"\x1f\x8b"  # how its files begin
+JSON_KINDS = {bool: "true or false", str: "text", list: "a list", dict: "an object"}
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # how their files begin
 HEAD_BYTES = 1 << 20  # that tell what a file is
 SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
@@ -59,7 +61,7 @@ class Form:
 
 def detect_format(head: bytes) -> Format:
     """Return what a file is from its first (unpacked) bytes."""
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET):
         return "Parquet"
     return "JSON lines" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "CSV"
 
@@ -92,12 +94,12 @@ def read_names(path: Path, form: Form) -> list[str]:
     return _check_names(list(_json_types(head)) if format_ == "JSON lines" else csv_names(head, form, path), path)
 
 
-def parquet_names(file: Any, name: Path) -> list[str]:
+def parquet_names(file: Any, name: Name) -> list[str]:
     """Return the column names of a Parquet file, a path or what can be read from its end; `name` is its own."""
-    return _check_names(_open_parquet(file, name).schema_arrow.names, name)
+    return _check_names(open_parquet(file, name).schema_arrow.names, name)
 
 
-def csv_names(head: bytes, form: Form, path: Path) -> list[str]:
+def csv_names(head: bytes, form: Form, path: Name) -> list[str]:
     """Return the column names in the first bytes of a CSV; raise DataError when it holds no row, or is no UTF-8."""
     try:
         text = head.decode("utf-8-sig")
@@ -150,7 +152,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
         format_ = detect_format(_read_head(file, path))
     if format_ == "Parquet":
         try:
-            table = _open_parquet(path, path).read(columns=list(roles))
+            table = open_parquet(path, path).read(columns=list(roles))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
         return type_columns(table, roles, form.missing, path, 1)
@@ -187,20 +189,22 @@ def read_texts(path: Path, form: Form, names: Sequence[str]) -> pa.Table:
 class Source:
     """A raw table that was opened: where it came from, what it is, and the names of its columns."""
 
-    name: Path
-    file: IO[bytes]
+    name: Name
+    file: Any  # a stream; of Parquet a path, or what can be read from its end
     format: Format
     form: Form
     names: list[str]
     types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of JSON lines, as their first values have them
+    groups: Sequence[int] | None = None  # of Parquet: the row groups to read, all where it is None
+    skipped: int = 0  # rows before those
 
     @property
     def first_row(self) -> int:
         """The number of the first row of values."""
-        return 1 + (self.form.header and self.format == "CSV")
+        return 1 + (self.form.header and self.format == "CSV") + self.skipped
 
 
-def open_table(name: Path, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
+def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
     """Return a stream (from its start, not seekable for a pipe) as a table; Parquet needs a seekable one.
 
     `form` says how a CSV is written; where its separator does not give the `expected` columns, the others are tried.
@@ -271,8 +275,8 @@ def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Tab
 
 def _batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.RecordBatch]:
     if source.format == "Parquet":
-        parquet = _open_parquet(source.file, source.name)
-        yield from parquet.iter_batches(BATCH_ROWS, columns=list(roles), use_threads=False)
+        parquet = open_parquet(source.file, source.name)
+        yield from parquet.iter_batches(BATCH_ROWS, row_groups=source.groups, columns=list(roles), use_threads=False)
     elif source.format == "CSV":
         yield from csv.open_csv(source.file, **_csv_options(source.form, source.names, roles, threads=False))
     else:
@@ -285,7 +289,122 @@ def _batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.RecordBat
         )
 
 
-def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) -> DataError:
+def count_rows(source: Source) -> int:
+    """Return the number of rows of a CSV or of JSON lines, readable or not; raise DataError when it is damaged."""
+    if source.format == "JSON lines":
+        try:
+            return sum(1 for line in source.file if line.strip())
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(source.name, error) from error
+    ragged: list[int] = []
+    first: dict[str, Role] = {source.names[0]: "category"}
+    rows = sum(len(numbers) for numbers, _ in stream_raw(source, first, lambda row, _: ragged.append(row)))
+    return rows + len(ragged)
+
+
+def stream_raw(
+    source: Source, roles: Mapping[str, Role], unreadable: Callable[[int, str], object]
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """Yield the columns that `roles` names as they stand, in batches, with the number of each row in the file.
+
+    `unreadable` is told the number of a line that is no row, and why, before the batch that it would have stood in.
+    Raises DataError when the file is damaged.
+    """
+    try:
+        if source.format == "CSV":
+            yield from _raw_csv(source, roles, unreadable)
+        elif source.format == "JSON lines":
+            yield from _raw_lines(source, roles, unreadable)
+        else:
+            row = source.first_row
+            for batch in _batches(source, roles):
+                yield np.arange(row, row + len(batch)), pa.Table.from_batches([batch])
+                row += len(batch)
+    except pa.ArrowException as error:
+        text = source.format == "CSV"
+        raise refusal(error, source.name, source.names) if text else _damaged(source.name, error) from error
+    except OSError as error:
+        raise _damaged(source.name, error) from error
+
+
+def _raw_csv(
+    source: Source, roles: Mapping[str, Role], unreadable: Callable[[int, str], object]
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    ragged: list[int] = []
+
+    def skip(row: csv.InvalidRow) -> str:
+        ragged.append(row.number)
+        unreadable(row.number, ragged_row(row.expected_columns, row.actual_columns))
+        return "skip"
+
+    texts: dict[str, Role] = dict.fromkeys(roles, "category")
+    options = _csv_options(source.form, source.names, texts, threads=False)  # only one thread numbers its rows
+    options["parse_options"].invalid_row_handler = skip
+    row = source.first_row
+    for batch in csv.open_csv(source.file, **options):
+        numbers = np.arange(row, row + len(batch) + len(ragged))
+        numbers = numbers[~np.isin(numbers, ragged)][: len(batch)]
+        yield numbers, pa.Table.from_batches([batch])
+        if len(batch):
+            row = int(numbers[-1]) + 1
+        ragged = [number for number in ragged if number >= row]
+
+
+def _raw_lines(
+    source: Source, roles: Mapping[str, Role], unreadable: Callable[[int, str], object]
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    schema, row = _json_schema(source.types, roles), source.first_row
+    lines = (line for line in io.TextIOWrapper(source.file, "utf-8-sig", errors="replace") if line.strip())
+    while some := list(islice(lines, BATCH_ROWS)):
+        numbers, values = [], {name: list[Any]() for name in roles}
+        for number, line in enumerate(some, start=row):
+            try:
+                found = _line_values(line, schema)
+            except ValueError as error:
+                unreadable(number, str(error))
+                continue
+            numbers.append(number)
+            for name, value in found.items():
+                values[name].append(value)
+        yield np.array(numbers, dtype=np.int64), pa.table(values, schema=schema)
+        row += len(some)
+
+
+def _line_values(line: str, schema: pa.Schema) -> dict[str, Any]:
+    """Return a line's values of the schema's columns; raise ValueError where it is no object, or a value no fit."""
+    try:
+        row = text_json.loads(line)
+    except text_json.JSONDecodeError as error:
+        raise ValueError(f"no JSON ({error.msg} at character {error.pos + 1}): mend the line.") from error
+    if not isinstance(row, dict):
+        raise ValueError("no JSON object: write one on each line.")
+    return {column.name: _json_value(row.get(column.name), column) for column in schema}
+
+
+def _json_value(value: Any, column: pa.Field) -> Any:
+    if value is None:
+        return None
+    kind = bool if pa.types.is_boolean(column.type) else str if pa.types.is_string(column.type) else float
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number if kind is float else isinstance(value, kind)):
+        found, wanted = (JSON_KINDS.get(one, "a number") for one in (type(value), kind))
+        raise ValueError(other_kind(column.name, found, wanted))
+    if pa.types.is_integer(column.type) and not (isinstance(value, int) and abs(value) < 2**63):
+        raise ValueError(other_kind(column.name, str(value), "a whole number of 64 bits"))
+    return float(str(value)) if pa.types.is_floating(column.type) else value  # through text: a huge one is infinite
+
+
+def ragged_row(expected: object, found: object) -> str:
+    """Return what is wrong with a row that has another number of values than there are columns."""
+    return f"{found} values instead of {expected}: mend that row, or quote its separators."
+
+
+def other_kind(name: str, found: str, wanted: str) -> str:
+    """Return what is wrong with a JSON value of another kind than the column's first one."""
+    return f"{name} is {found}, where {wanted} belongs: write it the same way in every row."
+
+
+def refusal(error: Exception, path: Name, names: Sequence[str], row: int = 1) -> DataError:
     """Return Arrow's complaint about a text file as one sentence: file, row, column, value, what to do.
 
     `row` is the number of the first row of the batch in question, from which Arrow counts in JSON lines.
@@ -297,7 +416,7 @@ def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) ->
     elif found := re.search(r"\.? in row (\d+)$", message):
         where, message = f"{path}, row {row + int(found[1])}", message[: found.start()]
     if found := re.search(r"Expected (\d+) columns, got (\d+)", message):
-        return DataError(f"{where}: {found[2]} values instead of {found[1]}: mend that row, or quote its separators.")
+        return DataError(f"{where}: {ragged_row(found[1], found[2])}")
     column = re.search(r"column #(\d+)", message)
     name = names[int(column[1])] if column and int(column[1]) < len(names) else "a column"
     if "UTF8" in message:
@@ -308,11 +427,11 @@ def refusal(error: Exception, path: Path, names: Sequence[str], row: int = 1) ->
         return no_fit(where, name, repr(found[2]), word)
     if found := re.search(r"Column\(/(.*)\) changed from (\w+) to (\w+)$", message):
         wanted, is_ = (JSON_WORDS.get(kind, kind) for kind in found.group(2, 3))
-        return DataError(f"{where}: {found[1]} is {is_}, where {wanted} belongs: write it the same way in every row.")
+        return DataError(f"{where}: {other_kind(found[1], is_, wanted)}")
     return DataError(f"{where} cannot be read as a table: {message.rstrip('.')}.")
 
 
-def _read_head(file: IO[bytes], path: Path) -> bytes:
+def _read_head(file: IO[bytes], path: Name) -> bytes:
     try:
         head = file.read(HEAD_BYTES)
     except (pa.ArrowException, OSError) as error:
@@ -322,7 +441,7 @@ def _read_head(file: IO[bytes], path: Path) -> bytes:
     return bytes(head)
 
 
-def _check_names(names: list[str], path: Path) -> list[str]:
+def _check_names(names: list[str], path: Name) -> list[str]:
     empty = [number for number, name in enumerate(names, start=1) if not name]
     if empty:
         raise DataError(
@@ -382,13 +501,14 @@ def _json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) ->
     return pa.schema(kinds)
 
 
-def _open_parquet(file: Any, name: Path) -> pq.ParquetFile:
+def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
+    """Return a Parquet file, a path or what can be read from its end, opened; raise DataError when it is damaged."""
     try:
         return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(name, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Name, error: Exception) -> DataError:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return DataError(f"{path} is damaged or cut off ({reason}): copy it again from where it came.")

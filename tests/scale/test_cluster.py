@@ -1,0 +1,199 @@
+"""Batches over Dask: processes of this machine or of a scheduler give the parts of one process, whoever is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from scale.rows import contents, start, write_many
+from unit.own import Flow
+
+from artifact_flow.errors import ScaleError
+from artifact_flow.scale import batch
+from artifact_flow.scale.batch import Job, run_job
+
+SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+
+
+@pytest.fixture(scope="module")
+def rows(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files that take some seconds to predict."""
+    return write_many(flow, tmp_path_factory.mktemp("many") / "rows", files=16, copies=500)
+
+
+@pytest.fixture(scope="module")
+def expected(flow: Flow, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process that nobody disturbs makes of them."""
+    out = tmp_path_factory.mktemp("expected")
+    run_job(Job([str(rows)], flow.folder / "model.onnx", str(out)))
+    return contents(out)
+
+
+def wait_for(what: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a file is there, or a process has ended."""
+    deadline = time.monotonic() + 60
+    while not what.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def finish(process: "subprocess.Popen[bytes]", code: int = 0) -> str:
+    """Return what a process said, once it has ended as it should."""
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said.decode()
+    return said.decode()
+
+
+def kill_worker(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a worker of a command, one that is alive."""
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is none
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+                return
+    raise AssertionError("no worker is alive")
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "two workers"])
+def test_a_killed_client_goes_on_where_it_stopped(
+    flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """Killed at random moments, the same command ends with the parts of an undisturbed run, byte for byte."""
+    moments = np.random.default_rng(7)
+    command = (str(rows), "--out", str(tmp_path / "out"), *workers)
+    for part in sorted(moments.choice(range(1, 12), 2, replace=False).tolist()):
+        process = start(flow, *command)
+        wait_for(tmp_path / f"out/part-{part:05}.json", process)
+        time.sleep(moments.random() / 20)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "out/manifest.json").exists()
+    said = finish(start(flow, *command))
+    assert "parts of an earlier run were as they were written, and kept" in said
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    """Its partition goes to another one, and the job ends as if nothing had been."""
+    process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
+    for part in (1, 5):
+        wait_for(tmp_path / f"out/part-{part:05}.json", process)
+        kill_worker(process)
+    finish(process)
+    assert contents(tmp_path / "out") == expected
+
+
+def test_an_interrupted_job_says_how_it_goes_on(flow: Flow, rows: Path, tmp_path: Path) -> None:
+    """Ctrl-C leaves finished parts, one line and no traceback."""
+    process = start(flow, str(rows), "--out", str(tmp_path / "out"))
+    wait_for(tmp_path / "out/part-00002.json", process)
+    process.send_signal(signal.SIGINT)
+    assert finish(process, code=130) == "stopped: finished parts stay, and the same command goes on from here\n"
+
+
+@contextmanager
+def dask(*arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a Dask command in a process of its own."""
+    command = [Path(sys.executable).with_name("dask"), *arguments]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """A scheduler in a process of its own: its address."""
+    port, file = "0", tmp_path / "scheduler.json"
+    with dask(
+        "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", str(file)
+    ) as one:
+        wait_for(file, one)
+        yield str(json.loads(file.read_text())["address"])
+
+
+def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
+    """Return the command of a worker that computes as this process does."""
+    pinned = ("--preload", "artifact_flow.determinism")
+    return (
+        "worker",
+        scheduler,
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--local-directory",
+        str(folder / "dask"),
+        *pinned,
+    )
+
+
+def test_a_scheduler_elsewhere_gives_the_same_parts(
+    flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, scheduler: str
+) -> None:
+    """Its workers get the model by wire, not by a path; one of them may die on the way."""
+    worker = worker_of(scheduler, tmp_path)
+    with dask(*worker), dask(*worker, "--no-nanny") as doomed:
+        process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", scheduler)
+        wait_for(tmp_path / "out/part-00003.json", process)
+        doomed.kill()
+        finish(process)
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_cluster_that_loses_its_workers_is_one_sentence(
+    flow: Flow, rows: Path, tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever, and what was finished stays."""
+    monkeypatch.setattr(batch, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(batch, "LOST_SECONDS", 0.5)
+    with dask(*worker_of(scheduler, tmp_path), "--no-nanny") as worker, ThreadPoolExecutor(1) as thread:
+
+        def kill() -> None:
+            wait_for(tmp_path / "out/part-00001.json", worker)
+            worker.kill()
+
+        thread.submit(kill)
+        with pytest.raises(ScaleError, match=r"^the cluster has had no worker for 0 s: start workers, then run the"):
+            run_job(Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler=scheduler))
+    assert (tmp_path / "out/part-00001.json").exists()
+
+
+def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Path) -> None:
+    """In one sentence and soon; what was finished stays."""
+    file = tmp_path / "scheduler.json"
+    with dask(*SCHEDULER, "--scheduler-file", str(file)) as doomed:
+        wait_for(file, doomed)
+        address = str(json.loads(file.read_text())["address"])
+        with dask(*worker_of(address, tmp_path), "--no-nanny"):
+            process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", address)
+            wait_for(tmp_path / "out/part-00001.json", process)
+            doomed.kill()
+            said = finish(process, code=1)
+    assert said.startswith("error: ")
+    assert "the same command" in said
+    assert said.count("\n") == 1
+
+
+def test_nobody_at_an_address_is_one_sentence(
+    flow: Flow, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the address."""
+    from artifact_flow.scale import cluster
+
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    job = Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(ScaleError, match=r"tcp://127\.0\.0\.1:1"):
+        run_job(job)
+    assert not (tmp_path / "out").exists()
