@@ -1,6 +1,8 @@
 """Folders and patterns are predicted part by part: complete, in order, resumable, the same everywhere."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,27 @@ def test_the_command_takes_a_pattern_and_says_what_it_did(
         f"61 rows predicted by {flow.folder / 'model.onnx'} into 2 parts in {out}",
     ):
         assert line in said
+
+
+def test_a_folder_needs_neither_dask_nor_a_store(flow: Flow, tmp_path: Path) -> None:
+    """The service's image has none of them, and predicts folders too."""
+    write_mixed(flow, tmp_path / "rows")
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['dask', 'distributed', 'fsspec', 'rich', 's3fs', 'sklearn']))\n"
+        "from artifact_flow.cli import main\n"
+        "main()"
+    )
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", code, "predict", str(tmp_path / "rows"), "--out"]
+    subprocess.run([*command, str(tmp_path / "out/")], cwd=flow.folder, env=environ, check=True)
+    assert read_manifest(tmp_path / "out")["rows"] == 80
+    for more in (["out2/", "--workers", "1"], ["s3://bucket/out/"]):
+        done = subprocess.run(
+            [*command, *more], cwd=flow.folder, env=environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "`make scale` installs what" in done.stderr
 
 
 def test_a_format_is_for_parts(flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
