@@ -148,7 +148,8 @@ def _goes_by_parts(arguments: argparse.Namespace) -> bool:
     out = arguments.out
     several = any("://" in name or (set("*?[") & set(name) and not Path(name).exists()) for name in arguments.inputs)
     folders = any(Path(name).is_dir() for name in (*arguments.inputs, out))
-    return bool(several or folders or "://" in out or out.endswith("/") or arguments.workers or arguments.scheduler)
+    cluster = arguments.scheduler or arguments.workers is not None
+    return bool(several or folders or cluster or "://" in out or out.endswith("/"))
 
 
 def _predict_parts(arguments: argparse.Namespace, model: Path, allowed: tuple[str, ...]) -> None:
@@ -158,6 +159,9 @@ def _predict_parts(arguments: argparse.Namespace, model: Path, allowed: tuple[st
         from artifact_flow.scale.batch import Job, run_job  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ScaleError(f"{error.name} is not installed: `make scale` installs what parts need.") from error
+    if arguments.workers is not None and not 1 <= arguments.workers <= 64:
+        raise ScaleError(f"--workers is {arguments.workers}: give 1 to 64.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which a container's first process would ignore
     job = Job(
         inputs=arguments.inputs,
         model=model,

@@ -115,6 +115,28 @@ def test_a_pod_has_no_right_it_can_do_without(manifests: dict[str, Any]) -> None
     assert [port["port"] for port in ports] == ["http"]
 
 
+def test_a_batch_has_no_right_it_can_do_without() -> None:
+    """The Job fits its schema, keeps to the restricted standard, and is no pod of the service."""
+    path = ROOT / "k8s/batch/job.yaml"
+    command = [Path(sys.executable).with_name("kubernetes-validate"), "--strict", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pod = YAML(typ="safe").load(path)["spec"]["template"]
+    cluster = YAML(typ="safe").load(ROOT / "k8s/batch/cluster.yaml")["spec"]
+    assert pod["metadata"]["labels"]["app.kubernetes.io/name"] != "artifact-flow"
+    assert pod["spec"]["restartPolicy"] == "OnFailure"
+    for spec in (pod["spec"], cluster["worker"]["spec"], cluster["scheduler"]["spec"]):
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
 def test_the_image_and_the_pod_agree(manifests: dict[str, Any]) -> None:
     """One port, one user, and a name of the container's port that every other object knows."""
     dockerfile = (ROOT / "Dockerfile").read_text()

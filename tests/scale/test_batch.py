@@ -1,6 +1,10 @@
 """Folders and patterns are predicted part by part: complete, in order, resumable, the same everywhere."""
 
+import io
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from artifact_flow.cli import main
 from artifact_flow.errors import ArtifactFlowError, DataError, FileError
 from artifact_flow.files import hash_file
 from artifact_flow.predict import predict_files
+from artifact_flow.scale import batch
 from artifact_flow.scale import plan as plan_module
 from artifact_flow.scale.batch import Job, Summary, run_job
 from artifact_flow.scale.plan import cut_groups
@@ -310,6 +315,49 @@ def test_the_command_takes_a_pattern_and_says_what_it_did(
         f"61 rows predicted by {flow.folder / 'model.onnx'} into 2 parts in {out}",
     ):
         assert line in said
+
+
+@pytest.mark.parametrize(("terminal", "line"), [(False, "{0} of 3 parts, "), (True, "\r\x1b[K{0} of 3 parts, ")])
+def test_progress_is_told(
+    flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, line: str
+) -> None:
+    """Parts, rows a second and the time left: in place on a terminal, else line by line."""
+    write_mixed(flow, tmp_path / "rows")
+    said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr(batch, "TELL_SECONDS", 0.0)
+    score(flow, tmp_path / "rows", out=tmp_path / "out")
+    for number in (1, 2, 3):
+        assert re.search(re.escape(line.format(number)) + r"[\d,]+ rows/s, \d+ s left", said.getvalue())
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "1000"])
+def test_workers_are_a_few(flow: Flow, workers: str) -> None:
+    """A number that no machine has is a slip."""
+    with pytest.raises(SystemExit, match=rf"^error: --workers is {workers}: give 1 to 64\."):
+        main(["predict", "rows", "--model", str(flow.folder / "model.onnx"), "--out", "out/", "--workers", workers])
+
+
+def test_a_folder_needs_neither_dask_nor_a_store(flow: Flow, tmp_path: Path) -> None:
+    """The service's image has none of them, and predicts folders too."""
+    write_mixed(flow, tmp_path / "rows")
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['dask', 'distributed', 'fsspec', 'rich', 's3fs', 'sklearn']))\n"
+        "from artifact_flow.cli import main\n"
+        "main()"
+    )
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", code, "predict", str(tmp_path / "rows"), "--out"]
+    subprocess.run([*command, str(tmp_path / "out/")], cwd=flow.folder, env=environ, check=True)
+    assert read_manifest(tmp_path / "out")["rows"] == 80
+    for more in (["out2/", "--workers", "1"], ["s3://bucket/out/"]):
+        done = subprocess.run(
+            [*command, *more], cwd=flow.folder, env=environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "`make scale` installs what" in done.stderr
 
 
 def test_a_format_is_for_parts(flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,11 +92,14 @@ def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[s
     assert contents(tmp_path / "out") == expected
 
 
-def test_an_interrupted_job_says_how_it_goes_on(flow: Flow, rows: Path, tmp_path: Path) -> None:
-    """Ctrl-C leaves finished parts, one line and no traceback."""
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_says_how_it_goes_on(
+    flow: Flow, rows: Path, tmp_path: Path, signal_: signal.Signals
+) -> None:
+    """Ctrl-C, or a container's end, leaves finished parts, one line and no traceback."""
     process = start(flow, str(rows), "--out", str(tmp_path / "out"))
     wait_for(tmp_path / "out/part-00002.json", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal_)
     assert finish(process, code=130) == "stopped: finished parts stay, and the same command goes on from here\n"
 
 
