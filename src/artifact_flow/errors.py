@@ -6,6 +6,7 @@ ArtifactFlowError
 ├── ContractError    contract.json, alone or against dvc.lock
 ├── LockError        dvc.lock
 ├── ModelError       model_train.pkl, and what a model refuses to do
+├── ScaleError       worker processes, here or on a cluster
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
 ├── TrackError       a result that cannot be logged or registered, a version that cannot be had
@@ -39,6 +40,10 @@ class LockError(ArtifactFlowError):
 
 class ModelError(ArtifactFlowError):
     """A model file is not the one its contract promises, or the model cannot predict."""
+
+
+class ScaleError(ArtifactFlowError):
+    """Worker processes cannot be had as asked, differ from this one, or keep dying."""
 
 
 class FileError(ArtifactFlowError):
