@@ -28,7 +28,7 @@ PORT ?= 8000
 RETRIES ?= 10
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test serve track register train train-no-registration mlflow verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test serve scale track register train train-no-registration mlflow verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -45,6 +45,8 @@ test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro
 	artifact-flow serve $(MODELS)
+
+scale: $(VENV)/scale.stamp  ## create .venv with what a Dask cluster needs too
 
 track: $(VENV)/track.stamp  ## reproduce, then log the result to MLflow (FLOWS="flows/iris flows/olivetti_faces" logs those)
 	dvc repro $(PIPELINES)

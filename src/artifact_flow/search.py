@@ -115,6 +115,7 @@ def search_best(params: TrainParams, build: Build, bench: Bench, run: Run, tell:
     called with the number of fits that are done and of all. Raises ParamsError when a candidate cannot be built, or
     every one is refused.
     """
+    build(params)  # tells a name in the space that is none of the estimator's
     candidates = draw_candidates(bench.search)
     blocks = [_without_search(params, arguments) for arguments in candidates]
     models = [build(block) for block in blocks]

@@ -9,6 +9,7 @@ import os
 import pickle
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -169,11 +170,12 @@ class Dask:
     def __init__(self, client: "Client") -> None:
         """Take a client, as `open_cluster` gives it."""
         self.client = client
+        self.workers = len(self._workers())
 
     @property
     def name(self) -> str:
-        """How many workers there are."""
-        return f"by Dask on {len(self._workers())} workers"
+        """How many workers there were at first."""
+        return f"by Dask on {self.workers} workers"
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
         """Yield outcomes as they come; raise ScaleError when workers keep dying, are all gone, or are unfit."""
@@ -188,33 +190,37 @@ class Dask:
         # a task, which can be done again, not scattered data, which dies with the workers that hold it
         shared = self.client.submit(pickle.loads, pickle.dumps(bench), pure=False)
         futures = self.client.map(_score_on_worker, range(len(fits)), fits, bench=shared, pure=False)
-        completed, left, seen = as_completed(futures), len(futures), time.monotonic()
+        completed, ready, left, seen = as_completed(futures), deque[Any](), len(futures), time.monotonic()
         while left:
-            ready = completed.next_batch(block=False)
-            for future in ready:
-                yield self._result(future)
-            left -= len(ready)
-            if not ready:
-                if self._workers():
-                    seen = time.monotonic()
-                elif time.monotonic() - seen > PATIENCE:
-                    raise ScaleError(
-                        f"{left} fits are left and no worker is there any more: start workers, then run it again."
-                    )
+            ready += completed.next_batch(block=False)
+            outcome = self._result(ready[0]) if ready else None
+            if outcome is not None:
+                ready.popleft()
+                left -= 1
+                yield outcome
+            elif self._workers():
+                seen = time.monotonic()
                 time.sleep(0.02)
+            elif time.monotonic() - seen > PATIENCE:
+                raise ScaleError(
+                    f"{left} fits are left and no worker is there any more: start some, then run it again."
+                )
 
     def _workers(self) -> Mapping[str, Any]:
         return dict(self.client.scheduler_info(n_workers=-1)["workers"])
 
-    def _result(self, future: Any) -> tuple[int, Outcome]:
+    def _result(self, future: Any) -> tuple[int, Outcome] | None:
+        """Return what a finished fit gave, or None where its worker took that along and it is done again."""
         from concurrent.futures import CancelledError  # noqa: PLC0415
 
         from distributed import KilledWorker  # noqa: PLC0415
 
         try:
-            place, outcome = future.result()
+            place, outcome = future.result(timeout=1)
+        except TimeoutError:
+            return None
         except KilledWorker as error:
-            raise ScaleError(_dying("again and again", len(self._workers()))) from error
+            raise ScaleError(_dying("again and again", self.workers)) from error
         except CancelledError as error:
             raise ScaleError("the Dask scheduler is gone: start it, then run the same again.") from error
         except MemoryError as error:

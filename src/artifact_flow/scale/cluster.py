@@ -55,7 +55,7 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
-                worker_dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else a port that is taken
                 memory_limit=0,  # a worker near a limit is paused, for ever where nothing frees its memory
                 silence_logs=quiet,
             ) as cluster,
@@ -71,7 +71,7 @@ def _connect(kind: Any, scheduler: str) -> Iterator["Client"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ: told below
-            client = kind(scheduler, timeout=PATIENCE, set_as_default=False)
+            client = kind(scheduler, timeout=PATIENCE)
     except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
         raise ScaleError(
             f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one (`dask scheduler`), or give the "
