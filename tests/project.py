@@ -21,6 +21,7 @@ OUTPUTS = (
     "plots/confusion.csv",
     "plots/float_8bit.csv",
     "plots/predicted_actual.csv",
+    "plots/search.csv",
     "predictions.csv",
     "quantization.json",
 )

@@ -8,7 +8,7 @@ ArtifactFlowError
 ├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
-├── ScaleError       a cluster or an object store that does not do its part
+├── ScaleError       worker processes, here or on a cluster, and what lies in an object store
 ├── TrackError       a result that cannot be logged or registered, a version that cannot be had
 └── VerifyError      a repository that cannot be verified
 """
@@ -51,7 +51,7 @@ class ServeError(ArtifactFlowError):
 
 
 class ScaleError(ArtifactFlowError):
-    """A cluster cannot be opened or used, or a place that is no local file cannot be reached."""
+    """Workers cannot be had as asked, differ from this process or keep dying, or an object store cannot be reached."""
 
 
 class TrackError(ArtifactFlowError):

@@ -29,10 +29,12 @@ def build_estimator(params: TrainParams) -> Any:
     """
     cls = _import_estimator(params.estimator)
     known = [name for name in inspect.signature(cls).parameters if name != "self"]
-    for key in params.keywords:
+    searched = [f"search.space.{name}" for name in (params.search.space if params.search else ())]
+    for place in (*params.keywords, *searched):
+        key = place.removeprefix("search.space.")
         if key not in known:
             raise ParamsError(
-                f"{PARAMS}: train.{key} is not an argument of {params.estimator}{closest(key, known)}; "
+                f"{PARAMS}: train.{place} is not an argument of {params.estimator}{closest(key, known)}; "
                 f"allowed: {', '.join(sorted(known))}."
             )
     try:

@@ -1,8 +1,8 @@
 """Params: params.yaml as frozen, validated values. It refuses what it does not know, naming key and value.
 
 One block a stage: `data`, `train`, `infer`, `export`, `quantize`; `promote` is the registry's. In `train` the names
-`estimator` and `threads` are reserved; every other key is a keyword argument of the estimator, which checks it itself
-when it is built and fitted.
+`estimator`, `threads` and `search` are reserved; every other key is a keyword argument of the estimator, which checks
+it itself when it is built and fitted.
 In flows/params.yaml the same blocks stand once for each flow, under `flows` by its name.
 """
 
@@ -57,6 +57,24 @@ class DataParams(_Block):
     stratify: Annotated[bool, Field(description="true or false")]
 
 
+Strategy = Literal["grid", "random", "halving"]
+BUDGETED: tuple[Strategy, ...] = ("random", "halving")  # those that take a number of candidates
+
+
+class SearchParams(_Block):
+    """How the estimator's arguments are searched: which combinations are tried, and how they are compared."""
+
+    strategy: Annotated[Strategy, Field(description=f"one of: {', '.join(get_args(Strategy))}")]
+    space: Annotated[
+        dict[str, Annotated[list[Any], Field(min_length=1)]],
+        Field(min_length=1, description="a mapping of each argument to the list of its values, none of them empty"),
+    ]
+    cv: Annotated[int, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")] = 5
+    scoring: Annotated[str | None, Field(description="the name of a scikit-learn scorer, or null")] = None
+    budget: Annotated[int | None, Field(ge=1, description="a whole number of candidates, from 1")] = None
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")] = 0
+
+
 class TrainParams(_Block):
     """The estimator, and beside it the keyword arguments it is built with."""
 
@@ -67,6 +85,7 @@ class TrainParams(_Block):
         Field(description="the import path of an estimator, such as sklearn.linear_model.LogisticRegression"),
     ]
     threads: Annotated[int, Field(ge=1, le=1024, description="a whole number of threads, from 1")]
+    search: Annotated[SearchParams | None, Field(description="a block of keys")] = None
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -175,13 +194,39 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
         params = Params.model_validate(document)
     except ValidationError as error:
         raise ParamsError(_sentence(error, path)) from error
-    for key, value in params.train.keywords.items():
+    search = params.train.search
+    space = search.space if search else {}
+    given = params.train.keywords | {f"search.space.{key}": values for key, values in space.items()}
+    for key, value in given.items():
         if not _is_plain(value):
             raise ParamsError(
                 f"{path}: train.{key} is {value!r} ({_kind(value)}); allowed: a number, text, true or false, null, "
                 "or lists and mappings of these."
             )
+    if search:
+        _check_search(search, path)
     return params
+
+
+def _check_search(search: SearchParams, path: Path) -> None:
+    """Raise ParamsError where two keys of a search do not go together."""
+    names = list(TrainParams.model_fields)
+    for key in search.space:
+        if key in names:
+            raise ParamsError(
+                f"{path}: train.search.space.{key} is one of the reserved names {', '.join(names)}; allowed: an "
+                "argument of the estimator."
+            )
+    if search.strategy == "random" and search.budget is None:
+        raise ParamsError(
+            f"{path}: train.search.budget is missing, and strategy random needs it; give it "
+            f"{SearchParams.model_fields['budget'].description}."
+        )
+    if search.strategy not in BUDGETED and search.budget is not None:
+        raise ParamsError(
+            f"{path}: train.search.budget is {search.budget}, but strategy {search.strategy} tries every candidate; "
+            f"allowed: no budget, or strategy {' or '.join(BUDGETED)}."
+        )
 
 
 def closest(word: str, known: Iterable[str]) -> str:

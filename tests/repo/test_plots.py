@@ -22,12 +22,16 @@ plots:
   - confusion.csv: {template: confusion_counts, x: predicted, y: actual, title: Confusion}
   - predicted_actual.csv: {template: predicted_actual, x: actual, y: predicted, title: Predicted}
   - float_8bit.csv: {template: float_8bit, x: float, y: quantized, title: Eight bits}
+  - search.csv: {template: parallel_coordinates, x: params, y: mean_test_score, title: Search}
   - empty.csv: {template: confusion_counts, x: predicted, y: actual, title: Without rows}
 """
 DATA = {
     "confusion.csv": "actual,predicted,rows\ncat,cat,7\ncat,dog,0\ndog,cat,2\ndog,dog,5\n",
     "predicted_actual.csv": "actual,predicted\n1.5,1.25\n2.5,3\n-1,0\n",
     "float_8bit.csv": "float,quantized\n0.5,0.48\n0.75,0.75\n0.9,0.91\n",
+    "search.csv": "iter,params,mean_test_score,rank_test_score\n"
+    "0,C=0.1; solver=saga,0.5,4\n0,C=10.0; solver=saga,0.6,3\n0,C=x; solver=saga,,5\n"
+    "1,C=10.0; solver=saga,0.75,1\n1,C=1.0; solver=lbfgs,0.7,2\n",
     "empty.csv": "actual,predicted,rows\n",
 }
 
@@ -134,13 +138,17 @@ def test_plots_show_is_drawn_without_a_network(plots: Project) -> None:
     """Every plot with rows is drawn, point by point; a file without rows draws nothing and stops nothing."""
     plots.run("dvc", "plots", "show")
     drawings = drawings_by_title(browse(plots))
-    assert set(drawings) == {"Confusion", "Predicted", "Eight bits"}
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search"}
     assert {"workspace", "actual", "predicted", "cat", "dog", "7", "2", "5"} <= set(texts_of(drawings["Confusion"]))
     assert "0" not in texts_of(drawings["Confusion"])
     assert {"actual", "predicted"} <= set(texts_of(drawings["Predicted"]))
     assert count_points(drawings["Predicted"]) == 3
     assert {"float", "quantized", "difference"} <= set(texts_of(drawings["Eight bits"]))
     assert count_points(drawings["Eight bits"]) == 3
+    texts = set(texts_of(drawings["Search"]))
+    assert {"C", "solver", "mean_test_score", "0.1", "1.0", "10.0", "saga", "lbfgs", "0.5000", "0.7500"} <= texts
+    assert "x" not in texts  # a refused candidate
+    assert drawings["Search"].count('aria-roledescription="line mark"') == 3  # each candidate in its last round
 
 
 @needs_browser
@@ -150,7 +158,7 @@ def test_plots_diff_draws_the_revisions_side_by_side(plots: Project) -> None:
     (plots.root / "confusion.csv").write_text(DATA["empty.csv"])
     plots.run("dvc", "plots", "diff", "main")
     drawings = drawings_by_title(browse(plots))
-    assert set(drawings) == {"Confusion", "Predicted", "Eight bits"}
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search"}
     assert count_points(drawings["Eight bits"]) == 3 + 4
     assert {"main", "workspace"} <= set(texts_of(drawings["Eight bits"]))
     assert {"main", "7"} <= set(texts_of(drawings["Confusion"]))

@@ -79,8 +79,14 @@ def test_the_example_parameters_are_valid() -> None:
     """Every block of parameters on a page is one that the stages take."""
     blocks = [b for page in PAGES for b in re.findall(r"^```yaml\n(data:.*?)^```", page.read_text(), re.M | re.S)]
     assert blocks
+    yaml = YAML(typ="safe", pure=True)
     for block in blocks:
-        parse_params(YAML(typ="safe", pure=True).load(block))
+        parse_params(yaml.load(block))
+    shipped = yaml.load(ROOT / "tests/unit/params.yaml")
+    blocks = [b for page in PAGES for b in re.findall(r"^```yaml\n(train:.*?)^```", page.read_text(), re.M | re.S)]
+    assert blocks
+    for block in blocks:
+        assert parse_params(shipped | yaml.load(block)).train.search
 
 
 def test_the_figures_are_measured() -> None:

@@ -44,6 +44,44 @@ def test_keyword_arguments_stand_beside_the_reserved_names(params: Params) -> No
     assert params.train.keywords == {"C": 1.0, "solver": "lbfgs", "max_iter": 1000}
 
 
+SEARCH = {"strategy": "grid", "space": {"C": [0.1, 1.0]}}
+
+
+def test_a_search_has_defaults() -> None:
+    """Strategy and space are all it needs; it is no argument of the estimator."""
+    params = parse_params(changed("train", "search", to=SEARCH))
+    assert params.train.search is not None
+    assert params.train.search.model_dump() == SEARCH | {"cv": 5, "scoring": None, "budget": None, "seed": 0}
+    assert "search" not in params.train.keywords
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"strategy": "gird"}, "strategy is 'gird' (text); allowed: one of: grid, random, halving."),
+        ({"strategy": ...}, "strategy is missing; give it one of: grid, random, halving."),
+        ({"space": {}}, "space is {} (a block); allowed: a mapping of each argument to the list of its values"),
+        ({"space": {"C": 1.0}}, "space.C is 1.0 (a number); allowed: a mapping of each argument to the list"),
+        ({"space": {"C": []}}, "space.C is [] (a list); allowed: a mapping of each argument to the list"),
+        ({"space": {"C": [{1}]}}, "space.C is [{1}] (a list); allowed: a number, text, true or false, null"),
+        ({"space": {"threads": [1, 2]}}, "space.threads is one of the reserved names estimator, threads, search;"),
+        ({"cv": 1}, "cv is 1 (a number); allowed: a whole number of folds from 2 to 100."),
+        ({"scoring": 1}, "scoring is 1 (a number); allowed: the name of a scikit-learn scorer, or null."),
+        ({"budget": 3}, "budget is 3, but strategy grid tries every candidate; allowed: no budget, or strategy"),
+        ({"strategy": "random"}, "budget is missing, and strategy random needs it; give it a whole number"),
+        ({"strategy": "random", "budget": 0}, "budget is 0 (a number); allowed: a whole number of candidates, from 1."),
+        ({"sede": 1}, "sede is not a known key (did you mean seed?); allowed here: strategy, space, cv, scoring"),
+    ],
+)
+def test_a_wrong_search_is_one_sentence(keys: dict[str, Any], sentence: str) -> None:
+    """Of each key, and of keys that do not go together."""
+    search = {name: value for name, value in (SEARCH | keys).items() if value is not ...}
+    with pytest.raises(ParamsError) as error:
+        parse_params(changed("train", "search", to=search))
+    assert str(error.value).startswith(f"params.yaml: train.search.{sentence}")
+    assert "\n" not in str(error.value)
+
+
 def test_params_are_frozen(params: Params) -> None:
     """No stage can change a parameter on its way."""
     with pytest.raises(ValidationError):

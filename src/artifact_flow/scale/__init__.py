@@ -1,1 +1,1 @@
-"""Scale: the same work on several processes and machines, and on tables in object stores."""
+"""Scale: the same work in other processes, on a Dask cluster, and on tables in object stores, with one result."""

@@ -1,59 +1,140 @@
-"""Cluster: a Dask client, of a local cluster or of a scheduler elsewhere."""
+"""Cluster: a Dask client on workers that compute as this process does: its versions, its code, its pinned kernel."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from artifact_flow import determinism  # noqa: F401 - workers inherit the pinned environment
+import artifact_flow
+from artifact_flow.determinism import LIBRARIES
 from artifact_flow.errors import ScaleError
+from artifact_flow.files import hash_bytes
 
 if TYPE_CHECKING:
     from distributed import Client
 
-PATIENCE = 10  # seconds for a scheduler to answer
+PATIENCE = 10  # seconds for a scheduler to answer, and for its first worker to be there
+PACKAGES = ("python", "cloudpickle", "dask", "distributed", "onnxruntime", *LIBRARIES)
 
 
 @contextmanager
-def open_cluster(scheduler: str | None, workers: int | None) -> "Iterator[Client]":
-    """Yield a client of the scheduler at an address, or of `workers` processes on this machine.
+def open_cluster(scheduler: str | None = None, workers: int | None = None) -> Iterator["Client"]:
+    """Yield a client of the scheduler at an address, such as tcp://10.0.0.1:8786, or of workers on this machine.
 
-    Raises ScaleError when nobody answers, or when client, scheduler and workers have different versions.
+    Without a scheduler `workers` processes of one thread each (as many as there are cores) run while the block does.
+    Raises ScaleError when Dask is not installed, nobody answers at the address, no worker is there, or one of them
+    computes with other versions, other code or another kernel.
     """
     try:
-        import dask  # noqa: PLC0415 - heavy
+        import dask  # noqa: PLC0415 - the extra `scale`
         from distributed import Client, LocalCluster  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ScaleError(f"{error.name} is not installed: `make scale` installs what a cluster needs.") from error
-    for name in ("distributed", "distributed.client"):  # what ends the work is told in one sentence
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    if scheduler is None:
-        # the nanny's own value doubles the cost of numpy work
+        raise ScaleError(
+            f"{error.name} is not installed: `make scale` installs what a cluster needs, or do without one."
+        ) from error
+    quiet, loud = logging.CRITICAL, logging.getLogger("distributed").level
+    logging.getLogger("distributed").setLevel(quiet)  # what ends the work is told in one sentence
+    try:
+        if scheduler is not None:
+            with _connect(Client, scheduler) as client:
+                _check_workers(client, scheduler)
+                yield client
+            return
+        settings = {
+            # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
+            "distributed.nanny.pre-spawn-environ": {},
+            "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
+        }
         with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
+            dask.config.set(settings),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
+                processes=True,
                 host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else a port that is taken
+                memory_limit=0,  # a worker near a limit is paused, for ever where nothing frees its memory
+                silence_logs=quiet,
             ) as cluster,
             Client(cluster) as client,
         ):
             yield client
-        return
+    finally:
+        logging.getLogger("distributed").setLevel(loud)
+
+
+@contextmanager
+def _connect(kind: Any, scheduler: str) -> Iterator["Client"]:
     try:
-        client = Client(scheduler, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions that differ: told below
+            client = kind(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
         raise ScaleError(
-            f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one, or name another."
+            f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one (`dask scheduler`), or give the "
+            "address that it prints, such as tcp://10.0.0.1:8786."
         ) from error
-    with client:
-        try:
-            client.get_versions(check=True)
-        except ValueError as error:
-            raise ScaleError(
-                f"the scheduler or a worker at {scheduler} has other versions than this machine: install the same "
-                f"lock everywhere."
-            ) from error
+    try:
         yield client
+    finally:
+        with suppress(OSError, TimeoutError):  # of a scheduler that is gone
+            client.close(timeout=2)
+
+
+def _check_workers(client: "Client", scheduler: str) -> None:
+    """Raise ScaleError unless every worker computes as this process does, and the scheduler understands both."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
+        raise ScaleError(
+            f"the scheduler at {scheduler} has no worker: start some, each by `{_remedy(scheduler)}`."
+        ) from error
+    mine = describe_process()
+    for address, found in client.run(describe_process, on_error="return").items():  # first: it pins the worker
+        if isinstance(found, BaseException):
+            raise ScaleError(
+                f"worker {address} cannot run this code ({' '.join(str(found).split())}): install artifact-flow there, "
+                f"and start it by `{_remedy(scheduler)}`."
+            )
+        for what, value in mine.items():
+            if found.get(what) != value:
+                raise ScaleError(
+                    f"worker {address} has {what} {found.get(what)}, but here it is {value}: install the same "
+                    f"artifact-flow there, and start it by `{_remedy(scheduler)}`."
+                )
+    versions: Any = client.get_versions(packages=[name for name in PACKAGES if name != "python"])
+    here = _packages(versions["client"])
+    others = {"the scheduler": versions["scheduler"]} | {f"worker {key}": v for key, v in versions["workers"].items()}
+    for who, said in others.items():
+        there = _packages(said)
+        for name in PACKAGES:
+            lacks = there.get(name) is None and who == "the scheduler"  # it computes nothing
+            if there.get(name) != here.get(name) and not lacks:
+                raise ScaleError(
+                    f"{who} has {name} {there.get(name)}, but here it is {here.get(name)}, which may give other "
+                    "results: install there what requirements/scale.txt locks."
+                )
+
+
+def describe_process() -> dict[str, str]:
+    """Return what else than library versions decides bytes: this package's code, and the BLAS kernels in use."""
+    import sklearn  # noqa: F401, PLC0415 - loads every BLAS that a fit uses
+    from threadpoolctl import threadpool_info  # noqa: PLC0415
+
+    root = Path(artifact_flow.__file__).parent
+    code = b"".join(path.read_bytes() for path in sorted(root.rglob("*.py")))
+    kernels = sorted({str(pool.get("architecture")) for pool in threadpool_info() if pool["user_api"] == "blas"})
+    return {"the code": hash_bytes(code)[:12], "the BLAS kernel": ", ".join(kernels)}
+
+
+def _packages(said: Mapping[str, Any]) -> dict[str, str | None]:
+    packages = dict(said["packages"])
+    packages["python"] = ".".join(str(packages["python"]).split(".")[:2])  # the patch decides no result
+    return packages
+
+
+def _remedy(scheduler: str) -> str:
+    return f"dask worker {scheduler} --nthreads 1 --nworkers 2 --preload artifact_flow.determinism"

@@ -1,9 +1,22 @@
-"""Stage train: data.parquet's train split becomes model_train.pkl and the contract that names it."""
+"""Stage train: data.parquet's train split becomes model_train.pkl and the contract that names it.
 
+With a block `train.search` the best arguments are found first. The model is then the one that these arguments written
+out would give, byte for byte.
+"""
+
+import os
 import sys
+import time
 import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.artifacts import MODEL, write_model
@@ -12,41 +25,97 @@ from artifact_flow.determinism import library_versions, reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import hash_file, replace_files
 from artifact_flow.models import build_model, fit_model
-from artifact_flow.params import Params, TrainParams
+from artifact_flow.params import Params, Task, TrainParams
+from artifact_flow.scale.backend import open_backend, read_settings
+from artifact_flow.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.stages import run
 from artifact_flow.tables import DATA, Table, read_table
+from artifact_flow.writers import write_csv
+
+SEARCH = Path("plots/search.csv")
 
 
 def main(params: Params, folder: Path) -> None:
-    """Write model_train.pkl and contract.json, both or none."""
+    """Write model_train.pkl, contract.json and the search's results, which have no rows without one, all or none."""
     table = read_table(folder / DATA)
     train, roles = table.part("train"), table.roles
     raw = train.raw
     features = describe_features(roles.features, raw)
     X, _ = encode_rows(features, raw)
-    with reproducible(params.train.threads), warnings.catch_warnings(record=True) as caught:
+    build = partial(build_model, task=roles.task, features=features, preprocess=roles.params.preprocess)
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = build_model(params.train, roles.task, features, roles.params.preprocess)
-        estimator = fit_model(model, X, train.y, params.train)
+        found = find_best(params.train, build, roles.task, X, train.y)
+        chosen = found.params if found else params.train
+        with reproducible(chosen.threads):
+            estimator = fit_model(build(chosen), X, train.y, chosen)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
     sha256 = {DATA.name: hash_file(folder / DATA)}
-    with replace_files(folder / MODEL, folder / CONTRACT) as (model, contract):
+    best = found.best.arguments if found else None
+    with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
-        write_contract(draw_contract(table, features, params.train, sha256), contract)
+        write_contract(draw_contract(table, features, params.train, sha256, best), contract)
+        write_csv(tabulate_trials(found.trials if found else ()), search)
     final, prepared = (estimator[-1], ", pre-processed") if isinstance(estimator, Pipeline) else (estimator, "")
     print(f"{final}: fitted on {len(X)} rows{prepared}, sha256 {sha256[MODEL.name][:12]}…")
 
 
-def draw_contract(table: Table, features: list[Feature], params: TrainParams, sha256: dict[str, str]) -> Contract:
-    """Return the contract of the model that was fitted on the train split of `table` with `params`."""
+def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: np.ndarray) -> Found | None:
+    """Return what `train.search` finds where the environment says, or None without a search; say so on stderr."""
+    if params.search is None:
+        return None
+    bench = prepare_bench(params.search, task, X, y, params.threads)
+    start = time.monotonic()
+    with open_backend(read_settings(os.environ), params.threads) as backend, shown_progress() as tell:
+        found = search_best(params, build, bench, backend.run, tell)
+        where = backend.name
+    refused = [trial for trial in found.trials if trial.refusal]
+    if refused:
+        print(
+            f"warning: {len(refused)} of {len(found.trials)} candidates are refused, such as "
+            f"{show_arguments(refused[0].arguments)}: {refused[0].refusal}",
+            file=sys.stderr,
+        )
+    fits = len(found.trials) * params.search.cv
+    print(
+        f"search: {fits} fits in {time.monotonic() - start:.1f} s {where}; best: "
+        f"{show_arguments(found.best.arguments)} with {found.best.mean:.4f} ± {found.best.std:.4f}",
+        file=sys.stderr,
+    )
+    return found
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[int, int], object]]:
+    """Yield a function that is told how many fits are done and of how many: a line on stderr, only on a terminal."""
+    console = Console(stderr=True)
+    columns = TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def draw_contract(
+    table: Table,
+    features: list[Feature],
+    params: TrainParams,
+    sha256: dict[str, str],
+    best: Mapping[str, Any] | None = None,
+) -> Contract:
+    """Return the contract of the model that was fitted on the train split of `table` with `params`.
+
+    `best` holds the arguments that a search of `params` chose; they stand as `params.best` in it.
+    """
     roles = table.roles
+    train = params.model_dump(exclude=None if params.search else {"search"})
+    blocks = {"data": roles.params.model_dump(exclude_none=True), "train": train}
     return Contract(
         version=2,
         target=Target(name=roles.target, task=roles.task, classes=roles.classes),
         id=roles.id,
         rows={"train": table.count("train"), "test": table.count("test")},
-        params=plain({"data": roles.params.model_dump(exclude_none=True), "train": params.model_dump()}),
+        params=plain(blocks if best is None else blocks | {"best": dict(best)}),
         sha256=sha256,
         libraries=library_versions(),
         features=features,

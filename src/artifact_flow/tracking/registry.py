@@ -273,7 +273,9 @@ def _refusal(version: Any, metrics: dict[str, tuple[float | None, float | None]]
 def _describe(result: Result) -> str:
     contract = result.contract
     train = contract.params["train"]
-    arguments = ", ".join(f"{key}={value}" for key, value in train.items() if key not in ("estimator", "threads"))
+    given = train | contract.params.get("best", {})
+    reserved = ("estimator", "threads", "search")
+    arguments = ", ".join(f"{key}={value}" for key, value in given.items() if key not in reserved)
     quality = QUALITY[contract.target.task]
     metric = f"test {quality} {result.metrics[f'test.{quality}']:.4f}"
     rows = " and ".join(f"{count} {split}" for split, count in contract.rows.items())
