@@ -28,15 +28,19 @@ def open_cluster(scheduler: str | None, workers: int | None) -> "Iterator[Client
     for name in ("distributed", "distributed.client"):  # what ends the work is told in one sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler is None:
-        # the nanny's own value doubles the cost of numpy work
+        settings = {
+            "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,  # doubles the cost of numpy work
+            "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
+        }
         with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
+            dask.config.set(settings),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 memory_limit=0,
+                silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster) as client,
         ):
