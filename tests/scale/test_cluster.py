@@ -9,17 +9,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from scale.rows import contents, start, write_many
+from dask import config
+from distributed import Client
+from scale.rows import contents, die, fail, start, write_many
 from unit.own import Flow
 
-from artifact_flow.errors import ScaleError
+from artifact_flow.errors import ModelError, ScaleError
 from artifact_flow.scale import batch
 from artifact_flow.scale.batch import Job, run_job
+from artifact_flow.scale.cluster import open_cluster
+from artifact_flow.scale.partition import Shipped
 
 SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
 
@@ -90,6 +95,26 @@ def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[s
         kill_worker(process)
     finish(process)
     assert contents(tmp_path / "out") == expected
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still does something."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_ctrl_c_of_a_terminal_stops_workers_too(flow: Flow, rows: Path, tmp_path: Path) -> None:
+    """It reaches every process at once; still it is one line, and none is left behind."""
+    process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
+    wait_for(tmp_path / "out/part-00002.json", process)
+    children = psutil.Process(process.pid).children()
+    os.killpg(process.pid, signal.SIGINT)
+    assert finish(process, code=130) == "stopped: finished parts stay, and the same command goes on from here\n"
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
@@ -167,6 +192,8 @@ def test_a_cluster_that_loses_its_workers_is_one_sentence(
             wait_for(tmp_path / "out/part-00001.json", worker)
             worker.kill()
 
+        with Client(scheduler, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=30)
         thread.submit(kill)
         with pytest.raises(ScaleError, match=r"^the cluster has had no worker for 0 s: start workers, then run the"):
             run_job(Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler=scheduler))
@@ -187,6 +214,26 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     assert said.startswith("error: ")
     assert "the same command" in said
     assert said.count("\n") == 1
+
+
+def test_what_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
+    """It names the input, and the job does not try for ever."""
+    shipped = Shipped.of(flow.folder / "model.onnx")
+    with config.set({"distributed.scheduler.allowed-failures": 1}), open_cluster(None, 1) as client:
+        runner = batch._Runner(client, shipped)
+        with pytest.raises(
+            ScaleError, match=r"^rows.csv: the cluster failed \(RuntimeError: no luck\): look at its log"
+        ):
+            list(runner.each(fail, ["rows.csv"], str))
+        with pytest.raises(ScaleError, match=r"^rows.csv: 2 workers died while they predicted it: give workers more"):
+            list(runner.each(die, ["rows.csv"], str))
+
+
+def test_a_model_that_changed_on_its_way_is_not_opened(flow: Flow) -> None:
+    """What a worker opens is what its client checked."""
+    shipped = Shipped.of(flow.folder / "model.onnx")
+    with pytest.raises(ModelError, match=r"^model.onnx reached a worker with other bytes, so it was not opened"):
+        replace(shipped, model=shipped.model + b"x").open()
 
 
 def test_nobody_at_an_address_is_one_sentence(

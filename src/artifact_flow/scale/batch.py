@@ -6,11 +6,12 @@ finished is checked and kept, so that the same command goes on where it stopped.
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -76,11 +77,7 @@ def run_job(job: Job) -> Summary:
     contract = open_pair(job.model, job.allowed).contract  # its checks need the files around it, which no worker has
     shipped, files = Shipped.of(job.model), _find_inputs(job)
     here = [] if job.scheduler else files  # a cluster that runs already surveys; one that starts meanwhile does not
-    clustered = job.scheduler or job.workers
-    with (
-        _surveying(here, contract) as surveys,
-        open_cluster(job.scheduler, job.workers) if clustered else nullcontext() as client,
-    ):
+    with _surveying(here, contract) as surveys, _cluster(job) as client:
         run = _Runner(client, shipped)
         surveyed = dict(
             run.each(_survey, list(enumerate(files)), lambda one: one[1].name) if job.scheduler else surveys
@@ -97,6 +94,22 @@ def run_job(job: Job) -> Summary:
             progress.tell(done)
         progress.end()
     return _end(job, plan, [parts[number] for number in range(len(tasks))])
+
+
+@contextmanager
+def _cluster(job: Job) -> "Iterator[Client | None]":
+    """Yield a client of the job's cluster; None where this process does the work."""
+    if not (job.scheduler or job.workers):
+        yield None
+        return
+    with ExitStack() as stack:
+        # a terminal's Ctrl-C goes to all processes: those that start now are deaf to it, and end with this one
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            client = stack.enter_context(open_cluster(job.scheduler, job.workers))
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        yield client
 
 
 @contextmanager

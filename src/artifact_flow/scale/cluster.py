@@ -15,6 +15,7 @@ from artifact_flow.files import hash_bytes
 if TYPE_CHECKING:
     from distributed import Client
 
+LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
 PATIENCE = 10  # seconds for a scheduler to answer, and for its first worker to be there
 PACKAGES = ("python", "cloudpickle", "dask", "distributed", "onnxruntime", *LIBRARIES)
 
@@ -34,8 +35,10 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
         raise ScaleError(
             f"{error.name} is not installed: `make scale` installs what a cluster needs, or do without one."
         ) from error
-    quiet, loud = logging.CRITICAL, logging.getLogger("distributed").level
-    logging.getLogger("distributed").setLevel(quiet)  # what ends the work is told in one sentence
+    quiet = logging.CRITICAL  # what ends the work is told in one sentence
+    loud = {name: logging.getLogger(name).level for name in LOGGERS}
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(quiet)
     try:
         if scheduler is not None:
             with _connect(Client, scheduler) as client:
@@ -45,6 +48,7 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
         settings = {
             # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
             "distributed.nanny.pre-spawn-environ": {},
+            "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
         }
         with (
@@ -63,7 +67,8 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
         ):
             yield client
     finally:
-        logging.getLogger("distributed").setLevel(loud)
+        for name, level in loud.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
