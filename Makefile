@@ -42,7 +42,7 @@ install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
 
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
 	@mkdir -p .artifact-flow
-	pytest --numprocesses=3 --basetemp=.artifact-flow/pytest --cov --cov-report=term
+	pytest --numprocesses=3 --dist=worksteal --basetemp=.artifact-flow/pytest --cov --cov-report=term
 
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro

@@ -10,6 +10,7 @@ from benchmarks.figure import Figure, Meter
 from benchmarks.fits import compare_fits
 from benchmarks.load import lacks_load
 from benchmarks.repro import compare_flows_with_toy, compare_main_with_toy, compare_with_commands
+from benchmarks.search import compare_searches
 from benchmarks.serving import THINGS, compare_services
 from benchmarks.throughput import compare_predict, compare_stage_data
 from benchmarks.tracks import compare_tracks
@@ -73,6 +74,7 @@ GROUPS = (
     Group("predict", 8, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
     Group("batch", 4, lambda grounds, meter: compare_batches(grounds.flows, meter), (lacks_data,)),
     Group("data", 2, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
+    Group("search", 4, lambda grounds, meter: compare_searches(grounds.project, meter)),
     Group("track", 4, lambda grounds, meter: compare_tracks(grounds.flows, meter), (lacks_data,)),
     Group(
         "serving",

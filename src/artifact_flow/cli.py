@@ -329,14 +329,17 @@ def _add_track(commands: Commands) -> None:
 
 
 def _track(arguments: argparse.Namespace) -> None:
+    from artifact_flow.files import repository_root  # noqa: PLC0415
+    from artifact_flow.tracking.pictures import start_drawing  # noqa: PLC0415
     from artifact_flow.tracking.result import read_result  # noqa: PLC0415
     from artifact_flow.tracking.sink import open_sink  # noqa: PLC0415
 
     results = [read_result(folder) for folder in arguments.flows]
+    drawings = [start_drawing(repository_root(), result.plots) for result in results]  # while MLflow is imported
     for name in arguments.sink or ["mlflow"]:
         sink = open_sink(name)
-        for result in results:
-            logged = sink.log(result)
+        for result, drawing in zip(results, drawings, strict=True):
+            logged = sink.log(result, drawing)
             what = "holds this result already" if logged.found else "logged"
             print(f"{result.name}: run {logged.run_id} {what}; {logged.place}")
     if results[0].git.dirty:

@@ -113,6 +113,20 @@ def test_a_changed_parameter_runs_its_block_and_what_follows(
     assert project.repro() == stages
 
 
+def test_a_searched_model_goes_all_the_way(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found, exported and quantized as any other; where its fits run makes nothing stale."""
+    search = "search: {strategy: grid, space: {C: [0.01, 1.0], tol: [0.1, 0.01]}, cv: 2}"
+    project.set_param("max_iter: 1000", f"max_iter: 1000\n  {search}")
+    assert project.repro() == AFTER_DATA
+    params = json.loads((project.root / "contract.json").read_text())["params"]
+    assert params["train"]["search"]["space"]["C"] == [0.01, 1.0]
+    assert params["best"]["C"] == 0.01
+    assert json.loads((project.root / "parity.json").read_text())["rows_within"] == 1797
+    assert (project.root / "plots/search.csv").read_text().count("\n") == 1 + 4
+    monkeypatch.setenv("ARTIFACT_FLOW_BACKEND", "loky")
+    assert project.repro() == []
+
+
 def test_a_change_without_effect_stops_where_the_bytes_are_equal(project: Project) -> None:
     """A comment in the model's code trains again, and the same model is not inferred again."""
     project.edit("src/artifact_flow/models.py", append_comment)

@@ -29,7 +29,7 @@ def test_a_true_lock_is_proven(project: Project) -> None:
     verdict, printed = verify(project, QUICK)
     assert verdict
     assert "uncommitted changes; what is verified is commit" in printed
-    assert "14 files, 2 surroundings: 14 same bytes" in printed
+    assert "15 files, 2 surroundings: 15 same bytes" in printed
     assert project.run("git", "status", "--porcelain") == "?? notes.txt\n"
     assert list((project.root / ".artifact-flow").glob("verify*")) == []
 
@@ -43,7 +43,7 @@ def test_a_forged_lock_is_found(project: Project) -> None:
     verdict, printed = verify(project)
     assert not verdict
     assert "predictions.csv different every run agrees on other bytes: dvc.lock was edited, forged" in printed
-    assert "12 same bytes, 2 different" in printed
+    assert "13 same bytes, 2 different" in printed
 
 
 def test_a_changed_model_is_found(project: Project) -> None:

@@ -159,15 +159,17 @@ def test_what_is_not_the_lock_s_is_not_logged(tracked: Tracked) -> None:
 
 
 def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
-    """Nobody listens; nobody answers; the user is refused; the password in an address is not shown."""
+    """Nobody listens; the user is refused; it is another server; the password in an address is not shown."""
     down = f"http://someone:secret@127.0.0.1:{free_port()}"
     said = refusal(tracked, "track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert "does not answer: start it (`make mlflow` starts one here)" in said
     assert "secret" not in said
 
     class Refuses(http.server.BaseHTTPRequestHandler):
+        status = 401
+
         def do_GET(self) -> None:
-            self.send_response(401)
+            self.send_response(self.status)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -175,9 +177,13 @@ def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{server.server_port}")
+        here = f"http://127.0.0.1:{server.server_port}"
+        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
+        assert "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+        Refuses.status = 404
+        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
+        assert "is no MLflow server, or one of before version 3" in said
         server.shutdown()
-    assert "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
 
 
 def test_a_database_that_cannot_be_used_is_told(tracked: Tracked) -> None:

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,21 +35,17 @@ for name, folder in flows.items():
 """
 
 
-@pytest.fixture(params=["sqlite", "server", "postgres and S3"])
+@pytest.fixture(params=["the repository's own database", "a server"])
 def store(request: pytest.FixtureRequest, tracked: Tracked, tmp_path: Path) -> Iterator[Tracked]:
-    """Finished flows whose runs go into the repository's own database, to a server, to one over PostgreSQL and S3."""
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            yield tracked
-            return
-        backend, destination, environ = f"sqlite:///{tmp_path}/server.db", str(tmp_path / "artifacts"), {}
-        if request.param != "server":
-            backend = stack.enter_context(postgres(tmp_path))
-            environ, destination = stack.enter_context(s3_api()), f"s3://{BUCKET}/mlflow"
-        uri = stack.enter_context(mlflow_server(tmp_path, backend, ["--artifacts-destination", destination], environ))
-        yield replace(tracked, uri=uri)
-        if destination.startswith("s3:"):
-            assert stored(environ) > 0
+    """Finished flows whose runs go into a database of theirs, or to a server over PostgreSQL and an S3 API."""
+    if not request.param.endswith("server"):
+        yield tracked
+        return
+    with postgres(tmp_path) as backend, s3_api() as environ:
+        files = ["--artifacts-destination", f"s3://{BUCKET}/mlflow"]
+        with mlflow_server(tmp_path, backend, files, environ) as uri:
+            yield replace(tracked, uri=uri)
+        assert count_stored(environ) > 0
 
 
 def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) -> None:
@@ -84,7 +79,7 @@ def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) 
         pytest.skip(f"passed for {', '.join(flows)}; the others need their data: dvc repro -P")
 
 
-def stored(environ: dict[str, str]) -> int:
+def count_stored(environ: dict[str, str]) -> int:
     """Return how many files an S3 API holds."""
     import boto3
 

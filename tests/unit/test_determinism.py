@@ -98,5 +98,5 @@ def test_a_foreign_build_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> 
     """The right version from another builder has another BLAS."""
 
     tag = "Tag: cp311-cp311-linux_x86_64"
-    monkeypatch.setattr(metadata.PathDistribution, "read_text", lambda self, name: f"Version: 1.0\n{tag}\n")
+    monkeypatch.setattr(type(metadata.distribution("numpy")), "read_text", lambda self, name: f"Version: 1.0\n{tag}\n")
     assert "numpy 1.0 is not the registry's wheel" in determinism.broken_promises(lock(), {})

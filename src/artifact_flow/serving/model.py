@@ -151,7 +151,7 @@ def open_models(settings: Settings) -> dict[str, Model]:
 
 def _open(path: Path, lock: Path, settings: Settings) -> Weights:
     allowed = settings.sha256 or (() if locked_md5(path, lock) else settings.vouched)
-    if not allowed and not locked_md5(path, lock):
+    if not allowed and not locked_md5(path, lock) and path.is_file():
         raise ModelError(
             f"no dvc.lock names {path}, so nothing says that it is the one you mean: give its sha256 by {MODEL_SHA256}."
         )

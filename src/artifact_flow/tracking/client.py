@@ -141,6 +141,10 @@ def _reason(error: Exception) -> str:
             "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         ),
         (r"\b403\b|Forbidden|PERMISSION_DENIED", "refuses this to the user: ask for the right"),
+        (
+            r"error code 404|\b404\b",
+            "is no MLflow server, or one of before version 3: check the address, or upgrade it",
+        ),
         (r"database is locked", "is locked by another process: let it end"),
         (r"No space left|disk is full|disk I/O", "has no space left: make room"),
         (

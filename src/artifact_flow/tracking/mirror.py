@@ -1,13 +1,17 @@
 """Mirror: results as runs of W&B, offline unless it is configured: what was written goes up by `wandb sync`."""
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from artifact_flow.errors import TrackError
 from artifact_flow.files import repository_root
+from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
 from artifact_flow.tracking.sink import Logged
 
@@ -38,12 +42,14 @@ class Mirror:
             raise TrackError(f"{error.name} is not installed: `make track` installs what tracking needs.") from error
         self.wandb: Any = wandb
 
-    def log(self, result: Result) -> Logged:
+    def log(self, result: Result, drawing: Drawing) -> Logged:
         """Return the run that holds a result; its id is the lock's hash, so the same result is the same run."""
         config = dict(result.params) | {"git.commit": result.git.commit, "git.dirty": result.git.dirty}
         with self._run(result.lock[:16], f"{result.name} {result.git.commit[:7]}", result.name, config) as run:
             if run:
                 run.summary.update(dict(result.metrics))
+                pictures = {name: Image.open(io.BytesIO(picture)) for name, picture in drawing.finish().items()}
+                run.log({f"plots/{name}": self.wandb.Image(picture) for name, picture in pictures.items()})
                 for kind, files in (("model", result.model_files), ("results", result.other_files)):
                     hashes = {"sha256": {file: result.sha256[file] for file in files}}
                     artifact = self.wandb.Artifact(f"{result.name}-{kind}", kind, metadata=hashes)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,24 +17,30 @@ LOOKS = {"font": "Liberation Sans", "background": "white"}
 
 @dataclass(frozen=True)
 class Drawing:
-    """Plots that DVC is filling, in a process of its own, beside what else is to be done."""
+    """Plots that are being drawn beside what else is to be done: DVC is filling them in a process of its own."""
 
-    process: "subprocess.Popen[str]"
+    drawn: "Future[dict[str, bytes]]"
 
     def finish(self) -> dict[str, bytes]:
         """Return each plot with rows as PNG, by its name; raise TrackError when DVC cannot fill them."""
-        filled, said = self.process.communicate()
-        if self.process.returncode:
-            raise TrackError(f"`dvc plots show` failed: {' '.join(said.split())[:300]}: mend that and run it again.")
-        return {Path(name).stem: draw(vega) for name, vega in read_plots(filled).items()}
+        return self.drawn.result()
 
 
 def start_drawing(folder: Path, plots: Sequence[Path]) -> Drawing:
-    """Let DVC fill plots of a repository, seen from `folder`."""
+    """Let DVC fill plots of a repository, seen from `folder`, and draw what it fills."""
     command = [sys.executable, "-m", "dvc", "plots", "show", "--json", *map(str, plots)]
-    return Drawing(
-        subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE),
-    )
+    process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    thread = ThreadPoolExecutor(1)
+    drawing = Drawing(thread.submit(_draw_filled, process))
+    thread.shutdown(wait=False)
+    return drawing
+
+
+def _draw_filled(process: "subprocess.Popen[str]") -> dict[str, bytes]:
+    filled, said = process.communicate()
+    if process.returncode:
+        raise TrackError(f"`dvc plots show` failed: {' '.join(said.split())[:300]}: mend that and run it again.")
+    return {Path(name).stem: draw(vega) for name, vega in read_plots(filled).items()}
 
 
 def read_plots(filled: str) -> dict[str, str]:

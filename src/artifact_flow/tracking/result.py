@@ -57,6 +57,11 @@ class Result:
         return [name for name in MODEL_FILES if name in self.sha256]
 
     @property
+    def plots(self) -> list[Path]:
+        """The files of the plots' data."""
+        return [self.folder / path for path in self.sha256 if path.startswith("plots/")]
+
+    @property
     def other_files(self) -> list[str]:
         """The paths of the remaining outputs; the table stays where DVC keeps it."""
         return [path for path in self.sha256 if path not in (MODEL.name, PORTABLE.name, QUANTIZED.name, DATA.name)]

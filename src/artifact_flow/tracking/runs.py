@@ -20,7 +20,7 @@ from artifact_flow.lock import LOCK
 from artifact_flow.params import PARAMS
 from artifact_flow.tables import DATA
 from artifact_flow.tracking.client import Server
-from artifact_flow.tracking.pictures import Drawing, start_drawing
+from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
 from artifact_flow.tracking.sink import Logged
 
@@ -55,10 +55,8 @@ class Runs:
         """Take an opened server."""
         self.server = server
 
-    def log(self, result: Result) -> Logged:
+    def log(self, result: Result, drawing: Drawing) -> Logged:
         """Return the run that holds a result, made and filled where there is none yet."""
-        plots = [result.folder / path for path in result.sha256 if path.startswith("plots/")]
-        drawing = start_drawing(self.server.root, plots)
         with self.server.told():
             experiment = self.server.ensure_experiment(result.name)
             run, found = self._claim(experiment, result)

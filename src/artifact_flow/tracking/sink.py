@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
 
 
@@ -18,8 +19,8 @@ class Logged:
 class Sink(Protocol):
     """Something that keeps results."""
 
-    def log(self, result: Result) -> Logged:
-        """Log a result once: the same one again is found. Raises TrackError when it cannot be."""
+    def log(self, result: Result, drawing: Drawing) -> Logged:
+        """Log a result, with its plots as pictures, once: the same one again is found. Raises TrackError."""
 
 
 def open_sink(name: Literal["mlflow", "wandb"]) -> Sink:

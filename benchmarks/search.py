@@ -1,0 +1,32 @@
+"""Search: two hundred fits in one process beside the same in two, by loky and on Dask, and one model from all."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.figure import Contender, Figure, Meter
+from benchmarks.workspace import CommandError, Workspace
+
+WORKER = Path(__file__).with_name("searcher.py")
+WORKERS = 2
+
+
+def compare_searches(project: Workspace, meter: Meter) -> Iterator[Figure]:
+    """Yield a serial search against one by loky, then against one on Dask; raise CommandError when models differ."""
+    models: dict[str, str] = {}
+
+    def contender(backend: str, name: str) -> Contender:
+        def take_time() -> float:
+            command = ("env", "PYTHONPATH=src", sys.executable, str(WORKER), backend, str(WORKERS))
+            found = json.loads(project.run(*command))
+            models[found["sha256"]] = name
+            if len(models) > 1:
+                raise CommandError(f"the searches give different models: {' and '.join(models.values())}")
+            return float(found["seconds"])
+
+        return Contender(name, take_time)
+
+    serial = contender("serial", "a search of 200 fits, one process")
+    yield meter.compare(serial, contender("loky", f"by loky in {WORKERS} processes"), relation="≥", bar=1.5)
+    yield meter.compare(serial, contender("dask", f"on {WORKERS} Dask workers, start and end"), relation="≥", bar=1.25)

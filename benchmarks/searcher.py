@@ -1,0 +1,55 @@
+"""Searcher: a process that times one search and prints it as JSON. Run as a script in a reproduced clone.
+
+Its arguments are a backend and a number of workers. 200 fits of a LogisticRegression on the train split of the digits,
+four times over; the time holds all but the imports: folds, starting and ending the workers, the fits. The best is
+fitted again and its bytes are hashed.
+"""
+
+import artifact_flow.stages  # noqa: F401, I001 - pins, and must do so before numpy is imported
+
+import json
+import sys
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact_flow.artifacts import write_model
+from artifact_flow.contract import describe_features
+from artifact_flow.determinism import reproducible
+from artifact_flow.encoding import encode_rows
+from artifact_flow.models import build_model, fit_model
+from artifact_flow.params import SearchParams, TrainParams
+from artifact_flow.scale.backend import Settings, open_backend
+from artifact_flow.search import prepare_bench, search_best
+from artifact_flow.tables import read_table
+
+TIMES, CANDIDATES, FOLDS = 4, 40, 5
+
+
+def main(backend: str, workers: int) -> None:
+    """Print the wall time of a search, in seconds, its number of fits, and the sha256 of the model that it gives."""
+    train = read_table().part("train")
+    rows, _ = encode_rows(describe_features(train.roles.features, train.raw), train.raw)
+    X, y = np.tile(rows, (TIMES, 1)), np.tile(train.y, TIMES)
+    search = SearchParams(strategy="grid", space={"C": np.logspace(-3, 0, CANDIDATES).round(5).tolist()}, cv=FOLDS)
+    keywords: dict[str, Any] = {"max_iter": 100}
+    params = TrainParams(estimator="sklearn.linear_model.LogisticRegression", threads=1, search=search, **keywords)
+    build = partial(build_model, task="classification")
+    start = time.perf_counter()
+    bench = prepare_bench(search, "classification", X, y, threads=1)
+    with open_backend(Settings(backend, workers)) as opened:
+        found = search_best(params, build, bench, opened.run, lambda done, total: None)
+    seconds = time.perf_counter() - start
+    with reproducible(1), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")  # of a hundred iterations that are not enough
+        sha256 = write_model(fit_model(build(found.params), X, y, found.params), Path(folder) / "model.pkl")
+    print(json.dumps({"seconds": seconds, "fits": len(found.trials) * FOLDS, "sha256": sha256}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
