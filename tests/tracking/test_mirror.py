@@ -1,6 +1,7 @@
 """W&B: offline unless it is configured, once, and only where it may write."""
 
 import pytest
+from serving.server import command
 from tracking.conftest import Tracked
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of its own parts
@@ -11,10 +12,7 @@ def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
     home = tracked.root.parent / "home"
     home.mkdir()
     environ = ["env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", f"HOME={home}"]
-    said = [
-        tracked.run(*environ, "python", "-m", "artifact_flow.cli", "track", "--sink", "wandb", "--sink", "mlflow")
-        for _ in range(2)
-    ]
+    said = [tracked.run(*environ, *command("track", "--sink", "wandb", "--sink", "mlflow")) for _ in range(2)]
     assert said[0].count(" logged; ") == 2
     assert said[1].count(" holds this result already; ") == 2
     folder = tracked.root / ".artifact-flow/wandb"

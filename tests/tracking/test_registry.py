@@ -3,12 +3,14 @@
 import sqlite3
 from pathlib import Path
 
-import mlflow
 import pytest
 from pyarrow import csv, parquet
 from serving.server import Server
 from tracking.conftest import Tracked
 from tracking.test_runs import refusal
+
+from artifact_flow.files import hash_file
+from artifact_flow.tracking.registry import fetch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
 
@@ -72,7 +74,7 @@ def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path:
         assert server.post("/predict", card["example"]).status == 200
 
 
-def test_a_replaced_file_is_refused(tracked: Tracked) -> None:
+def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model, a contract or a pickle changed in the store is not opened; a version made elsewhere is not either."""
     tracked.ask("track")
     tracked.ask("register")
@@ -86,7 +88,11 @@ def test_a_replaced_file_is_refused(tracked: Tracked) -> None:
         assert f"models:/digits/1 (version 1): {name} has the sha256 " in said
         assert "so it was replaced after it was registered and is not opened" in said
         (files / name).write_bytes(before)
-    mlflow.set_tracking_uri(tracked.database)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.database)
+    monkeypatch.chdir(tracked.root)
+    fetched = fetch("models:/digits/1")
+    assert {name: hash_file(fetched.folder / name) for name in fetched.sha256} == fetched.sha256
+    assert fetch("models:/digits/1") == fetched
     tracked.client().create_registered_model("theirs")
     tracked.client().create_model_version("theirs", found.source, model_id=model.model_id)
     said = refusal(tracked, "predict", "-", "--model", "models:/theirs/1")

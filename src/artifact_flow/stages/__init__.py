@@ -7,6 +7,11 @@ flow, whose files lie right there; with one on that flow of params.yaml, whose f
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import sys
+
+if sys.argv[0] == "-m":  # as a stage, and not when a test imports one
+    # scikit-learn would import it, where tracking has brought it, in 0.7 s a stage; no stage has use for it
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+
 from collections.abc import Callable
 from pathlib import Path
 
