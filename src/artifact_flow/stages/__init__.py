@@ -7,16 +7,25 @@ flow, whose files lie right there; with one on that flow of params.yaml, whose f
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import sys
-
-if sys.argv[0] == "-m":  # as a stage, and not when a test imports one
-    # scikit-learn would import it, where tracking has brought it, in 0.7 s a stage; no stage has use for it
-    sys.modules["pandas"] = None  # type: ignore[assignment]
-
 from collections.abc import Callable
 from pathlib import Path
 
 from artifact_flow.errors import told_in_one_sentence
 from artifact_flow.params import PARAMS, Params, load_params
+
+
+class _WithoutPandas:
+    """A finder that lets nobody import pandas; scikit-learn and pyarrow do without."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Raise ModuleNotFoundError for pandas, and leave all else to others."""
+        if name == "pandas":
+            raise ModuleNotFoundError(f"no stage has use for {name}", name=name)
+
+
+if sys.argv[0] == "-m":  # as a stage, and not when a test imports one
+    # where tracking has brought pandas, scikit-learn would take 0.7 s a stage to import it
+    sys.meta_path.insert(0, _WithoutPandas())
 
 
 def run(stage: Callable[[Params, Path], None]) -> None:
