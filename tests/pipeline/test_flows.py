@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ def test_a_set_that_cannot_be_fetched_is_one_sentence(
     monkeypatch.setenv(builtin.VARIABLE, str(tmp_path))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # urllib keeps the one that it first made, with its proxy
     with pytest.raises(
         DataError, match=r"california_housing is not in .* cannot be fetched from figshare.com"
     ) as error:

@@ -51,16 +51,12 @@ def mlflow_server(folder: Path, backend: str, artifacts: list[str], environ: Map
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Return once an address answers."""
-    last: OSError | None = None
     for _ in range(600):
-        try:
-            with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own
-                return
-        except OSError as error:
-            last = error
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own
+            return
         assert process.poll() is None, log.read_text()
-        time.sleep(0.3)
-    raise AssertionError(f"{address} does not answer ({last}): {log.read_text()}")
+        time.sleep(0.1)
+    raise AssertionError(f"{address} does not answer: {log.read_text()}")
 
 
 @contextmanager
