@@ -32,7 +32,7 @@ SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
 @pytest.fixture(scope="module")
 def rows(flow: Flow, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of files that take some seconds to predict."""
-    return write_many(flow, tmp_path_factory.mktemp("many") / "rows", files=16, copies=500)
+    return write_many(flow, tmp_path_factory.mktemp("many") / "rows", files=16, copies=1500)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_killed_client_goes_on_where_it_stopped(
     """Killed at random moments, the same command ends with the parts of an undisturbed run, byte for byte."""
     moments = np.random.default_rng(7)
     command = (str(rows), "--out", str(tmp_path / "out"), *workers)
-    for part in sorted(moments.choice(range(1, 12), 2, replace=False).tolist()):
+    for part in sorted(moments.choice(range(1, 8), 2, replace=False).tolist()):
         process = start(flow, *command)
         wait_for(tmp_path / f"out/part-{part:05}.json", process)
         time.sleep(moments.random() / 20)
