@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from artifact_flow.errors import told_in_one_sentence
+from artifact_flow.lean import leave_out_pandas
 
 if TYPE_CHECKING:
     from artifact_flow.predict import Report
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _add_download(commands)
     _add_merge_lock(commands)
     arguments = parser.parse_args(argv)
+    if argv is None and "lean" in arguments:  # as a process of its own, and not when a test calls it
+        leave_out_pandas()
     with told_in_one_sentence():
         arguments.run(arguments)
 
@@ -72,7 +75,7 @@ def _add_init(commands: Commands) -> None:
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
     init.add_argument("--id", metavar="COLUMN", help="the column that names a row")
     init.add_argument("--force", action="store_true", help="overwrite your own params.yaml and dvc.yaml")
-    init.set_defaults(run=_init)
+    init.set_defaults(run=_init, lean=True)
 
 
 def _init(arguments: argparse.Namespace) -> None:
@@ -118,7 +121,7 @@ def _add_predict(commands: Commands) -> None:
     cluster = predict.add_mutually_exclusive_group()
     cluster.add_argument("--workers", type=int, metavar="N", help="predict parts by N processes of this machine")
     cluster.add_argument("--scheduler", metavar="ADDRESS", help="by a Dask cluster, such as tcp://10.0.0.5:8786")
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=_predict, lean=True)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ TYPES: dict[str, pa.DataType] = {
     "category": pa.string(),
     "id": pa.string(),
 }
+NAMED = 10  # columns that a sentence names
 WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
 
 
@@ -190,4 +191,10 @@ def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> 
     if lacking:
         free = [name for name in names if name not in wanted]
         guess = closest(lacking[0], free)
-        raise DataError(f"{path} has no column {', '.join(lacking)}{guess}; it has: {', '.join(names)}.")
+        raise DataError(f"{path} has no column {_first(lacking)}{guess}; it has: {_first(names)}.")
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first names, and how many there are beside."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

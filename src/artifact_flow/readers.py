@@ -42,6 +42,7 @@ SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
 BATCH_ROWS = 1 << 17
 BLOCK_BYTES = 1 << 22
+COLUMN_BYTES = 1 << 16  # of a Parquet column that are read at a time: its chunk is never in memory as a whole
 PADDING = 4  # blanks on one side of what stands for a missing value or a boolean are fewer
 
 
@@ -503,8 +504,9 @@ def _json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) ->
 
 def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
     """Return a Parquet file, a path or what can be read from its end, opened; raise DataError when it is damaged."""
+    buffer = COLUMN_BYTES if isinstance(file, str | Path) else 0  # a store is asked for a whole column chunk
     try:
-        return pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
+        return pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(name, error) from error
 

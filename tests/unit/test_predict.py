@@ -154,6 +154,12 @@ def test_an_unseen_category_is_none_of_the_known_ones(flow: Flow, tmp_path: Path
         (lambda rows: without(rows, "size", "open"), "parquet", "has no column size, open; it has: key, since"),
         (lambda rows: without(rows, "colour"), "json lines", "has no column colour; it has: key, size, open"),
         (
+            lambda rows: [row | {f"extra_{n}": 1 for n in range(20)} for row in without(rows, "size")],
+            "parquet",
+            "has no column size; it has: key, open, since, colour, remark, price, class, extra_0, extra_1, extra_2 and "
+            "17 more.",
+        ),
+        (
             lambda rows: [
                 {("color" if name == "colour" else name): value for name, value in row.items()} for row in rows
             ],

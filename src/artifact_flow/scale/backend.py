@@ -123,7 +123,7 @@ class Loky:
                 initargs=(os.getpid(),),
             )
             try:
-                for place, outcome in parallel(joblib.delayed(_score)(bench, *item) for item in [*left.items()]):
+                for place, outcome in parallel(joblib.delayed(_score)(*item, bench) for item in [*left.items()]):
                     del left[place]
                     yield place, outcome
             except BrokenProcessPool as error:
@@ -189,7 +189,7 @@ class Dask:
                 )
         # a task, which can be done again, not scattered data, which dies with the workers that hold it
         shared = self.client.submit(pickle.loads, pickle.dumps(bench), pure=False)
-        futures = self.client.map(_score_on_worker, range(len(fits)), fits, bench=shared, pure=False)
+        futures = self.client.map(_score, range(len(fits)), fits, bench=shared, pure=False)
         completed, ready, left, seen = as_completed(futures), deque[Any](), len(futures), time.monotonic()
         while left:
             ready += completed.next_batch(block=False)
@@ -228,11 +228,7 @@ class Dask:
         return place, outcome
 
 
-def _score(bench: Bench, place: int, fit: Fit) -> tuple[int, Outcome]:
-    return place, score_fit(bench, fit)
-
-
-def _score_on_worker(place: int, fit: Fit, bench: Bench) -> tuple[int, Outcome]:
+def _score(place: int, fit: Fit, bench: Bench) -> tuple[int, Outcome]:
     return place, score_fit(bench, fit)
 
 

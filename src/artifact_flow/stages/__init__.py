@@ -11,21 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artifact_flow.errors import told_in_one_sentence
+from artifact_flow.lean import leave_out_pandas
 from artifact_flow.params import PARAMS, Params, load_params
 
 
-class _WithoutPandas:
-    """A finder that lets nobody import pandas; scikit-learn and pyarrow do without."""
-
-    def find_spec(self, name: str, *_: object) -> None:
-        """Raise ModuleNotFoundError for pandas, and leave all else to others."""
-        if name == "pandas":
-            raise ModuleNotFoundError(f"no stage has use for {name}", name=name)
-
-
 if sys.argv[0] == "-m":  # as a stage, and not when a test imports one
-    # where tracking has brought pandas, scikit-learn would take 0.7 s a stage to import it
-    sys.meta_path.insert(0, _WithoutPandas())
+    leave_out_pandas()
 
 
 def run(stage: Callable[[Params, Path], None]) -> None:

@@ -15,7 +15,7 @@ from artifact_flow.files import repository_root
 
 STORE = Path(".artifact-flow/mlflow")  # of the embedded database and its artifacts, under the repository's root
 URI = "MLFLOW_TRACKING_URI"
-# MLflow reads them when it is imported. Two tries of ten seconds: a server that is down is told in half a minute.
+# MLflow reads them when it is imported.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_UV_AUTO_DETECT": "false",
 }
+# Two tries of ten seconds: a server that is down is told in half a minute.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 # `mlflow run` names the run and the experiment of the project, and its own default database, to what it starts.
 PROJECT_RUN, PROJECT_EXPERIMENT = "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"
