@@ -120,8 +120,8 @@ push-docker:  ## push the image to REGISTRY, under the commit it was built from
 	@target="$(REGISTRY)/$(IMAGE):$$($(DOCKER) image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$(IMAGE):$(TAG)")" && \
 		$(DOCKER) tag "$(IMAGE):$(TAG)" "$$target" && $(DOCKER) push "$$target"
 
-bench: $(VENV)/dev.stamp  ## measure what the README claims (about half an hour, on a quiet machine)
-	python -m benchmarks
+bench: $(VENV)/dev.stamp  ## measure this beside other ways, and write docs/benchmarks.md and the README's figures (25 minutes; needs wrk)
+	python -m benchmarks --write
 
 pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page anew (needs Chromium)
 	python docs/pictures.py

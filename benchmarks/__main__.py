@@ -1,7 +1,7 @@
-"""Measure what the README claims of time, show it, and write it to .artifact-flow/benchmarks.json.
+"""Measure what the README claims, show it, and write it to .artifact-flow/benchmarks.json.
 
-With --write the table goes into README.md too. A missed bar is told and is no error, since a busy machine misses
-bars; a command that fails is one.
+With --write it becomes a page with pictures too, docs/benchmarks.md, and what has a bar a table in README.md. A missed
+bar is told and is no error, since a busy machine misses bars; a command that fails is one.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,12 +17,21 @@ from rich.progress import Progress
 
 from benchmarks.figure import Meter
 from benchmarks.machine import CORES, QUIET_LOAD, QUIET_OTHERS, Watch, describe_machine
-from benchmarks.report import tabulate_figures, write_figures
-from benchmarks.suite import GROUPS, choose_groups, count_times, measure_groups
+from benchmarks.report import draw_bars, pick_series, tabulate_figures, write_figures, write_section
+from benchmarks.suite import GROUPS, Measured, choose_groups, count_times, measure_groups
 from benchmarks.workspace import ROOT, CommandError, Workspace
 
 RESULTS = ROOT / ".artifact-flow" / "benchmarks.json"
+PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", Path("pictures")  # the second from the page's folder
 SCRATCH = ROOT / ".artifact-flow" / "bench"
+HEAD = """\
+# Benchmarks: beside what one would pick instead
+
+Written by `make bench`, all of it from one run. {caption} It took {minutes:.0f} minutes.
+
+A cell holds a median and, in brackets, the lowest and the highest value; a ratio is that of the medians, with the
+lowest and the highest of one turn. What is compared is measured in turn. What has a bar is held against it,
+also where it is missed. The peers' versions are locked in `benchmarks/`, each in an environment of its own."""
 
 
 def main() -> None:
@@ -39,35 +49,53 @@ def main() -> None:
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch, progress:
         task = progress.add_task(f"measuring {commit}", total=count_times(groups, runs))
-        figures = measure_groups(groups, Path(scratch), Meter(runs, lambda: progress.advance(task)))
+        measured = measure_groups(groups, Path(scratch), Meter(runs, lambda: progress.advance(task)))
+    figures = [figure for one in measured for figure in one.figures]
     others, machine = watch.cores_of_others(), describe_machine()
     quiet = load <= QUIET_LOAD and others <= QUIET_OTHERS
     results = {"commit": commit, "machine": machine, "load": load, "cores_of_others": others, "quiet": quiet}
     results["skipped"] = skipped
-    results["figures"] = [figure.as_json() for figure in figures]
+    results["groups"] = {
+        one.group.name: {"seconds": one.seconds, "figures": [figure.as_json() for figure in one.figures]}
+        for one in measured
+    }
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    rested = (
+        f"The machine was {'quiet' if quiet else 'not quiet'} (load {load:.2f} at the start; others used {others:.2f} "
+        f"of {CORES} cores meanwhile)."
+    )
     if arguments.write:
         caption = (
             f"Medians of {runs} runs in turn on {CORES} × {machine['cpu']}, Python {machine['python']}, "
             f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}:"
         )
         write_figures(figures, caption, ROOT / "README.md")
+        write_page(measured, f"{caption.removesuffix(':')}, commit {commit}. {rested}")
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
     console.print(f"{missed} of {len(figures)} bars missed." if missed else "Every bar met.")
     if skipped:
         console.print(f"[yellow]{skipped}[/]")
-    console.print(
-        f"The machine was {'quiet' if quiet else '[red]not quiet: measure again when it is[/]'} "
-        f"(load {load:.2f} at the start; others used {others:.2f} of {CORES} cores meanwhile)."
-    )
+    console.print(rested if quiet else f"[red]{rested} Measure again when it is.[/]")
+
+
+def write_page(measured: Sequence[Measured], caption: str) -> None:
+    """Write a page with a section for each group, and its pictures."""
+    minutes = sum(one.seconds for one in measured) / 60
+    sections = [HEAD.format(caption=caption, minutes=minutes)]
+    for one in measured:
+        picture, group = PICTURES / f"bench-{one.group.name}.png", one.group
+        if group.chart:
+            (PAGE.parent / picture).write_bytes(draw_bars(pick_series(one.figures, group.chart)))
+        sections.append(write_section(group.title, group.about, one.figures, str(picture) if group.chart else None))
+    PAGE.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return how often each thing is timed, which groups are, and whether the README is to be written."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="time each thing N times (default: 5)")
-    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="measure each thing N times (default: 3)")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and README.md's table")
     parser.add_argument(
         "--only", nargs="+", default=[], choices=[group.name for group in GROUPS], help="measure these groups alone"
     )

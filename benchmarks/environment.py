@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.workspace import ROOT, CommandError
 
-PANDAS, POLARS = "3.1.1", "2.1.0"
+PANDAS, POLARS, DASK = "3.1.1", "2.1.0", "2026.8.0"
 LOCKED = ("numpy", "onnxruntime", "pyarrow")  # in the versions of the project's own lock: what differs is the code
 VENVS = ROOT / ".artifact-flow"
 SCRIPT = Path(__file__).with_name("peers.py")
@@ -21,7 +21,7 @@ def prepare_peers() -> list[str]:
     """
     lock = (ROOT / "requirements" / "lean.txt").read_text(encoding="utf-8")
     pins = [f"{name}=={version}" for name in LOCKED for version in re.findall(rf"^{name}==(\S+)", lock, re.MULTILINE)]
-    wanted = [f"pandas=={PANDAS}", f"polars=={POLARS}", *pins]
+    wanted = [f"pandas=={PANDAS}", f"polars=={POLARS}", f"dask[dataframe]=={DASK}", *pins]
     python = _prepare(VENVS / "bench-venv", wanted, "\n".join(wanted)) / "python"
     return [str(python), "-I", str(SCRIPT)]  # -I: the modules beside the script are not for it
 

@@ -1,6 +1,6 @@
-"""Figure: two things measured, their ratio, and the bar it is held against. It knows nothing of what they are."""
+"""Figure: two things measured, their ratio, and the bar, if any, it is held against. It knows not what they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
@@ -8,21 +8,21 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Series:
-    """What was measured of one thing, in the order in which it was: times, memory or answers a second."""
+    """What was measured of one thing, in the order in which it was."""
 
     name: str
     values: list[float] = field(default_factory=list)
-    unit: Literal["s", "ms", "MB", "/s"] = "s"
+    unit: str = "s"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How many times as much as `beside` the thing `measured` takes, and the bar that this ratio should keep."""
+    """How many times as much as `beside` the thing `measured` takes, and the bar, if any, that this should keep."""
 
     measured: Series
     beside: Series
-    relation: Literal["≤", "≥"]
-    bar: float
+    relation: Literal["≤", "≥"] = "≤"
+    bar: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -37,7 +37,9 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the ratio of the medians keeps the bar."""
+        """Whether the ratio of the medians keeps the bar, where there is one."""
+        if self.bar is None:
+            return True
         return self.ratio <= self.bar if self.relation == "≤" else self.ratio >= self.bar
 
     def as_json(self) -> dict[str, Any]:
@@ -57,24 +59,32 @@ def limit_memory(name: str, peaks: list[float], allowed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Contender:
-    """A thing to time: `take_time` does it once and returns its wall time in seconds."""
+    """A thing to measure: `measure` does it once and returns, in `unit`, its wall time or how much it did in it."""
 
     name: str
-    take_time: Callable[[], float]
+    measure: Callable[[], float]
+    unit: str = "s"
 
 
 @dataclass(frozen=True)
 class Meter:
-    """How often each thing is timed, and whom to tell after each time."""
+    """How often each thing is measured, and whom to tell after each time."""
 
     runs: int
     advance: Callable[[], object]
 
-    def compare(self, measured: Contender, beside: Contender, relation: Literal["≤", "≥"], bar: float) -> Figure:
-        """Return the figure of two things timed in turn; every second turn starts with the other one."""
-        pair = [(measured, Series(measured.name)), (beside, Series(beside.name))]
+    def take_turns(self, contenders: Sequence[Contender]) -> list[Series]:
+        """Return what was measured of each contender, in turn; every second turn goes the other way round."""
+        every = [(contender, Series(contender.name, unit=contender.unit)) for contender in contenders]
         for run in range(self.runs):
-            for contender, times in pair if run % 2 == 0 else reversed(pair):
-                times.values.append(contender.take_time())
+            for contender, series in every if run % 2 == 0 else reversed(every):
+                series.values.append(contender.measure())
                 self.advance()
-        return Figure(pair[0][1], pair[1][1], relation, bar)
+        return [series for _, series in every]
+
+    def compare(
+        self, measured: Contender, beside: Contender, relation: Literal["≤", "≥"] = "≤", bar: float | None = None
+    ) -> Figure:
+        """Return the figure of two things measured in turn."""
+        one, other = self.take_turns([measured, beside])
+        return Figure(one, other, relation, bar)

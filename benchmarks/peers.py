@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ def predict_by_polars(table: str, model: str, out: str) -> None:
     scanned.select(predicted.alias("prediction")).with_row_index("id").sink_parquet(out)
 
 
+def predict_by_dask(table: str, model: str, out: str) -> None:
+    """Read a Parquet file as a Dask data frame, predict it by `map_partitions`, and write a folder of Parquet files."""
+    import dask.dataframe as dd  # noqa: PLC0415 - in this venv only, for this peer only
+
+    frame = dd.read_parquet(table, split_row_groups=True)
+    frame.map_partitions(predict_part, model, meta={"prediction": "f4"}).to_parquet(out, overwrite=True)
+
+
+def predict_part(part: Any, model: str) -> Any:
+    """Return the predictions of a data frame's rows as a data frame."""
+    import pandas as pd  # noqa: PLC0415 - in this venv only, for this peer only
+
+    X = np.ascontiguousarray(part.to_numpy(np.float32))
+    return pd.DataFrame({"prediction": open_model(model)(X)}, part.index)
+
+
 def convert_by_arrow(table: str, out: str) -> None:
     """Read a CSV with Arrow's own types and write it as Parquet with its defaults."""
     from pyarrow import csv  # noqa: PLC0415 - for this peer only
@@ -73,6 +90,7 @@ def convert_by_arrow(table: str, out: str) -> None:
     pq.write_table(csv.read_csv(table), out)
 
 
+@cache
 def open_model(path: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return what an ONNX regressor of one float32 matrix says of it, on one thread."""
     import onnxruntime  # noqa: PLC0415 - not for converting
@@ -94,6 +112,7 @@ if __name__ == "__main__":
         "pandas": predict_by_pandas,
         "arrow": predict_by_arrow,
         "polars": predict_by_polars,
+        "dask": predict_by_dask,
         "convert": convert_by_arrow,
     }
     PEERS[sys.argv[1]](*sys.argv[2:])

@@ -1,50 +1,130 @@
-"""Report: the figures as a table for people, in the terminal and in the README."""
+"""Report: the figures as tables for people, in the terminal, in the README and on a page of their own with pictures."""
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.table import Table
 
+from artifact_flow.tracking.pictures import draw
 from benchmarks.figure import Figure, Series
 
+DIGITS = {"s": 2, "ms": 1, "M rows/s": 2, "k$": 1}  # after the point; none of another unit
+MARKS = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
 
-def tabulate_figures(figures: list[Figure], title: str) -> Table:
+
+def tabulate_figures(figures: Sequence[Figure], title: str) -> Table:
     """Return a row a figure: both medians with their spread, the ratio, the bar and the verdict."""
     table = Table(title=title, caption="median (min-max); ratio of the medians (min-max of one turn)")
     for heading in ("measured", "beside", "ratio", "bar", "verdict"):
         table.add_column(heading)
     for figure in figures:
-        low, high = figure.spread
-        table.add_row(
-            _cell(figure.measured),
-            _cell(figure.beside),
-            f"{figure.ratio:.2f}\n({low:.2f}-{high:.2f})",
-            f"{figure.relation} {figure.bar}",
-            "[green]met[/]" if figure.met else "[red]missed[/]",
-            end_section=True,
-        )
+        bar, verdict = _judge(figure)
+        colour = "green" if figure.met else "red"
+        cells = (f"{series.name}\n{show_values(series)}" for series in (figure.measured, figure.beside))
+        table.add_row(*cells, "\n".join(_ratio(figure)).strip(), bar, f"[{colour}]{verdict}[/]", end_section=True)
     return table
 
 
-def write_figures(figures: list[Figure], caption: str, readme: Path) -> None:
-    """Put the figures as a Markdown table between the README's two marks, under what they were measured on."""
+def write_figures(figures: Sequence[Figure], caption: str, readme: Path) -> None:
+    """Put the figures that have a bar as a table between the README's two marks, under what they were measured on."""
     lines = [caption, "", "| measured | beside | ratio | bar |", "|---|---|---|---|"]
     for figure in figures:
-        cells = [
-            f"{series.name}: {_round(median(series.values), series)}" for series in (figure.measured, figure.beside)
-        ]
+        if figure.bar is None:
+            continue
+        cells = [f"{series.name}: {show_median(series)}" for series in (figure.measured, figure.beside)]
         lines.append(f"| {' | '.join(cells)} | {figure.ratio:.2f} × | {figure.relation} {figure.bar} × |")
-    table = "\n".join(lines)
-    marks = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
     text = readme.read_text(encoding="utf-8")
-    readme.write_text(re.sub(marks, rf"\g<1>{table}\g<2>", text, flags=re.DOTALL), encoding="utf-8")
+    table = "\n".join(lines)
+    readme.write_text(re.sub(MARKS, rf"\g<1>{table}\g<2>", text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _cell(series: Series) -> str:
-    middle, low, high = (_round(pick(series.values), series, digits=3) for pick in (median, min, max))
-    return f"{series.name}\n{middle} ({low} - {high})" if len(series.values) > 1 else f"{series.name}\n{middle}"
+def write_section(title: str, about: str, figures: Sequence[Figure], picture: str | None) -> str:
+    """Return a section of the page: what was measured, its picture, and a table with every median and spread."""
+    lines = [f"## {title}", "", about, ""]
+    if picture:
+        lines += [f"![{title}]({picture})", ""]
+    lines += ["| measured | beside | ratio | bar | |", "|---|---|---|---|---|"]
+    for figure in figures:
+        cells = [f"{series.name}: **{show_median(series)}**{_spread(series)}" for series in _pair(figure)]
+        lines.append(f"| {' | '.join((*cells, ' '.join(_ratio(figure)).strip(), *_judge(figure)))} |")
+    return "\n".join(lines)
 
 
-def _round(value: float, series: Series, digits: int = 2) -> str:
-    return f"{value:.{digits if series.unit == 's' else 0 if series.unit == 'MB' else 1}f} {series.unit}"
+def draw_bars(series: Sequence[Series]) -> bytes:
+    """Return a PNG with a bar for each series of one unit: its median, and a line from its lowest to its highest."""
+    rows = [
+        {
+            "name": one.name,
+            "median": median(one.values),
+            "low": min(one.values),
+            "high": max(one.values),
+            "shown": show_median(one),
+        }
+        for one in series
+    ]
+    name = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 420}}
+    width = {"field": "median", "type": "quantitative", "title": series[0].unit}
+    spec: dict[str, Any] = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "data": {"values": rows},
+        "width": 420,
+        "encoding": {"y": name},
+        "layer": [
+            {"mark": {"type": "bar", "color": "#9ecae1"}, "encoding": {"x": width}},
+            {"mark": "rule", "encoding": {"x": {**width, "field": "low"}, "x2": {"field": "high"}}},
+            {
+                "mark": {"type": "text", "align": "left", "dx": 6},
+                "encoding": {"x": {**width, "field": "high"}, "text": {"field": "shown"}},
+            },
+        ],
+    }
+    return draw(json.dumps(spec))
+
+
+def pick_series(figures: Sequence[Figure], unit: str) -> list[Series]:
+    """Return each series of a unit once, in the order in which the figures name them, without what is allowed."""
+    found: Mapping[str, Series] = {series.name: series for figure in figures for series in _pair(figure)}
+    return [series for name, series in found.items() if series.unit == unit and name != "allowed"]
+
+
+def show_median(series: Series) -> str:
+    """Return the median with its unit."""
+    return f"{_round(median(series.values), series)} {series.unit}"
+
+
+def show_values(series: Series) -> str:
+    """Return the median with its unit and its spread."""
+    return show_median(series) + _spread(series)
+
+
+def _spread(series: Series) -> str:
+    low, high = (_round(value, series) for value in (min(series.values), max(series.values)))
+    return f" ({low} to {high})" if len(series.values) > 1 and low != high else ""
+
+
+def _round(value: float, series: Series) -> str:
+    return f"{value:,.{DIGITS.get(series.unit, 0)}f}"
+
+
+def _pair(figure: Figure) -> tuple[Series, Series]:
+    return figure.measured, figure.beside
+
+
+def _ratio(figure: Figure) -> tuple[str, str]:
+    low, high = figure.spread
+    return f"{_times(figure.ratio)} ×", f"({_times(low)} to {_times(high)})" if low != high else ""
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.1g}"
+
+
+def _judge(figure: Figure) -> tuple[str, str]:
+    """Return the bar and whether it is kept, in words."""
+    if figure.bar is None:
+        return "", ""
+    return f"{figure.relation} {figure.bar} ×", "met" if figure.met else "missed"

@@ -1,4 +1,7 @@
-"""Search: two hundred fits in one process beside the same in two, by loky and on Dask, and one model from all."""
+"""Search: two hundred fits in one process beside the same in two, by loky and on Dask, and one model from all.
+
+Also where a process is killed halfway.
+"""
 
 import json
 import sys
@@ -9,16 +12,16 @@ from benchmarks.figure import Contender, Figure, Meter
 from benchmarks.workspace import CommandError, Workspace
 
 WORKER = Path(__file__).with_name("searcher.py")
-WORKERS = 2
+WORKERS, DEADLY = 2, 100  # processes; fits after which one of them is killed
 
 
 def compare_searches(project: Workspace, meter: Meter) -> Iterator[Figure]:
     """Yield a serial search against one by loky, then against one on Dask; raise CommandError when models differ."""
     models: dict[str, str] = {}
 
-    def contender(backend: str, name: str) -> Contender:
+    def contender(backend: str, name: str, *more: str) -> Contender:
         def take_time() -> float:
-            command = ("env", "PYTHONPATH=src", sys.executable, str(WORKER), backend, str(WORKERS))
+            command = ("env", "PYTHONPATH=src", sys.executable, str(WORKER), backend, str(WORKERS), *more)
             found = json.loads(project.run(*command))
             models[found["sha256"]] = name
             if len(models) > 1:
@@ -27,6 +30,14 @@ def compare_searches(project: Workspace, meter: Meter) -> Iterator[Figure]:
 
         return Contender(name, take_time)
 
-    serial = contender("serial", "a search of 200 fits, one process")
-    yield meter.compare(serial, contender("loky", f"by loky in {WORKERS} processes"), relation="≥", bar=1.5)
-    yield meter.compare(serial, contender("dask", f"on {WORKERS} Dask workers, start and end"), relation="≥", bar=1.25)
+    serial, loky, killed, dask = meter.take_turns(
+        [
+            contender("serial", "a search of 200 fits, one process"),
+            contender("loky", f"by loky in {WORKERS} processes"),
+            contender("loky", f"by loky in {WORKERS} processes, one killed after {DEADLY} fits", str(DEADLY)),
+            contender("dask", f"on {WORKERS} Dask workers, start and end"),
+        ]
+    )
+    yield Figure(serial, loky, "≥", 1.5)
+    yield Figure(serial, dask, "≥", 1.25)
+    yield Figure(serial, killed)

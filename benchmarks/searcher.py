@@ -1,8 +1,8 @@
 """Searcher: a process that times one search and prints it as JSON. Run as a script in a reproduced clone.
 
-Its arguments are a backend and a number of workers. 200 fits of a LogisticRegression on the train split of the digits,
-four times over; the time holds all but the imports: folds, starting and ending the workers, the fits. The best is
-fitted again and its bytes are hashed.
+Its arguments are a backend, a number of workers and, where one of these is to be killed, after how many fits. 200 fits
+of a LogisticRegression on the train split of the digits, four times over; the time holds all but the imports: folds,
+starting and ending the workers, the fits. The best is fitted again and its bytes are hashed.
 """
 
 import artifact_flow.stages  # noqa: F401, I001 - pins, and must do so before numpy is imported
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from artifact_flow.artifacts import write_model
 from artifact_flow.contract import describe_features
@@ -31,8 +32,13 @@ from artifact_flow.tables import read_table
 TIMES, CANDIDATES, FOLDS = 4, 40, 5
 
 
-def main(backend: str, workers: int) -> None:
+def main(backend: str, workers: int, deadly: int | None = None) -> None:
     """Print the wall time of a search, in seconds, its number of fits, and the sha256 of the model that it gives."""
+
+    def tell(done: int, total: int) -> None:
+        if done == deadly:
+            kill_worker()
+
     train = read_table().part("train")
     rows, _ = encode_rows(describe_features(train.roles.features, train.raw), train.raw)
     X, y = np.tile(rows, (TIMES, 1)), np.tile(train.y, TIMES)
@@ -43,7 +49,7 @@ def main(backend: str, workers: int) -> None:
     start = time.perf_counter()
     bench = prepare_bench(search, "classification", X, y, threads=1)
     with open_backend(Settings(backend, workers)) as opened:
-        found = search_best(params, build, bench, opened.run, lambda done, total: None)
+        found = search_best(params, build, bench, opened.run, tell)
     seconds = time.perf_counter() - start
     with reproducible(1), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # of a hundred iterations that are not enough
@@ -51,5 +57,11 @@ def main(backend: str, workers: int) -> None:
     print(json.dumps({"seconds": seconds, "fits": len(found.trials) * FOLDS, "sha256": sha256}))
 
 
+def kill_worker() -> None:
+    """Kill a process that fits."""
+    workers = [child for child in psutil.Process().children(recursive=True) if "loky" in " ".join(child.cmdline())]
+    next(child for child in workers if "resource_tracker" not in " ".join(child.cmdline())).kill()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -1,17 +1,21 @@
 """Suite: the groups of figures, what each is measured on, and which of them can be measured here."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.batches import compare_batches
+from benchmarks.eight_bit import compare_eight_bit
 from benchmarks.figure import Figure, Meter
 from benchmarks.fits import compare_fits
 from benchmarks.load import lacks_load
+from benchmarks.pipelines import compare_pipelines
 from benchmarks.repro import compare_flows_with_toy, compare_main_with_toy, compare_with_commands
 from benchmarks.search import compare_searches
 from benchmarks.serving import THINGS, compare_services
+from benchmarks.surroundings import compare_surroundings
 from benchmarks.throughput import compare_predict, compare_stage_data
 from benchmarks.tracks import compare_tracks
 from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
@@ -41,21 +45,32 @@ class Grounds:
         """A DVC project of two stages that do nothing."""
         return make_toy(self.scratch / "toy")
 
-    @cached_property
-    def serving(self) -> Path:
-        """An empty directory for what services say and keep."""
-        (self.scratch / "serving").mkdir()
-        return self.scratch / "serving"
+    def folder(self, name: str) -> Path:
+        """Return a new, empty directory."""
+        (self.scratch / name).mkdir()
+        return self.scratch / name
 
 
 @dataclass(frozen=True)
 class Group:
-    """Figures that are measured together, on so many `things` in turn."""
+    """Figures that are measured together, with the words above them and the unit that their picture shows."""
 
     name: str
-    things: int
+    title: str
+    about: str
+    things: int  # that are measured in each run
     measure: Callable[[Grounds, Meter], Iterable[Figure]]
     lacks: tuple[Callable[[], str], ...] = ()  # each says what it needs and is not here, "" where it is
+    chart: str | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of a group, and the wall time that all of it took, in seconds."""
+
+    group: Group
+    figures: list[Figure]
+    seconds: float
 
 
 def lacks_data() -> str:
@@ -64,23 +79,107 @@ def lacks_data() -> str:
     return f"no {' and no '.join(missing)}; SCIKIT_LEARN_DATA names the folder that holds them" if missing else ""
 
 
+def measure_promise(grounds: Grounds, meter: Meter) -> Iterable[Figure]:
+    """Yield what pins, hashes and hand-overs cost a pipeline in time."""
+    yield compare_with_commands(grounds.scratch, meter)
+    yield compare_main_with_toy(grounds.project, grounds.toy, meter)
+    yield from compare_fits(grounds.project, meter)
+    yield compare_flows_with_toy(grounds.flows, grounds.toy, meter)
+
+
 GROUPS = (
-    Group("repro", 2, lambda grounds, meter: [compare_with_commands(grounds.scratch, meter)]),
-    Group("noop", 2, lambda grounds, meter: [compare_main_with_toy(grounds.project, grounds.toy, meter)]),
-    Group("fit", 4, lambda grounds, meter: compare_fits(grounds.project, meter)),
     Group(
-        "flows", 2, lambda grounds, meter: [compare_flows_with_toy(grounds.flows, grounds.toy, meter)], (lacks_data,)
+        "pipelines",
+        "A pipeline beside other ways",
+        "Digits from the source to metrics in new folders, then the same command where nothing is left to do: three "
+        "stages of this project, whose gate of unit tests has passed before (the others have none), beside three plain "
+        "scripts by hand, by make, by `mlflow run`, and in a DVC project without settings. Ours types and hashes the "
+        "table, writes a contract, and checks each hand-over.",
+        10,
+        lambda grounds, meter: compare_pipelines(grounds.folder("pipelines"), meter),
+        chart="s",
     ),
-    Group("predict", 8, lambda grounds, meter: compare_predict(grounds.flows, meter), (lacks_data,)),
-    Group("batch", 4, lambda grounds, meter: compare_batches(grounds.flows, meter), (lacks_data,)),
-    Group("data", 2, lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)]),
-    Group("search", 4, lambda grounds, meter: compare_searches(grounds.project, meter)),
-    Group("track", 4, lambda grounds, meter: compare_tracks(grounds.flows, meter), (lacks_data,)),
+    Group(
+        "surroundings",
+        "The same bytes",
+        "Model, predictions and metrics of both projects, made again under what `artifact-flow verify` changes: a hash "
+        "seed, threads, the BLAS kernel, the CPU's features, locale and time zone, the directory's name, all at once.",
+        0,
+        lambda grounds, meter: compare_surroundings(grounds.folder("surroundings")),
+    ),
+    Group(
+        "repro",
+        "What the promise costs a pipeline",
+        "`dvc repro` of the main flow in a fresh clone, its gate too, beside the stages' commands by hand; the same "
+        "with nothing to do beside a toy of two stages; a fit on one pinned thread beside one with what BLAS chooses, "
+        "on idle and on busy cores.",
+        10,
+        measure_promise,
+        (lacks_data,),
+    ),
+    Group(
+        "predict",
+        "Batch scoring",
+        "Whole processes on one core, the same `model.onnx` (mlflow: the pickle as its scikit-learn model), 8 columns. "
+        "Ours hashes the input and checks each value's type and range meanwhile; of the others the bare loop does.",
+        11,
+        lambda grounds, meter: compare_predict(grounds.flows, grounds.folder("predict"), meter),
+        (lacks_data,),
+        "M rows/s",
+    ),
+    Group(
+        "batch",
+        "Batch scoring by two workers",
+        "A folder of files on both cores, with the start and the end of the workers. One process hashes by two threads "
+        "already, and predicts by one.",
+        4,
+        lambda grounds, meter: compare_batches(grounds.flows, meter),
+        (lacks_data,),
+    ),
+    Group(
+        "data",
+        "A table taken in",
+        "Stage `data` on one's own CSV of 100 MB, typed, split and written, beside Arrow's own reader and writer.",
+        2,
+        lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)],
+    ),
+    Group(
+        "search",
+        "A search",
+        "200 fits of a logistic regression on the digits, four times over: 40 candidates, 5 folds. Every way gives the "
+        "same model, byte for byte, which is checked.",
+        4,
+        lambda grounds, meter: compare_searches(grounds.project, meter),
+        chart="s",
+    ),
+    Group(
+        "track",
+        "Tracking",
+        "`artifact-flow track` of a finished flow into a database that is there, less the import of MLflow.",
+        4,
+        lambda grounds, meter: compare_tracks(grounds.flows, meter),
+        (lacks_data,),
+    ),
+    Group(
+        "eight_bit",
+        "Eight bits",
+        "The houses' linear model with 8-bit weights: how far its predictions of the test split lie from the float "
+        "model's (root mean square), and the bytes of the files. onnxruntime's quantizers have their defaults and see "
+        "a product of rows and weights; they quantize the rows too, whose columns have very different ranges. "
+        "Rounding writes no file.",
+        0,
+        lambda grounds, meter: compare_eight_bit(grounds.flows, grounds.folder("eight_bit")),
+        (lacks_data,),
+    ),
     Group(
         "serving",
+        "Serving",
+        "One worker on a core of its own, asked by `wrk` from the other. Ours writes its log and its meters and "
+        "answers probabilities; the others answer labels.",
         THINGS,
-        lambda grounds, meter: compare_services(grounds.flows, grounds.serving, meter),
+        lambda grounds, meter: compare_services(grounds.flows, grounds.folder("serving"), meter),
         (lacks_data, lacks_load),
+        "/s",
     ),
 )
 
@@ -98,7 +197,11 @@ def count_times(groups: Sequence[Group], runs: int) -> int:
     return sum(group.things for group in groups) * runs
 
 
-def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Figure]:
-    """Return the figures of the groups; `scratch` is an existing, empty directory."""
-    grounds = Grounds(scratch)
-    return [figure for group in groups for figure in group.measure(grounds, meter)]
+def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Measured]:
+    """Return what was measured of the groups; `scratch` is an existing, empty directory."""
+    grounds, measured = Grounds(scratch), []
+    for group in groups:
+        start = time.monotonic()
+        figures = list(group.measure(grounds, meter))
+        measured.append(Measured(group, figures, time.monotonic() - start))
+    return measured

@@ -1,7 +1,7 @@
 """Tables: the two that the figures are measured on, made from a seed. Run as a script, so that its memory ends with it.
 
-`tables.py houses OUT FLOW TIMES` writes Parquet, from the rows and the contract of the flow california_housing in the
-folder FLOW, TIMES 5 million rows; `tables.py mixed OUT` writes CSV.
+`tables.py houses OUT FLOW MILLIONS` writes Parquet, or CSV by its name, from the rows and the contract of the flow
+california_housing in the folder FLOW; `tables.py mixed OUT` writes CSV.
 """
 
 import json
@@ -13,26 +13,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-HOUSES = 5_000_000  # rows of 8 float64 columns, written at a time: 320 MB that hardly shrink
-OUTSIDE = 5  # of them out of the training range, for each column
+MILLION = 1_000_000  # rows of 8 float64 columns, written at a time: 64 MB that hardly shrink
+OUTSIDE = 1  # of them out of the training range, for each column
 MIXED = 1_000_000  # rows that make 100 MB of CSV
 
 
-def write_houses(out: Path, flow: Path, times: int) -> None:
+def write_houses(out: Path, flow: Path, millions: int) -> None:
     """Write real houses, drawn again and again, each value moved by about 1 %, all but a few in the training range."""
     rng = np.random.default_rng(0)
     table = pq.read_table(flow / "data.parquet")
     features = json.loads((flow / "contract.json").read_bytes())["features"]
     schema = pa.schema({feature["name"]: pa.float64() for feature in features})
-    with pq.ParquetWriter(out, schema) as writer:
-        for _ in range(times):
-            drawn = rng.integers(0, len(table), HOUSES)
+    with (csv.CSVWriter if ".csv" in out.suffixes else pq.ParquetWriter)(out, schema) as writer:
+        for _ in range(millions):
+            drawn = rng.integers(0, len(table), MILLION)
             columns = {}
             for feature in features:
                 values = table[feature["name"]].to_numpy()[drawn]
-                values *= 1 + 0.01 * rng.standard_normal(HOUSES)
+                values *= 1 + 0.01 * rng.standard_normal(MILLION)
                 np.clip(values, feature["min"], feature["max"], out=values)
-                values[rng.integers(0, HOUSES, OUTSIDE)] = feature["max"] + feature["std"]
+                values[rng.integers(0, MILLION, OUTSIDE)] = feature["max"] + feature["std"]
                 columns[feature["name"]] = values
             writer.write_table(pa.table(columns))
 

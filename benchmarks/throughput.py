@@ -1,52 +1,100 @@
-"""Throughput: rows predicted beside pandas, polars and a bare pyarrow loop, and a CSV taken in beside pyarrow.
+"""Throughput: rows predicted beside pandas, polars, Dask, mlflow and a bare pyarrow loop, and a CSV beside pyarrow.
 
-Whole processes with their start-up; `predict` and its peers on one core, with the same model.
+Whole processes with their start-up; `predict` and its peers on one core, with the same model, at several sizes.
 """
 
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from benchmarks.environment import PANDAS, POLARS, prepare_peers
-from benchmarks.figure import Contender, Figure, Meter, limit_memory
+from benchmarks.environment import DASK, PANDAS, POLARS, SERVING, prepare_peers, prepare_serving_peer
+from benchmarks.figure import Contender, Figure, Meter, Series, limit_memory
 from benchmarks.workspace import ROOT, Workspace
 
 TABLES = ROOT / ".artifact-flow" / "bench-data"
 MAKER = Path(__file__).with_name("tables.py")
 FLOW = Path("flows", "california_housing")
 MODEL, CONTRACT = FLOW / "model.onnx", FLOW / "contract.json"
+SMALL, MIDDLE, LARGE = 1, 5, 25  # million rows; the bars are those of the middle one
+OURS, MLFLOW = "artifact-flow predict", "mlflow models predict, from CSV"
+ARROW = "a bare pyarrow loop that hashes and range-checks"
+PEERS = {f"pandas {PANDAS}": "pandas", f"polars {POLARS}, map_batches": "polars", f"dask {DASK}": "dask"}
+BARS = {f"pandas {PANDAS}": 1.6, f"polars {POLARS}, map_batches": 0.95, ARROW: 0.85}
 ALLOWED_MEGABYTES = 450.0
 
 
-def compare_predict(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield `predict` beside pandas, pyarrow and polars, its memory, and its CSV beside that of pandas."""
-    rows = str(make_houses(project))
-    peer, peaks = prepare_peers(), list[float]()
+def compare_predict(project: Workspace, scratch: Path, meter: Meter) -> Iterator[Figure]:
+    """Yield `predict` beside its peers in rows a second and memory, at each size, how it grows, and its CSV."""
+    peaks = defaultdict[str, list[float]](list)
 
-    def predict(out: str) -> float:
-        cost = project.measure("artifact-flow", "predict", rows, "--model", str(MODEL), "--out", out)
-        if out.endswith(".parquet"):
-            peaks.append(cost.megabytes)
-        return cost.seconds
+    def contender(name: str, millions: int, *command: str) -> Contender:
+        title = f"{name}, {millions} M rows"
 
-    def run_peer(name: str, out: str, *more: str) -> float:
-        return project.measure(*peer, name, rows, str(MODEL), out, *more).seconds
+        def measure() -> float:
+            cost = project.measure(*command)
+            peaks[title].append(cost.megabytes)
+            return millions / cost.seconds
 
-    def beside(name: str, words: str, out: str, bar: float, *more: str) -> Figure:
-        return meter.compare(
-            Contender(words, partial(run_peer, name, f"peer.{out}", *more)),
-            Contender(f"artifact-flow predict, 5 M rows to {out}", partial(predict, f"ours.{out}")),
-            relation="≥",
-            bar=bar,
-        )
+        return Contender(title, measure, "M rows/s")
 
-    yield beside("pandas", f"pandas {PANDAS} and the same model", "parquet", 1.6)
-    yield beside("arrow", "a bare pyarrow loop that hashes and range-checks", "parquet", 0.85, str(CONTRACT))
-    yield beside("polars", f"polars {POLARS}, map_batches with the same model", "parquet", 0.95)
-    yield limit_memory("memory of artifact-flow predict at its highest", peaks, ALLOWED_MEGABYTES)
-    yield beside("pandas", f"pandas {PANDAS} and the same model", "csv", 5.0)
+    def every(millions: int) -> Iterator[Contender]:
+        rows = str(make_houses(project, millions))
+        yield contender(OURS, millions, "artifact-flow", "predict", rows, "--model", str(MODEL), "--out", "o.parquet")
+        for name, peer in PEERS.items():
+            yield contender(name, millions, *prepare_peers(), peer, rows, str(MODEL), f"{peer}.parquet")
+        if millions == MIDDLE:
+            arrow = (*prepare_peers(), "arrow", rows, str(MODEL), "arrow.parquet", str(CONTRACT))
+            yield contender(ARROW, millions, *arrow)
+        if millions == SMALL:  # more would take minutes
+            yield contender(MLFLOW, millions, *prepare_mlflow(project, scratch))
+
+    ours: dict[int, Series] = {}
+    for millions in (SMALL, MIDDLE, LARGE):
+        ours[millions], *peers = meter.take_turns(list(every(millions)))
+        for peer in peers:
+            bar = BARS.get(peer.name.removesuffix(f", {millions} M rows")) if millions == MIDDLE else None
+            yield Figure(ours[millions], peer, "≥", bar)
+        for peer in peers:
+            own, others = (Series(f"{one.name}: memory", peaks[one.name], "MB") for one in (ours[millions], peer))
+            yield Figure(own, others)
+    yield Figure(ours[LARGE], ours[MIDDLE], "≥", 0.9)
+    large, middle = (peaks[ours[millions].name] for millions in (LARGE, MIDDLE))
+    yield Figure(
+        Series(f"{OURS}: memory over {LARGE} M rows", [max(large)], "MB"),
+        Series(f"over {MIDDLE} M rows", [max(middle)], "MB"),
+        bar=1.1,
+    )
+    yield limit_memory(f"{OURS}: memory at its highest", large + middle, ALLOWED_MEGABYTES)
+    yield compare_csv(project, meter)
+
+
+def compare_csv(project: Workspace, meter: Meter) -> Figure:
+    """Return `predict` to CSV beside pandas, in seconds of pandas to ours."""
+    rows = str(make_houses(project, MIDDLE))
+    ours = ("artifact-flow", "predict", rows, "--model", str(MODEL), "--out", "ours.csv")
+    pandas = (*prepare_peers(), "pandas", rows, str(MODEL), "pandas.csv")
+    return meter.compare(
+        Contender(f"{OURS} to CSV", lambda: MIDDLE / project.measure(*ours).seconds, "M rows/s"),
+        Contender(f"pandas {PANDAS} to CSV", lambda: MIDDLE / project.measure(*pandas).seconds, "M rows/s"),
+        relation="≥",
+        bar=5.0,
+    )
+
+
+def prepare_mlflow(project: Workspace, scratch: Path) -> list[str]:
+    """Return the command that predicts the smallest table by mlflow, of the pickle saved as its model."""
+    bin_, model = prepare_serving_peer("mlflow"), scratch / "mlflow-houses"
+    rows = make_table("houses_1m.csv", "houses", str(project.path / FLOW), str(SMALL))
+    project.run(
+        str(bin_ / "python"), str(SERVING / "mlflow_model.py"), str(project.path / FLOW / "model_train.pkl"), str(model)
+    )
+    return [
+        *("env", f"PATH={bin_}:/usr/bin:/bin", "MLFLOW_DISABLE_TELEMETRY=true"),
+        *(str(bin_ / "mlflow"), "models", "predict", "--env-manager", "local", "--model-uri", str(model)),
+        *("--content-type", "csv", "--input-path", str(rows), "--output-path", "mlflow.json"),
+    ]
 
 
 def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
@@ -67,10 +115,9 @@ def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
     )
 
 
-def make_houses(project: Workspace, times: int = 1) -> Path:
-    """Return a Parquet file of TIMES 5 million houses; the project holds their flow, reproduced."""
-    name = "houses.parquet" if times == 1 else f"houses_{times}.parquet"
-    return make_table(name, "houses", str(project.path / FLOW), str(times))
+def make_houses(project: Workspace, millions: int = MIDDLE) -> Path:
+    """Return a Parquet file of so many million houses; the project holds their flow, reproduced."""
+    return make_table(f"houses_{millions}m.parquet", "houses", str(project.path / FLOW), str(millions))
 
 
 def make_table(name: str, kind: str, *arguments: str) -> Path:

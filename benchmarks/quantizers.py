@@ -1,0 +1,107 @@
+"""Quantizers: a process that makes 8-bit models of the houses' linear model and prints, as JSON, what each costs.
+
+Run as a script: its arguments are the flow's folder, reproduced, and an empty one for the models. All start from the
+same coefficients: ours is the stage quantize's; the naive way rounds them with one scale for all; onnxruntime's dynamic
+and static quantizers get a float32 product of rows and weights, with their defaults.
+"""
+
+import artifact_flow.stages  # noqa: F401, I001 - pins, and must do so before numpy is imported
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+from sklearn.metrics import r2_score
+
+from artifact_flow.artifacts import MODEL, QUANTIZED, open_model
+from artifact_flow.contract import CONTRACT, read_contract
+from artifact_flow.encoding import encode_rows
+from artifact_flow.predict import open_pair
+from artifact_flow.tables import DATA, read_table
+
+INPUT, OUTPUT = "rows", "value"
+CALIBRATION = 1000  # rows that the static quantizer sees
+
+
+def main(folder: Path, scratch: Path) -> None:
+    """Print name → root mean square off the float model in the target's unit, R² on the test split, bytes of the file.
+
+    Both are of the test split; a model without a file has None for bytes.
+    """
+    table, contract = read_table(folder / DATA), read_contract(folder / CONTRACT)
+    train, test = (encode_rows(contract.features, table.part(split).raw, np.float32)[0] for split in ("train", "test"))
+    fitted = open_model(contract, folder / MODEL)
+    weights, intercept = np.asarray(fitted.coef_, dtype=np.float64).reshape(-1), float(fitted.intercept_)
+    exact = test @ weights + intercept
+    single, dynamic, static = (scratch / f"{name}.onnx" for name in ("single", "dynamic", "static"))
+    onnx.save(write_product(weights, intercept), single)
+    quantize_dynamic(single, dynamic, weight_type=QuantType.QUInt8)
+    quantize_static(single, static, Rows(train[:CALIBRATION]))
+    ours = folder / QUANTIZED
+    found = {
+        "artifact-flow": (open_pair(ours).predict(test).values, ours),
+        "rounded, one scale": (test @ round_weights(weights) + intercept, None),
+        "onnxruntime, dynamic": (run(dynamic, test), dynamic),
+        "onnxruntime, static": (run(static, test), static),
+        "float32 product": (run(single, test), single),
+    }
+    told = {
+        name: {
+            "off": float(np.sqrt(np.mean((values - exact) ** 2))),
+            "r2": float(r2_score(table.part("test").y, values)),
+            "bytes": file.stat().st_size if file else None,
+        }
+        for name, (values, file) in found.items()
+    }
+    print(json.dumps(told))
+
+
+def round_weights(weights: np.ndarray) -> np.ndarray:
+    """Return weights, of any shape, as 8 bits with a sign and one scale for all hold them."""
+    scale = np.abs(weights).max() / 127
+    return np.asarray(np.rint(weights / scale) * scale)
+
+
+def write_product(weights: np.ndarray, intercept: float) -> onnx.ModelProto:
+    """Return a float32 ONNX model of rows [rows, columns] @ weights [columns] + intercept."""
+    columns = len(weights)
+    numbers = {"weights": weights[:, None], "intercept": np.array([intercept])}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", [INPUT, "weights"], ["product"]),
+            helper.make_node("Add", ["product", "intercept"], [OUTPUT]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, columns])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in numbers.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+class Rows(CalibrationDataReader):  # type: ignore[misc]
+    """Rows, float32 [rows, columns], that show the static quantizer the range of each value."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        """Take the rows, which are shown once."""
+        self.left = iter([{INPUT: rows}])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the rows, then None."""
+        return next(self.left, None)
+
+
+def run(model: Path, rows: np.ndarray) -> np.ndarray:
+    """Return what an ONNX model says of rows, of shape [rows]."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (values,) = session.run([OUTPUT], {INPUT: rows})
+    return np.asarray(values)[:, 0]
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
