@@ -13,6 +13,7 @@ from artifact_flow.tracking.pictures import draw
 from benchmarks.figure import Figure, Series
 
 DIGITS = {"s": 2, "ms": 1, "M rows/s": 2, "k$": 1}  # after the point; none of another unit
+OURS, OTHERS = "#6baed6", "#d9d9d9"  # colours of bars
 MARKS = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
 
 
@@ -67,6 +68,7 @@ def draw_bars(series: Sequence[Series]) -> bytes:
         for one in series
     ]
     name = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 420}}
+    colour = {"condition": {"test": "indexof(datum.name, 'artifact-flow') == 0", "value": OURS}, "value": OTHERS}
     width = {"field": "median", "type": "quantitative", "title": series[0].unit}
     spec: dict[str, Any] = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
@@ -74,7 +76,7 @@ def draw_bars(series: Sequence[Series]) -> bytes:
         "width": 420,
         "encoding": {"y": name},
         "layer": [
-            {"mark": {"type": "bar", "color": "#9ecae1"}, "encoding": {"x": width}},
+            {"mark": "bar", "encoding": {"x": width, "color": colour}},
             {"mark": "rule", "encoding": {"x": {**width, "field": "low"}, "x2": {"field": "high"}}},
             {
                 "mark": {"type": "text", "align": "left", "dx": 6},
