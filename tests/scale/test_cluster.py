@@ -21,7 +21,7 @@ from scale.rows import contents, die, fail, start, write_many
 from unit.own import Flow
 
 from artifact_flow.errors import ModelError, ScaleError
-from artifact_flow.scale import batch
+from artifact_flow.scale import batch, cluster
 from artifact_flow.scale.batch import Job, run_job
 from artifact_flow.scale.cluster import open_cluster
 from artifact_flow.scale.partition import Shipped
@@ -184,8 +184,8 @@ def test_a_cluster_that_loses_its_workers_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for ever, and what was finished stays."""
-    monkeypatch.setattr(batch, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(batch, "LOST_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 0.5)
     with dask(*worker_of(scheduler, tmp_path), "--no-nanny") as worker, ThreadPoolExecutor(1) as thread:
 
         def kill() -> None:
@@ -240,8 +240,6 @@ def test_nobody_at_an_address_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It names the address."""
-    from artifact_flow.scale import cluster
-
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     job = Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ScaleError, match=r"tcp://127\.0\.0\.1:1"):

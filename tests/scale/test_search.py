@@ -246,8 +246,9 @@ def test_workers_that_are_all_gone_are_one_sentence(
     scheduler: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A search does not wait for ever for somebody to start another."""
-    monkeypatch.setattr("artifact_flow.scale.backend.PATIENCE", 2)
-    said = r"\d+ fits are left and no worker is there any more: start some"
+    monkeypatch.setattr("artifact_flow.scale.cluster.LOST_SECONDS", 2)
+    monkeypatch.setattr("artifact_flow.scale.cluster.POLL_SECONDS", 0.5)
+    said = "the cluster has had no worker for 2 s: start workers, then run the same again"
     with started(tmp_path, *worker(scheduler[0])) as process, pytest.raises(ScaleError, match=said):
         run_slowly(Settings("dask", 1, scheduler[0]), tmp_path, process.terminate)
 

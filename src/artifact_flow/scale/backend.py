@@ -7,10 +7,9 @@ them small work stays in this process and more goes to loky.
 
 import os
 import pickle
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ import joblib
 
 from artifact_flow.errors import ScaleError
 from artifact_flow.params import closest
-from artifact_flow.scale.cluster import open_cluster
+from artifact_flow.scale.cluster import TaskError, gather, open_cluster
+from artifact_flow.scale.worker import begin
 from artifact_flow.search import Bench, Fit, Outcome, score_fit
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ BACKEND, WORKERS, SCHEDULER = "ARTIFACT_FLOW_BACKEND", "ARTIFACT_FLOW_WORKERS", 
 BACKENDS = ("serial", "loky", "dask")
 SMALL = 5.0  # seconds of work below which starting processes costs more than it saves
 DEATHS = 3  # of workers that are survived; as Dask's allowed-failures
-PATIENCE = 30  # seconds that Dask may be without any worker, as while one starts anew
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class Loky:
                 self.workers,
                 backend="loky",
                 return_as="generator_unordered",
-                initializer=_end_with,
+                initializer=begin,
                 initargs=(os.getpid(),),
             )
             try:
@@ -179,7 +178,7 @@ class Dask:
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
         """Yield outcomes as they come; raise ScaleError when workers keep dying, are all gone, or are unfit."""
-        from distributed import as_completed  # noqa: PLC0415 - the extra `scale`
+        from distributed import KilledWorker  # noqa: PLC0415 - the extra `scale`
 
         for address, worker in self._workers().items():
             if worker["nthreads"] != 1:
@@ -190,57 +189,25 @@ class Dask:
         # a task, which can be done again, not scattered data, which dies with the workers that hold it
         shared = self.client.submit(pickle.loads, pickle.dumps(bench), pure=False)
         futures = self.client.map(_score, range(len(fits)), fits, bench=shared, pure=False)
-        completed, ready, left, seen = as_completed(futures), deque[Any](), len(futures), time.monotonic()
-        while left:
-            ready += completed.next_batch(block=False)
-            outcome = self._result(ready[0]) if ready else None
-            if outcome is not None:
-                ready.popleft()
-                left -= 1
+        try:
+            for _, outcome in gather(self.client, futures, "run the same again"):
                 yield outcome
-            elif self._workers():
-                seen = time.monotonic()
-                time.sleep(0.02)
-            elif time.monotonic() - seen > PATIENCE:
-                raise ScaleError(
-                    f"{left} fits are left and no worker is there any more: start some, then run it again."
-                )
+        except TaskError as failed:
+            error = failed.__cause__
+            if isinstance(error, KilledWorker):
+                raise ScaleError(_dying("again and again", self.workers)) from error
+            if isinstance(error, MemoryError):
+                raise ScaleError(_short_of_memory()) from error
+            if isinstance(error, CancelledError):
+                raise ScaleError("the Dask scheduler is gone: start it, then run the same again.") from error
+            raise
 
     def _workers(self) -> Mapping[str, Any]:
         return dict(self.client.scheduler_info(n_workers=-1)["workers"])
 
-    def _result(self, future: Any) -> tuple[int, Outcome] | None:
-        """Return what a finished fit gave, or None where its worker took that along and it is done again."""
-        from concurrent.futures import CancelledError  # noqa: PLC0415
-
-        from distributed import KilledWorker  # noqa: PLC0415
-
-        try:
-            place, outcome = future.result(timeout=1)
-        except TimeoutError:
-            return None
-        except KilledWorker as error:
-            raise ScaleError(_dying("again and again", self.workers)) from error
-        except CancelledError as error:
-            raise ScaleError("the Dask scheduler is gone: start it, then run the same again.") from error
-        except MemoryError as error:
-            raise ScaleError(_short_of_memory()) from error
-        return place, outcome
-
 
 def _score(place: int, fit: Fit, bench: Bench) -> tuple[int, Outcome]:
     return place, score_fit(bench, fit)
-
-
-def _end_with(parent: int) -> None:
-    """End this worker once the process that started it is gone, also where that was killed."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _dying(times: str, workers: int) -> str:

@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from artifact_flow.contract import Contract
 from artifact_flow.errors import ArtifactFlowError, DataError, FileError, ScaleError
 from artifact_flow.files import hash_bytes
 from artifact_flow.predict import Report, open_pair
-from artifact_flow.scale.cluster import open_cluster
+from artifact_flow.scale.cluster import TaskError, gather, open_cluster
 from artifact_flow.scale.partition import Done, Shipped, Task, finish_partition
 from artifact_flow.scale.places import (
     File,
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
-POLL_SECONDS = 5.0  # between looks at a silent cluster
-LOST_SECONDS = 60.0  # without any worker, after which a job ends
+AGAIN = "the same command, which goes on from here"
 TELL_SECONDS = 10.0  # between lines of progress where there is no terminal
 T = TypeVar("T")
 R = TypeVar("R")
@@ -244,24 +242,6 @@ class _Progress:
             sys.stderr.write("\r\x1b[K")
 
 
-@dataclass
-class _Watch:
-    """Looks whether a silent cluster has a worker, and ends the job when it has had none for a while."""
-
-    client: "Client"
-    seen: float = field(default_factory=time.monotonic)
-
-    def look(self) -> None:
-        """Raise ScaleError when no worker was seen for LOST_SECONDS."""
-        if self.client.status == "running" and self.client.scheduler_info()["workers"]:
-            self.seen = time.monotonic()
-        elif time.monotonic() - self.seen > LOST_SECONDS:
-            raise ScaleError(
-                f"the cluster has had no worker for {LOST_SECONDS:.0f} s: start workers, then run the same command, "
-                "which goes on from here."
-            )
-
-
 @dataclass(frozen=True)
 class _Runner:
     """Calls a function for each of many things: here, or on the workers of a cluster."""
@@ -278,45 +258,27 @@ class _Runner:
 
         # made by a task, so that it is made again when the workers that hold it die
         shipped = self.client.submit(_same, self.shipped, pure=False)
-        done: SimpleQueue[Any] = SimpleQueue()
-        waiting: dict[Any, str] = {}
-        for thing in things:
-            future = self.client.submit(_guarded, function, thing, shipped, pure=False, retries=2)
-            waiting[future] = name(thing)
-            future.add_done_callback(done.put)
-        watch = _Watch(self.client)
-        while waiting:
-            try:
-                future = done.get(timeout=POLL_SECONDS)
-            except Empty:
-                watch.look()
-                continue
-            what = waiting[future]
-            try:
-                result = future.result(timeout=POLL_SECONDS)
-            except KilledWorker as error:
+        futures = {
+            self.client.submit(_guarded, function, thing, shipped, pure=False, retries=2): thing for thing in things
+        }
+        try:
+            for _, result in gather(self.client, futures, f"run {AGAIN}"):
+                if isinstance(result, ArtifactFlowError):
+                    raise result
+                yield result
+        except TaskError as failed:
+            what, error = name(futures[failed.future]), failed.__cause__
+            if isinstance(error, ArtifactFlowError):
+                raise error from None
+            if isinstance(error, KilledWorker):
                 raise ScaleError(
                     f"{what}: {error.allowed_failures + 1} workers died while they predicted it: give workers more "
-                    "memory, then run the same command, which goes on from here."
+                    f"memory, then run {AGAIN}."
                 ) from error
-            except ArtifactFlowError:
-                raise
-            except Exception as error:  # whatever a worker raised, or what the client says of a lost scheduler
-                if isinstance(error, TimeoutError) and future.status != "error":
-                    # the worker that held the result died before it was asked, so that the task runs again
-                    future.add_done_callback(done.put)
-                    watch.look()
-                    continue
-                reason = " ".join(str(error).split()) or "no reason given"
-                raise ScaleError(
-                    f"{what}: the cluster failed ({type(error).__name__}: {reason}): look at its log, then run the "
-                    "same command, which goes on from here."
-                ) from error
-            del waiting[future]
-            watch.seen = time.monotonic()
-            if isinstance(result, ArtifactFlowError):
-                raise result
-            yield result
+            reason = " ".join(str(error).split()) or "no reason given"
+            raise ScaleError(
+                f"{what}: the cluster failed ({type(error).__name__}: {reason}): look at its log, then run {AGAIN}."
+            ) from error
 
 
 def _same(shipped: Shipped) -> Shipped:

@@ -1,10 +1,12 @@
 """Cluster: a Dask client on workers that compute as this process does: its versions, its code, its pinned kernel."""
 
 import logging
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import artifact_flow
@@ -13,11 +15,22 @@ from artifact_flow.errors import ScaleError
 from artifact_flow.files import hash_bytes
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
 PATIENCE = 10  # seconds for a scheduler to answer, and for its first worker to be there
+POLL_SECONDS = 5.0  # between looks at a silent cluster
+LOST_SECONDS = 60.0  # without any worker, after which the work ends
 PACKAGES = ("python", "cloudpickle", "dask", "distributed", "onnxruntime", *LIBRARIES)
+
+
+class TaskError(Exception):
+    """A task failed for the reason that is its cause."""
+
+    def __init__(self, future: "Future[Any]") -> None:
+        """Take the task's future."""
+        super().__init__(future.key)
+        self.future = future
 
 
 @contextmanager
@@ -48,6 +61,7 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
         settings = {
             # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
             "distributed.nanny.pre-spawn-environ": {},
+            "distributed.worker.preload": ["artifact_flow.scale.worker"],
             "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
             "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
         }
@@ -69,6 +83,35 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
     finally:
         for name, level in loud.items():
             logging.getLogger(name).setLevel(level)
+
+
+def gather(client: "Client", futures: Collection["Future[Any]"], again: str) -> Iterator[tuple["Future[Any]", Any]]:
+    """Yield each future with its result, as they come; a result that dies with its worker is waited for anew.
+
+    Raises TaskError when a task fails, ScaleError when there was no worker for a while; `again` is then what to do once
+    there are some.
+    """
+    done: SimpleQueue[Any] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
+    left, seen = len(futures), time.monotonic()
+    while left:
+        with suppress(Empty):
+            future = done.get(timeout=POLL_SECONDS)
+            try:
+                result = future.result(timeout=POLL_SECONDS)
+            except Exception as error:  # whatever a worker raised, or what the client says of a lost scheduler
+                if not isinstance(error, TimeoutError) or future.status == "error":
+                    raise TaskError(future) from error
+                future.add_done_callback(done.put)  # its worker died before it was asked, so that the task runs again
+            else:
+                left, seen = left - 1, time.monotonic()
+                yield future, result
+                continue
+        if client.status == "running" and client.scheduler_info(n_workers=1)["workers"]:
+            seen = time.monotonic()
+        elif time.monotonic() - seen > LOST_SECONDS:
+            raise ScaleError(f"the cluster has had no worker for {LOST_SECONDS:.0f} s: start workers, then {again}.")
 
 
 @contextmanager

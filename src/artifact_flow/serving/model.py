@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def open_models(settings: Settings) -> dict[str, Model]:
 
 
 def _open(path: Path, lock: Path, settings: Settings) -> Weights:
-    allowed = settings.sha256 or (() if locked_md5(path, lock) else settings.vouched)
+    allowed = _allowed(path, lock, settings)
     if not allowed and not locked_md5(path, lock) and path.is_file():
         raise ModelError(
             f"no dvc.lock names {path}, so nothing says that it is the one you mean: give its sha256 by {MODEL_SHA256}."
@@ -171,10 +172,14 @@ def _refuse_infinite(answers: list[float]) -> None:
             raise Problem(422, f"{where}a value is so large that the model has no number for it: send usual ones.")
 
 
+def _allowed(path: Path, lock: Path, settings: Settings) -> Collection[str]:
+    """Return the sha256 sums by which a file may be opened; none where its lock alone says which it is."""
+    return settings.sha256 or (() if locked_md5(path, lock) else settings.vouched)
+
+
 def _is_known(path: Path, lock: Path, settings: Settings) -> bool:
-    if settings.sha256 or not locked_md5(path, lock):
-        return hash_file(path) in (settings.sha256 or settings.vouched)
-    return True
+    allowed = _allowed(path, lock, settings)
+    return hash_file(path) in allowed if allowed else bool(locked_md5(path, lock))
 
 
 def _read_metrics(path: Path, lock: Path) -> dict[str, Any] | None:
