@@ -79,7 +79,7 @@ class Job:
             _, said = process.communicate()
             if process.returncode == 0:
                 return
-            if process.returncode > 0:
+            if process.returncode > 0 and b"the same command" not in said:  # which goes on, as after a kill
                 raise CommandError(f"`{' '.join(command)}` ended with {process.returncode}: {said.decode()}")
 
 

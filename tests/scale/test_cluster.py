@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import psutil
@@ -57,9 +58,9 @@ def finish(process: "subprocess.Popen[bytes]", code: int = 0) -> str:
     return said.decode()
 
 
-def kill_worker(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a worker of a command, one that is alive."""
-    for child in psutil.Process(process.pid).children():
+def kill_worker(pid: int) -> None:
+    """Kill a worker of a process, one that is alive."""
+    for child in psutil.Process(pid).children():
         with suppress(psutil.NoSuchProcess):  # a zombie is none
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
@@ -92,9 +93,28 @@ def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[s
     process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
     for part in (1, 5):
         wait_for(tmp_path / f"out/part-{part:05}.json", process)
-        kill_worker(process)
+        kill_worker(process.pid)
     finish(process)
     assert contents(tmp_path / "out") == expected
+
+
+def test_workers_that_die_at_birth_are_one_sentence() -> None:
+    """As when somebody kills them before they have said that they are there."""
+    ended = Event()
+
+    def kill() -> None:
+        while not ended.is_set():
+            with suppress(AssertionError):
+                kill_worker(os.getpid())
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(kill)
+        said = r"^the workers did not start \(.*\): run the same command again\.$"
+        try:
+            with pytest.raises(ScaleError, match=said), open_cluster(None, 1):
+                pass
+        finally:
+            ended.set()
 
 
 def is_alive(process: psutil.Process) -> bool:

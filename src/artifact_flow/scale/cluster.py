@@ -4,7 +4,7 @@ import logging
 import time
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,11 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
     """Yield a client of the scheduler at an address, such as tcp://10.0.0.1:8786, or of workers on this machine.
 
     Without a scheduler `workers` processes of one thread each (as many as there are cores) run while the block does.
-    Raises ScaleError when Dask is not installed, nobody answers at the address, no worker is there, or one of them
-    computes with other versions, other code or another kernel.
+    Raises ScaleError when Dask is not installed, its workers do not start, nobody answers at the address, no worker is
+    there, or one of them computes with other versions, other code or another kernel.
     """
     try:
-        import dask  # noqa: PLC0415 - the extra `scale`
-        from distributed import Client, LocalCluster  # noqa: PLC0415
+        from distributed import Client  # noqa: PLC0415 - the extra `scale`
     except ModuleNotFoundError as error:
         raise ScaleError(
             f"{error.name} is not installed: `make scale` installs what a cluster needs, or do without one."
@@ -58,27 +57,7 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
                 _check_workers(client, scheduler)
                 yield client
             return
-        settings = {
-            # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
-            "distributed.nanny.pre-spawn-environ": {},
-            "distributed.worker.preload": ["artifact_flow.scale.worker"],
-            "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
-            "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
-        }
-        with (
-            dask.config.set(settings),
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else a port that is taken
-                memory_limit=0,  # a worker near a limit is paused, for ever where nothing frees its memory
-                silence_logs=quiet,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _start(workers, quiet) as client:
             yield client
     finally:
         for name, level in loud.items():
@@ -112,6 +91,37 @@ def gather(client: "Client", futures: Collection["Future[Any]"], again: str) -> 
             seen = time.monotonic()
         elif time.monotonic() - seen > LOST_SECONDS:
             raise ScaleError(f"the cluster has had no worker for {LOST_SECONDS:.0f} s: start workers, then {again}.")
+
+
+@contextmanager
+def _start(workers: int | None, log_level: int) -> Iterator["Client"]:
+    import dask  # noqa: PLC0415
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    settings = {
+        # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
+        "distributed.nanny.pre-spawn-environ": {},
+        "distributed.worker.preload": ["artifact_flow.scale.worker"],
+        "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
+        "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
+    }
+    with dask.config.set(settings), ExitStack() as stack:
+        try:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else a port that is taken
+                memory_limit=0,  # a worker near a limit is paused, for ever where nothing frees its memory
+                silence_logs=log_level,
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+        except (RuntimeError, OSError) as error:  # as when a worker is killed before it is there
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ScaleError(f"the workers did not start ({reason}): run the same command again.") from error
+        yield client
 
 
 @contextmanager
