@@ -7,6 +7,7 @@ stream: in order, complete, none of them twice. Jobs follow each other until the
 """
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -119,6 +120,7 @@ def _place(store: bool, scratch: str) -> Iterator[str]:
         return
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415 - heavy
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
