@@ -122,7 +122,7 @@ GROUPS = (
         "Batch scoring",
         "Whole processes on one core, the same `model.onnx` (mlflow: the pickle as its scikit-learn model), 8 columns. "
         "Ours hashes the input and checks each value's type and range meanwhile; of the others the bare loop does.",
-        11,
+        16,
         lambda grounds, meter: compare_predict(grounds.flows, grounds.folder("predict"), meter),
         (lacks_data,),
         "M rows/s",
