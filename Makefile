@@ -15,6 +15,8 @@ export VIRTUAL_ENV := $(VENV)
 # Nothing outside the repository: package caches lie in an ignored folder, unless the caller shares one.
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
+# The system's certificates, to which a proxy that inspects TLS has added its own; uv would trust only those it brings.
+export UV_SYSTEM_CERTS ?= true
 MODELS ?= model.onnx
 FLOWS ?=
 PIPELINES = $(if $(FLOWS),--all-pipelines)

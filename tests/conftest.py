@@ -1,19 +1,41 @@
-"""A real project to work on: this working tree in a git repository of its own, reproduced once by real DVC.
+"""Real projects to work on: this working tree in a git repository of its own, reproduced once by real DVC.
 
 Parameters and pipeline are the shipped ones, so that these tests say the same whatever the live params.yaml and
 dvc.yaml hold, and its gate is a part of the real one, which takes as long as all else together.
+
+Tests bring what they need, so that they pass in a fresh clone. Those about the flows that the working tree itself has
+reproduced, or about data sets that are fetched, are marked and skip until somebody has provided them.
 """
 
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from project import Project
+from filelock import FileLock
+from project import Project, copy_tree, is_finished
+
+from artifact_flow import builtin
 
 SOURCE = Path(__file__).resolve().parents[1]
+DATA = builtin.data_folder(os.environ, SOURCE)
 GATE = {f"tests/unit/test_{name}.py" for name in ("cli", "files", "params", "verify")}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked needs_flows or needs_data where what it names is not there, with the command that makes it."""
+    for marker in item.iter_markers("needs_flows"):
+        for name in marker.args:
+            if not is_finished(SOURCE / "flows" / name):
+                pytest.skip(f"needs flows/{name}, finished: `dvc repro -P` makes it")
+    for marker in item.iter_markers("needs_data"):
+        for name in marker.args:
+            file, host = builtin.FETCHED[name]
+            if not (DATA / file).is_file():
+                pytest.skip(f"needs {file}: `dvc repro -P` fetches it from {host}, or set {builtin.VARIABLE}")
 
 
 def is_needed(name: str) -> bool:
@@ -24,21 +46,54 @@ def is_needed(name: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Reproduce the working tree once, on branch main, all committed; tests get copies."""
-    project = Project(tmp_path_factory.mktemp("built") / "project")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = Project(SOURCE).run(*listed)
-    for name in filter(is_needed, set(filter(None, names.split("\0")))):
-        if (SOURCE / name).is_file():
-            (project.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, project.root / name)
-    shutil.copy(SOURCE / "tests/unit/params.yaml", project.root / "params.yaml")
-    shutil.copy(SOURCE / "tests/pipeline.yaml", project.root / "dvc.yaml")
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
-    project.repro()
-    project.commit("Reproduced")
-    return project
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that returns a folder which `make` fills once a session, by whichever worker of pytest-xdist is first.
+
+    Nobody may change it. https://pytest-xdist.readthedocs.io/en/stable/how-to.html#making-session-scoped-fixtures-execute-only-once
+    """
+    root = tmp_path_factory.getbasetemp()
+    shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def built(once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
+    """The working tree, reproduced once, on branch main, all committed; tests get copies."""
+
+    def make(folder: Path) -> None:
+        project = Project(folder)
+        copy_tree(SOURCE, project.root, is_needed)
+        shutil.copy(SOURCE / "tests/unit/params.yaml", project.root / "params.yaml")
+        shutil.copy(SOURCE / "tests/pipeline.yaml", project.root / "dvc.yaml")
+        project.run("git", "init", "--quiet", "--initial-branch", "main")
+        project.repro()
+        project.commit("Reproduced")
+
+    return Project(once("built", make))
+
+
+@pytest.fixture(scope="session")
+def finished(built: Project, once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
+    """The same with one flow more, iris, which needs no network; tests get copies."""
+
+    def make(folder: Path) -> None:
+        project = Project(Path(shutil.copytree(built.root, folder, symlinks=True)))
+        project.add_iris()
+        project.repro("-P")
+        project.commit("With a flow")
+
+    return Project(once("finished", make))
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_flow.errors import ArtifactFlowError
 from artifact_flow.files import hash_file
+from artifact_flow.tracking.result import read_result
 
 OUTPUTS = (
     "contract.json",
@@ -25,6 +28,31 @@ OUTPUTS = (
     "predictions.csv",
     "quantization.json",
 )
+FLOWS = Path(__file__).resolve().parents[1] / "flows/dvc.yaml"
+IRIS = """\
+flows:
+  iris:
+    data:
+      source: iris
+      preprocess: none
+      test_size: 0.2
+      seed: 42
+      stratify: false
+    train:
+      estimator: sklearn.linear_model.LogisticRegression
+      threads: 1
+      max_iter: 200
+    infer:
+      decimals: 8
+    export:
+      opset: 17
+      max_difference: 1.0e-5
+
+quantize:
+  iris:
+    max_quality_loss: 0.003
+    min_agreement: 0.995
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +109,30 @@ class Project:
         """Replace one line's text in params.yaml."""
         self.edit("params.yaml", lambda text: text.replace(old, new))
 
+    def add_iris(self) -> None:
+        """Add the flows, with iris alone, not reproduced."""
+        (self.root / "flows").mkdir()
+        shutil.copy(FLOWS, self.root / "flows")
+        (self.root / "flows/params.yaml").write_text(IRIS)
+
     def hashes(self) -> dict[str, str]:
         """Return the sha256 of every output."""
         return {path: hash_file(self.root / path) for path in OUTPUTS}
+
+
+def copy_tree(source: Path, target: Path, is_needed: Callable[[str], bool] = lambda name: True) -> None:
+    """Copy the files of a working tree that git knows or would add, and that are needed, by their paths in it."""
+    listed = Project(source).run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in sorted(filter(is_needed, set(filter(None, listed.split("\0"))))):
+        if (source / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, target / name)
+
+
+def is_finished(flow: Path) -> bool:
+    """Tell whether a flow's folder holds every output that the lock names, as it names it."""
+    try:
+        read_result(flow)
+    except ArtifactFlowError:
+        return False
+    return True

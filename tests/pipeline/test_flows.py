@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import urllib.request
 from pathlib import Path
 
@@ -46,22 +45,10 @@ WINE = """
 quantize:"""
 
 
-def needs(name: str) -> None:
-    """Skip where a fetched set is not at hand."""
-    file, host = builtin.FETCHED[name]
-    if not (FOLDER / file).is_file():
-        pytest.skip(f"needs {file} from {host}: fetch it by `dvc repro flows/dvc.yaml`, or set {builtin.VARIABLE}")
-
-
 @pytest.fixture
 def flows(project: Project) -> Project:
     """A reproduced project with the flow iris, which needs no network, and nothing of it reproduced."""
-    (project.root / "flows").mkdir()
-    shutil.copy(ROOT / "flows/dvc.yaml", project.root / "flows")
-    text = (ROOT / "flows/params.yaml").read_text()
-    iris, rest = text.split("\n  california_housing:\n", 1)
-    gates = rest.split("\nquantize:\n")[1].split("  california_housing:")[0]
-    (project.root / "flows/params.yaml").write_text(f"{iris}\nquantize:\n{gates}")
+    project.add_iris()
     return project
 
 
@@ -174,9 +161,9 @@ def test_iris_is_what_plain_scikit_learn_gives() -> None:
     assert committed("iris")["accuracy"] == 1.0
 
 
+@pytest.mark.needs_data("california_housing")
 def test_california_housing_is_what_plain_scikit_learn_gives() -> None:
     """R² and MSE of five lines."""
-    needs("california_housing")
     X, y = datasets.fetch_california_housing(data_home=FOLDER, return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
     model = LinearRegression().fit(X_train, y_train)
@@ -184,25 +171,33 @@ def test_california_housing_is_what_plain_scikit_learn_gives() -> None:
     assert committed("california_housing")["mse"] == pytest.approx(mean_squared_error(y_test, model.predict(X_test)))
 
 
+@pytest.mark.needs_data("olivetti_faces")
 def test_olivetti_faces_are_what_plain_scikit_learn_gives() -> None:
     """Accuracy of five lines, which is 0.4333."""
-    needs("olivetti_faces")
     X, y = datasets.fetch_olivetti_faces(data_home=FOLDER, return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=42, stratify=y)
     tree = DecisionTreeClassifier(max_depth=25, min_samples_leaf=2, random_state=42).fit(X_train, y_train)
     assert round(tree.score(X_test, y_test), 8) == committed("olivetti_faces")["accuracy"]
 
 
-@pytest.mark.parametrize("folder", [".", "flows/iris", "flows/california_housing", "flows/olivetti_faces"])
-def test_the_portable_model_meets_the_bar(folder: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "folder",
+    [
+        ".",
+        "flows/iris",
+        *(
+            pytest.param(f"flows/{name}", marks=pytest.mark.needs_flows(name))
+            for name in ("california_housing", "olivetti_faces")
+        ),
+    ],
+)
+def test_the_portable_model_meets_the_bar(folder: str, finished: Project, tmp_path: Path) -> None:
     """Every row of every flow: equal labels, probabilities within 1e-6, numbers within 1e-4 standard deviations."""
-    place = ROOT / folder
-    if not (place / "model.onnx").is_file():
-        pytest.skip(f"needs {folder}/model.onnx: dvc repro -P")
+    place = (finished.root if (finished.root / folder).is_dir() else ROOT) / folder
     predicted = {}
     for model in ("model.onnx", "model_train.pkl"):
         out = tmp_path / f"{model}.parquet"
-        Project(ROOT).run(
+        finished.run(
             "artifact-flow", "predict", str(place / "data.parquet"), "--model", str(place / model), "--out", str(out)
         )
         predicted[model] = datasets_of(out)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from project import is_finished
 from serving.server import IRIS_ROW, Server
 
 FLOWS = Path(__file__).resolve().parents[2] / "flows"
@@ -21,9 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def made(name: str, *values: object) -> Any:
-    """Return a parameter set about a model of the checkout, skipped where nobody made it."""
-    missing = not (FLOWS / name / "model.onnx").is_file()
-    return pytest.param(name, *values, marks=pytest.mark.skipif(missing, reason=f"needs flows/{name}: dvc repro -P"))
+    """Return a parameter set about a flow that the working tree has finished."""
+    return pytest.param(name, *values, marks=pytest.mark.needs_flows(name))
 
 
 MODELS = ["digits", "iris", "own", made("california_housing"), made("olivetti_faces")]
@@ -37,8 +37,9 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="module")
 def server(models: dict[str, Path]) -> Iterator[Server]:
     """A server with digits, iris and a mixed table's classifier, and of the checkout a regressor and faces."""
-    flows = [FLOWS / name / "model.onnx" for name in ("california_housing", "olivetti_faces")]
-    with Server(*(models[name] for name in ("digits", "iris", "own")), *filter(Path.is_file, flows)) as server:
+    flows = filter(is_finished, (FLOWS / name for name in ("california_housing", "olivetti_faces")))
+    shown = [*(models[name] for name in ("digits", "iris", "own")), *(flow / "model.onnx" for flow in flows)]
+    with Server(*shown) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Finished flows in a repository of their own: what this working tree holds, as `dvc repro -P` left it."""
+"""Finished flows in a repository of their own, to be tracked."""
 
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from project import Project
+from project import Project, copy_tree
 
-from artifact_flow.errors import ArtifactFlowError
 from artifact_flow.tracking.result import read_result
 from serving.server import command
 
@@ -60,40 +59,24 @@ class Tracked(Project):
         return self.run("git", "status", "--porcelain") == ""
 
 
-def copy_outputs(flow: str, target: Path) -> bool:
-    """Copy a finished flow's outputs out of the working tree; False where it is not finished."""
-    try:
-        result = read_result(SOURCE / flow)
-    except ArtifactFlowError:
-        return False
-    for path in result.sha256:
-        (target / flow / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SOURCE / flow / path, target / flow / path)
-    return True
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with every flow that this working tree has finished, all committed; tests get copies."""
-    project = Project(tmp_path_factory.mktemp("finished") / "project")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in filter(None, set(Project(SOURCE).run(*listed).split("\0"))):
-        if (SOURCE / name).is_file():
-            (project.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, project.root / name)
-    if not copy_outputs(".", project.root):
-        pytest.skip("needs the finished pipeline: dvc repro")
-    for flow in FLOWS[1:]:
-        copy_outputs(flow, project.root)
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
-    (project.root / ".dvc/config.local").write_text("[core]\n    site_cache_dir = tmp/site-cache\n")
-    for pipeline in sorted({Path(flow).parent / "dvc.yaml" for flow in Tracked(project.root).flows}):
-        project.run("dvc", "commit", "--quiet", "--force", str(pipeline))  # the outputs into a cache of its own
-    project.commit("Finished")
-    return project.root
+@pytest.fixture
+def tracked(finished: Project, tmp_path: Path) -> Tracked:
+    """Two finished flows, digits and iris, that one test may track."""
+    return Tracked(Path(shutil.copytree(finished.root, tmp_path / "project", symlinks=True)))
 
 
 @pytest.fixture
-def tracked(finished: Path, tmp_path: Path) -> Tracked:
-    """Finished flows that one test may track."""
-    return Tracked(Path(shutil.copytree(finished, tmp_path / "project", symlinks=True)))
+def shipped(tmp_path: Path) -> Tracked:
+    """The working tree with every flow that it has finished, all committed."""
+    project = Tracked(tmp_path / "project")
+    copy_tree(SOURCE, project.root)
+    for flow in FLOWS:
+        for path in read_result(SOURCE / flow).sha256:
+            (project.root / flow / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCE / flow / path, project.root / flow / path)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    (project.root / ".dvc/config.local").write_text("[core]\n    site_cache_dir = tmp/site-cache\n")
+    for pipeline in ("dvc.yaml", "flows/dvc.yaml"):
+        project.run("dvc", "commit", "--quiet", "--force", pipeline)  # the outputs into a cache of its own
+    project.commit("Finished")
+    return project
