@@ -28,6 +28,7 @@ TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 MODEL ?= model.onnx
 PORT ?= 8000
 RETRIES ?= 10
+TESTS ?=
 SET ?=
 JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
@@ -42,9 +43,9 @@ setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 
 install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
 
-test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage
+test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" runs some)
 	@mkdir -p .artifact-flow
-	pytest --numprocesses=3 --dist=worksteal --basetemp=.artifact-flow/pytest --cov --cov-report=term
+	pytest --numprocesses=3 --dist=worksteal --basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
 
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro
