@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
+from artifact_flow.interpreter import locked_versions
+
 # The libraries whose versions can change a byte of an output; compiled ones must be the registry's wheels.
 LIBRARIES = ("joblib", "numpy", "pyarrow", "scikit-learn", "scipy")
 EXPORTERS = ("onnx", "skl2onnx")  # and those that can change a byte of model.onnx
@@ -71,11 +73,6 @@ def reproducible(threads: int) -> Iterator[None]:
 def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Return the installed version of each library in `names`."""
     return {name: metadata.version(name) for name in names}
-
-
-def locked_versions(lock: str) -> dict[str, str]:
-    """Return name → version of the pins in a requirements lock's text."""
-    return dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", lock, re.MULTILINE))
 
 
 def broken_promises(lock: str, environ: MutableMapping[str, str]) -> list[str]:

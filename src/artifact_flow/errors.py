@@ -5,6 +5,7 @@ ArtifactFlowError
 ├── DataError        a data set, or data.parquet
 ├── ContractError    contract.json, alone or against dvc.lock
 ├── LockError        dvc.lock
+├── ChangedError     an input that changed while its stage ran
 ├── ModelError       model_train.pkl, and what a model refuses to do
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
@@ -36,6 +37,10 @@ class ContractError(ArtifactFlowError):
 
 class LockError(ArtifactFlowError):
     """dvc.lock cannot be read."""
+
+
+class ChangedError(ArtifactFlowError):
+    """A parameter, a module or a file of a stage changed while it ran, so no lock may name what it made."""
 
 
 class ModelError(ArtifactFlowError):

@@ -2,11 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from artifact_flow.errors import FileError
+
+# What `replace_files` asks before it puts files in place. No argument, which a stage of one's own would forget to pass.
+_ask: ContextVar[Callable[[], None]] = ContextVar("ask", default=lambda: None)
 
 
 def hash_file(path: Path, algorithm: str = "sha256") -> str:
@@ -30,6 +34,16 @@ def repository_root(folder: Path | None = None) -> Path:
 
 
 @contextmanager
+def asked_before_replacing(ask: Callable[[], None]) -> Iterator[None]:
+    """Let each `replace_files` in the block call `ask` once all is written, and put nothing in place when it raises."""
+    token = _ask.set(ask)
+    try:
+        yield
+    finally:
+        _ask.reset(token)
+
+
+@contextmanager
 def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
     """Yield one side path for each of `paths`; put all in place when the block ends well, none when it fails.
 
@@ -41,6 +55,7 @@ def replace_files(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         yield parts
+        _ask.get()()
         for part, path in zip(parts, paths, strict=True):
             part.replace(path)
     except OSError as error:
