@@ -18,7 +18,7 @@ from artifact_flow.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.errors import ContractError
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, locked_md5
-from artifact_flow.params import Task, Type
+from artifact_flow.params import DataParams, Params, Task, TrainParams, Type, find_difference
 
 CONTRACT = Path("contract.json")
 BINS = 10  # of a number's reference distribution
@@ -108,6 +108,22 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
     return value
+
+
+def blocks_of(data: DataParams, train: TrainParams) -> dict[str, Any]:
+    """Return the blocks of parameters that make a table and its model, as a contract holds them."""
+    block = train.model_dump(exclude=None if train.search else {"search"})
+    return dict(plain({"data": data.model_dump(exclude_none=True), "train": block}))
+
+
+def check_params(contract: Contract, params: Params) -> None:
+    """Raise ContractError unless the model was made with the parameters that stand in params.yaml now."""
+    made = {name: block for name, block in contract.params.items() if name != "best"}
+    difference = find_difference(made, blocks_of(params.data, params.train))
+    if difference:
+        raise ContractError(
+            f"{CONTRACT} was made with {difference}: run `dvc repro`, which makes it and the model anew."
+        )
 
 
 def check_data(contract: Contract, path: Path) -> None:

@@ -16,6 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from artifact_flow.contract import Feature
 from artifact_flow.errors import ParamsError
@@ -29,18 +30,23 @@ def build_estimator(params: TrainParams) -> Any:
     """
     cls = _import_estimator(params.estimator)
     known = [name for name in inspect.signature(cls).parameters if name != "self"]
-    searched = [f"search.space.{name}" for name in (params.search.space if params.search else ())]
-    for place in (*params.keywords, *searched):
+    space = params.search.space if params.search else {}
+    for place in (*params.keywords, *(f"search.space.{name}" for name in space)):
         key = place.removeprefix("search.space.")
         if key not in known:
             raise ParamsError(
                 f"{PARAMS}: train.{place} is not an argument of {params.estimator}{closest(key, known)}; "
                 f"allowed: {', '.join(sorted(known))}."
             )
+    for key, value in params.keywords.items():
+        _refuse_truth(cls, key, value, params)
+    for key, values in space.items():
+        for value in values:
+            _refuse_truth(cls, key, value, params, "train.search.space")
     try:
         return cls(**params.keywords)
     except Exception as error:  # each of scikit-learn's estimators has its own
-        raise ParamsError(_refusal(params, error)) from error
+        raise ParamsError(_refusal(params, str(error))) from error
 
 
 def build_preprocessor(features: Sequence[Feature], scale: bool = True) -> ColumnTransformer:
@@ -98,7 +104,7 @@ def fit_model(model: Any, X: np.ndarray, y: np.ndarray, params: TrainParams) -> 
     try:
         return model.fit(X, y)
     except Exception as error:  # each of scikit-learn's estimators has its own
-        raise ParamsError(_refusal(params, error)) from error
+        raise ParamsError(_refusal(params, str(error))) from error
 
 
 def _import_estimator(path: str) -> Any:
@@ -120,10 +126,24 @@ def _import_estimator(path: str) -> Any:
     return cls
 
 
-def _refusal(params: TrainParams, error: Exception) -> str:
-    message = " ".join(str(error).split())
+def _refuse_truth(cls: Any, key: str, value: Any, params: TrainParams, where: str = "train") -> None:
+    """Raise ParamsError where an argument is true or false, and the estimator documents it as something else.
+
+    Python's True is the number 1, which scikit-learn would take for `C`; numpy's is none, and is told from one.
+    """
+    constraints = getattr(cls, "_parameter_constraints", {})
+    if isinstance(value, bool) and key in constraints:
+        try:
+            validate_parameter_constraints({key: constraints[key]}, {key: np.bool_(value)}, cls.__name__)
+        except InvalidParameterError as error:
+            message = str(error).replace(repr(np.bool_(value)), str(value).lower())
+            raise ParamsError(_refusal(params, message, where)) from error
+
+
+def _refusal(params: TrainParams, message: str, where: str = "train") -> str:
+    message = " ".join(message.split())
     # scikit-learn words its own checks: The 'C' parameter of LogisticRegression must be … Got 0 instead.
     found = re.fullmatch(r"The '(\w+)' parameter of \w+ must be (.*)\. Got (.*) instead\.", message)
     if found:
-        return f"{PARAMS}: train.{found[1]} is {found[3]}; allowed: {found[2]}."
+        return f"{PARAMS}: {where}.{found[1]} is {found[3]}; allowed: {found[2]}."
     return f"{PARAMS}: train: {params.estimator} refuses these arguments or this data: {message.rstrip('.')}."

@@ -7,7 +7,7 @@ In flows/params.yaml the same blocks stand once for each flow, under `flows` by 
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -227,6 +227,23 @@ def _check_search(search: SearchParams, path: Path) -> None:
             f"{path}: train.search.budget is {search.budget}, but strategy {search.strategy} tries every candidate; "
             f"allowed: no budget, or strategy {' or '.join(BUDGETED)}."
         )
+
+
+def find_difference(made: Mapping[str, Any], now: Mapping[str, Any], name: str = "") -> str:
+    """Return the first parameter that something was made with and that is another now, in words, or nothing.
+
+    Values are equal as they are to DVC (1 and 1.0), which would otherwise find nothing to do.
+    """
+    for key in {**made, **now}:
+        before, after, place = made.get(key), now.get(key), f"{name}{key}"
+        if isinstance(before, dict) and isinstance(after, dict):
+            found = find_difference(before, after, f"{place}.")
+            if found:
+                return found
+        elif before != after or (key in made) != (key in now):
+            one, other = ("nothing" if key not in of else repr(of[key]) for of in (made, now))
+            return f"{place} {one}, but {PARAMS} says {other}"
+    return ""
 
 
 def closest(word: str, known: Iterable[str]) -> str:

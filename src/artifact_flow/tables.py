@@ -20,7 +20,7 @@ from artifact_flow.columns import to_column
 from artifact_flow.contract import Feature, describe_features
 from artifact_flow.encoding import Column
 from artifact_flow.errors import DataError
-from artifact_flow.params import PARAMS, DataParams, Task, Type
+from artifact_flow.params import PARAMS, DataParams, Task, Type, find_difference
 
 DATA = Path("data.parquet")
 ID, TARGET, SPLIT = "id", "target", "split"
@@ -154,3 +154,10 @@ def read_table(path: Path = DATA) -> Table:
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")
     return Table(columns.replace_schema_metadata(None), roles)
+
+
+def check_made(table: Table, params: DataParams) -> None:
+    """Raise DataError unless the table was made with the block `data` that stands in params.yaml now."""
+    difference = find_difference(table.roles.params.model_dump(), params.model_dump(), "data.")
+    if difference:
+        raise DataError(f"{DATA} was made with {difference}: run `dvc repro`, which makes it anew.")

@@ -20,7 +20,7 @@ PARITY = Path("parity.json")
 def main(params: Params, folder: Path) -> None:
     """Write model.onnx and parity.json, both or none."""
     block: ExportParams = params.block("export")
-    given = receive(folder)
+    given = receive(folder, params)
     contract, X = given.contract, given.X
     with reproducible(threads=1):
         graph = export_model(given.estimator, contract, block.opset)

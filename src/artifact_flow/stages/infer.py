@@ -23,7 +23,7 @@ CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted
 
 def main(params: Params, folder: Path) -> None:
     """Write predictions.csv, metrics.json and the plots' data, all or none, and print the report."""
-    given = receive(folder)
+    given = receive(folder, params)
     table = given.table
     with reproducible(threads=1):
         predictions = predict_rows(given.estimator, given.X, table.roles.classes)

@@ -26,7 +26,7 @@ DECIMALS = 6  # significant digits of the plot
 def main(params: Params, folder: Path) -> None:
     """Write model_quantized.onnx, quantization.json and the plot's data, all or none."""
     gate: QuantizeParams = params.block("quantize")
-    given = receive(folder)
+    given = receive(folder, params)
     contract, table, estimator, X = given.contract, given.table, given.estimator, given.X
     with reproducible(threads=1):
         linear = extract_linear(estimator, X)

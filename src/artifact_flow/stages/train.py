@@ -20,7 +20,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.artifacts import MODEL, write_model
-from artifact_flow.contract import CONTRACT, Contract, Feature, Target, describe_features, plain, write_contract
+from artifact_flow.contract import (
+    CONTRACT,
+    Contract,
+    Feature,
+    Target,
+    blocks_of,
+    describe_features,
+    plain,
+    write_contract,
+)
 from artifact_flow.determinism import library_versions, reproducible
 from artifact_flow.encoding import encode_rows
 from artifact_flow.files import hash_file, replace_files
@@ -29,7 +38,7 @@ from artifact_flow.params import Params, Task, TrainParams
 from artifact_flow.scale.backend import open_backend, read_settings
 from artifact_flow.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.stages import run
-from artifact_flow.tables import DATA, Table, read_table
+from artifact_flow.tables import DATA, Table, check_made, read_table
 from artifact_flow.writers import write_csv
 
 SEARCH = Path("plots/search.csv")
@@ -38,6 +47,7 @@ SEARCH = Path("plots/search.csv")
 def main(params: Params, folder: Path) -> None:
     """Write model_train.pkl, contract.json and the search's results, which have no rows without one, all or none."""
     table = read_table(folder / DATA)
+    check_made(table, params.data)
     train, roles = table.part("train"), table.roles
     raw = train.raw
     features = describe_features(roles.features, raw)
@@ -108,14 +118,13 @@ def draw_contract(
     `best` holds the arguments that a search of `params` chose; they stand as `params.best` in it.
     """
     roles = table.roles
-    train = params.model_dump(exclude=None if params.search else {"search"})
-    blocks = {"data": roles.params.model_dump(exclude_none=True), "train": train}
+    blocks = blocks_of(roles.params, params)
     return Contract(
         version=2,
         target=Target(name=roles.target, task=roles.task, classes=roles.classes),
         id=roles.id,
         rows={"train": table.count("train"), "test": table.count("test")},
-        params=plain(blocks if best is None else blocks | {"best": dict(best)}),
+        params=blocks if best is None else blocks | {"best": plain(dict(best))},
         sha256=sha256,
         libraries=library_versions(),
         features=features,
