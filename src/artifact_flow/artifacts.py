@@ -15,6 +15,7 @@ from artifact_flow.contract import CONTRACT, Contract
 from artifact_flow.errors import ModelError
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, locked_md5
+from artifact_flow.pipeline import PIPELINE, read_pipeline
 
 MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
 CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
@@ -79,7 +80,7 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
     try:
         content = path.read_bytes()  # once: what is checked is what is opened
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): `dvc repro` makes it, or name another.") from error
+        raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
     sha256, locked = hash_bytes(content), locked_md5(path, lock)
     if allowed and sha256 not in allowed:
         asked = ", ".join(f"{one[:12]}…" for one in allowed)
@@ -94,6 +95,23 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
             "take both from one run; `dvc repro` makes them."
         )
     return Portable(session, sha256)
+
+
+def _how_to_have(path: Path, lock: Path) -> str:
+    """Say how to come by an ONNX file, or which models there are instead where no stage makes it."""
+    root, folder = lock.parent.resolve(), path.parent.resolve()
+    pipeline = read_pipeline(root)
+    if pipeline is None or not folder.is_relative_to(root):
+        return "`dvc repro` makes it, or name another."
+    names = (PORTABLE, QUANTIZED, MODEL)
+    made = [name.name for name in names if pipeline.makes((folder / name).relative_to(root).as_posix())]
+    if path.name in made:
+        return "`dvc repro` makes it, or name another."
+    others = " or ".join(f"--model {path.with_name(name)}" for name in made)
+    return (
+        f"no stage of {lock.with_name(PIPELINE.name)} makes it, as where an estimator has no such form: predict by "
+        f"another file ({others or 'there is none'}); only an ONNX file can be served."
+    )
 
 
 def start_session(content: bytes, path: Path = PORTABLE) -> Any:

@@ -1,8 +1,8 @@
 """Init: the main flow becomes one's own. It understands a table, tries the estimator on it, and edits two files.
 
 params.yaml gets the blocks `data` and `train` (and loses `export` and `quantize` where the estimator has no such
-form), dvc.yaml the file as a dependency of `data`; every comment that still holds stays. Nothing is written before
-everything is understood.
+form), dvc.yaml the file as a dependency of `data`; every comment that still holds stays. Files that only a lost stage
+made are removed. Nothing is written before everything is understood.
 """
 
 import shlex
@@ -29,6 +29,7 @@ from artifact_flow.export import check_parity, export_model, serialize
 from artifact_flow.files import replace_files, repository_root
 from artifact_flow.models import build_model, fit_model
 from artifact_flow.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
+from artifact_flow.pipeline import PIPELINE, Pipeline, read_pipeline
 from artifact_flow.predictions import predict_rows, run_portable
 from artifact_flow.quantize import extract_linear
 from artifact_flow.readers import Form, sniff_separator
@@ -36,7 +37,6 @@ from artifact_flow.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.stages.train import draw_contract
 from artifact_flow.tables import Table, split_rows
 
-PIPELINE = Path("dvc.yaml")
 PARITY = 1e-4  # export.max_difference of one's own table
 TRIAL_ROWS = 2000  # that the estimator is tried on
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
@@ -86,7 +86,9 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     params = params.model_copy(update={"stratify": own.roles.params.stratify})
     _print_schema(source, schema, console)
     stages, reasons = _try_estimator(own, train)
+    before = read_pipeline(root)
     lost = _edit(root, params, train, schema, stages)
+    removed = _remove_outputs(root, before)
     for leak in find_leaks(own.y, _numbers(own), own.roles.classes):
         console.print(
             f"[yellow]warning:[/] {escape(' + '.join(leak))} {'reproduces' if len(leak) == 1 else 'reproduce'} "
@@ -98,6 +100,11 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
         console.print("[yellow]note:[/] not stratified: some class has too few rows to be in both splits")
     for stage, reason in reasons.items():
         console.print(f"[yellow]note:[/] no stage {stage}: {escape(reason)}", soft_wrap=True)
+    if removed:
+        console.print(
+            f"[yellow]note:[/] removed, because no stage makes it any more: {escape(', '.join(removed))}",
+            soft_wrap=True,
+        )
     if lost:
         console.print(
             f"[yellow]note:[/] {PIPELINE} lost {' and '.join(lost)} to an earlier estimator, and this one could have "
@@ -248,6 +255,18 @@ def _edit(root: Path, data: DataParams, train: TrainParams, schema: Schema, stag
             with path.open("w", encoding="utf-8") as file:
                 yaml.dump(document, file)
     return [stage for stage in sorted(stages) if stage not in pipeline["stages"]]
+
+
+def _remove_outputs(root: Path, before: Pipeline | None) -> list[str]:
+    """Remove the files that the stages of `before` made and no stage makes any more, and return their paths."""
+    now = read_pipeline(root)
+    if before is None or now is None:
+        return []
+    former = sorted({path for paths in before.stages.values() for path in paths})
+    gone = [path for path in former if not now.makes(path) and (root / path).is_file()]
+    for path in gone:
+        (root / path).unlink()
+    return gone
 
 
 def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:

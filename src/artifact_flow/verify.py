@@ -27,6 +27,7 @@ from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken
 from artifact_flow.errors import DataError, VerifyError
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock
+from artifact_flow.pipeline import PIPELINE, VALUES, parse_pipeline
 from artifact_flow.predictions import METRICS, PREDICTIONS
 
 LEAN = Path("requirements/lean.txt")
@@ -88,13 +89,18 @@ class Head:
 
     @cached_property
     def stages(self) -> Stages:
-        """What the locks say of each stage."""
-        return merge_locks({path: parse_lock(content) for path, content in self.locks.items()})
+        """What the locks say of each stage that the dvc.yaml beside them has."""
+        return merge_locks({path: self.read(path) for path in self.locks})
 
     @property
     def pipelines(self) -> list[str]:
         """The dvc.yaml beside each lock."""
-        return [posixpath.join(posixpath.dirname(path), "dvc.yaml") for path in self.locks]
+        return [_beside(path, PIPELINE) for path in self.locks]
+
+    def read(self, path: str) -> dict[str, dict[str, Any]]:
+        """Return what one lock says of each stage that the dvc.yaml beside it has."""
+        said, values = (_committed(self.root, _beside(path, name)) for name in (PIPELINE, VALUES))
+        return parse_lock(self.locks[path], parse_pipeline(said or b"", values or b""))
 
 
 @dataclass(frozen=True)
@@ -198,6 +204,8 @@ def likely_cause(
         return "not deterministic: each run gives other bytes"
     if posixpath.basename(path) == LOCK.name:
         return "names other outputs than this commit gives"
+    if not any(path in r.hashes for r in others):
+        return f"no run makes it: {LOCK} holds a stage that is not run; run `dvc repro` and commit the lock"
     return f"every run agrees on other bytes: {LOCK} was edited, forged by `dvc commit -f`, or made elsewhere"
 
 
@@ -283,8 +291,10 @@ def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Ca
             f"compare; its last lines:\n{tail}"
         )
     stages = merge_locks({path: parse_lock((clone / path).read_bytes()) for path in head.locks})
-    paths = (*output_hashes(stages), *head.locks)
-    return Reproduction(surroundings, clone, stages, {path: hash_file(clone / path, "md5") for path in paths})
+    made = output_hashes(stages)
+    hashes = {path: md5 for path, md5 in made.items() if (clone / path).is_dir()}  # of its files, as DVC has just read
+    hashes |= {path: hash_file(clone / path, "md5") for path in (*made, *head.locks) if (clone / path).is_file()}
+    return Reproduction(surroundings, clone, stages, hashes)
 
 
 def _bring_data(head: Head, clone: Path) -> None:
@@ -301,7 +311,7 @@ def _bring_data(head: Head, clone: Path) -> None:
 def _find_locks(root: Path, pipelines: Sequence[str], commit: str) -> dict[str, bytes]:
     """Return the content of each lock that HEAD holds, or of those beside `pipelines`."""
     names = _git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
-    held = [name for name in names if posixpath.basename(name) == LOCK.name]
+    held = [name for name in names if posixpath.basename(name) == LOCK.name and _beside(name, PIPELINE) in names]
     wanted = [posixpath.join(posixpath.dirname(posixpath.normpath(path)), LOCK.name) for path in pipelines] or held
     for path in wanted or [str(LOCK)]:
         if path not in held:
@@ -313,7 +323,7 @@ def _leave_out_unfetched(head: Head, console: Console) -> Head:
     """Return the head without the pipelines whose data cannot be had on this machine, and say so."""
     folder, kept = data_folder(os.environ, head.root), {}
     for path, content in head.locks.items():
-        values = [value for stage in parse_lock(content).values() for value in stage.get("params", {}).values()]
+        values = [value for stage in head.read(path).values() for value in stage.get("params", {}).values()]
         sources = [block.get("source") for blocks in values for block in blocks.values() if isinstance(block, dict)]
         try:
             for source in sources:
@@ -325,6 +335,10 @@ def _leave_out_unfetched(head: Head, console: Console) -> Head:
     if not kept:
         raise VerifyError("no pipeline is left to verify: provide the data named above.")
     return Head(head.root, kept)
+
+
+def _beside(path: str, name: Path) -> str:
+    return posixpath.join(posixpath.dirname(path), name.name)
 
 
 def _likeness(root: Path, folder: str, promised: Hashes, reproductions: Sequence[Reproduction]) -> Verdict:

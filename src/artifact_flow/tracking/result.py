@@ -13,7 +13,7 @@ from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED
 from artifact_flow.contract import CONTRACT, Contract, plain, read_contract
 from artifact_flow.errors import TrackError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, parse_lock
+from artifact_flow.lock import LOCK, read_lock
 from artifact_flow.params import PARAMS, Params, load_params
 from artifact_flow.predictions import METRICS
 from artifact_flow.tables import DATA
@@ -161,9 +161,7 @@ def _stages_of(folder: Path) -> tuple[Path, dict[str, dict[str, Any]]]:
     for lock in (folder / LOCK, folder.parent / LOCK):
         if not lock.is_file():
             continue
-        stages = {
-            name: stage for name, stage in parse_lock(lock.read_bytes()).items() if _writes_into(lock, folder, stage)
-        }
+        stages = {name: stage for name, stage in read_lock(lock).items() if _writes_into(lock, folder, stage)}
         if stages:
             return lock, stages
     raise TrackError(f"no {LOCK} names an output in {folder.resolve()}: run `dvc repro` first, or name another folder.")
