@@ -139,8 +139,8 @@ def test_a_part_that_is_not_as_it_was_written_is_made_again(
 def test_what_a_killed_process_left_is_removed(flow: Flow, tmp_path: Path) -> None:
     """Files on their way into place lie in folders of their own, which the next run clears."""
     write_mixed(flow, tmp_path / "rows")
-    (tmp_path / "out/.aside-x").mkdir(parents=True)
-    (tmp_path / "out/.aside-x/part-00000.parquet").write_bytes(b"PAR1")
+    (tmp_path / "out/.part-00007.parquet.0.part").mkdir(parents=True)
+    (tmp_path / "out/.part-00007.parquet.0.part/part-00007.parquet").write_bytes(b"PAR1")
     score(flow, tmp_path / "rows", out=tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
 

@@ -3,8 +3,7 @@
 Credentials and endpoints come from the environment, as each store's own tools read them, and are never written down.
 """
 
-import os
-import shutil
+import posixpath
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from artifact_flow.errors import ArtifactFlowError, DataError, FileError, ScaleError
-from artifact_flow.files import hash_bytes, hash_file
-
-ASIDE = ".aside-"  # how the name of a file begins that is not in its place yet
+from artifact_flow.files import hash_bytes, hash_file, remove_sides, replace_files
 
 
 @dataclass(frozen=True)
@@ -185,19 +182,19 @@ def make_folder(folder: str) -> None:
 def written_aside(url: str) -> Iterator[Path]:
     """Yield a local path to write to; when the block ends well, the file is put in its place, whole.
 
-    A local one lies beside its place under a name that no other process has, and is renamed; one for a store lies in a
-    temporary folder and is sent as one object. Raises FileError or ScaleError when that cannot be.
+    One for a store lies in a temporary folder and is sent as one object. Raises FileError or ScaleError when that
+    cannot be.
     """
-    folder, name = os.path.split(url)
-    with _writing(url), tempfile.TemporaryDirectory(prefix=ASIDE, dir=None if is_url(url) else folder) as aside:
-        path = Path(aside, name)
+    if not is_url(url):
+        with replace_files(Path(url)) as (path,):
+            yield path
+        return
+    with _writing(url), tempfile.TemporaryDirectory() as aside:
+        path = Path(aside, posixpath.basename(url))
         yield path
-        if not is_url(url):
-            path.replace(url)
-        else:
-            with _reaching(url):
-                fs, target = _locate(url)
-                fs.put_file(str(path), target)
+        with _reaching(url):
+            fs, target = _locate(url)
+            fs.put_file(str(path), target)
 
 
 def write_file(url: str, content: bytes) -> None:
@@ -209,8 +206,7 @@ def write_file(url: str, content: bytes) -> None:
 def remove_asides(folder: str) -> None:
     """Remove what killed processes left in a local folder."""
     if not is_url(folder):
-        for left in Path(folder).glob(f"{ASIDE}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_sides(Path(folder))
 
 
 def remove_file(url: str) -> None:
