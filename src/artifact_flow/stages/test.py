@@ -10,17 +10,19 @@ from artifact_flow.files import replace_files
 from artifact_flow.stages import unchanged_inputs
 
 VERDICT = Path("tests.json")
+SCRATCH = Path(".artifact-flow/gate")
 
 
 def main() -> None:
     """Write tests.json, which changes only when the verdict does, or end the process as pytest ends."""
-    code = pytest.main(["--confcutdir=tests/unit", "--basetemp=.artifact-flow/gate", "tests/unit"])
+    SCRATCH.parent.mkdir(exist_ok=True)
+    code = pytest.main(["--confcutdir=tests/unit", f"--basetemp={SCRATCH}", "tests/unit"])
     if code:
         sys.exit(code)
-    with replace_files(VERDICT) as (verdict,):
+    # only now: what the tests themselves write is none of the stage's outputs
+    with told_in_one_sentence(), unchanged_inputs(), replace_files(VERDICT) as (verdict,):
         verdict.write_text('{"passed":true}\n', encoding="utf-8")
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence(), unchanged_inputs():
-        main()
+    main()
