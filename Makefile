@@ -33,7 +33,7 @@ SET ?=
 JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test aged serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -46,6 +46,9 @@ install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" runs some)
 	@mkdir -p .artifact-flow
 	pytest --numprocesses=3 --dist=worksteal --basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
+
+aged: $(VENV)/dev.stamp  ## take projects changed in every usual way through all of it (AGED="own-table no-flows" takes some)
+	python tests/aged.py $(AGED)
 
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro
@@ -99,7 +102,7 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the ima
 	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
 
 build-docker:  ## build the image of MODEL, with its hash and the commit in its labels
-	@[ -f "$(MODEL)" ] || { echo "$(MODEL) is not there: 'dvc repro' makes the models." >&2; exit 1; }
+	@[ -f "$(MODEL)" ] || { echo "$(MODEL) is not there: 'dvc repro' makes the models that dvc.yaml has stages for." >&2; exit 1; }
 	$(DOCKER) build --build-arg MODEL="$(MODEL)" --build-arg COMMIT="$(COMMIT)" \
 		--build-arg SHA256="$$(sha256sum < "$(MODEL)" | cut -c 1-64)" --tag "$(IMAGE):$(TAG)" .
 
@@ -157,9 +160,12 @@ define install
 endef
 
 # How git merges what .gitattributes names, in this clone alone. A folder without .git, as from an archive, has nothing to tell.
+# Linked worktrees share git's settings and not .venv: without one there, the file stays as it is and counts as a conflict.
+MERGE_LOCK = if [ -x .venv/bin/artifact-flow ]; then .venv/bin/artifact-flow merge-lock %O %A %B %P; else \
+	echo %P: not merged, because this worktree has no .venv: git merge --abort, make setup, then merge again. >&2; exit 1; fi
 define drivers
 	@[ ! -e .git ] || { git config merge.dvc-lock.name "dvc.lock, stage by stage" && \
-		git config merge.dvc-lock.driver ".venv/bin/artifact-flow merge-lock %O %A %B %P" && \
+		git config merge.dvc-lock.driver '$(MERGE_LOCK)' && \
 		git config merge.dvc-output.name "outputs of the pipeline, as they are here" && \
 		git config merge.dvc-output.driver true; }
 endef

@@ -2,7 +2,7 @@
 
 One block a stage: `data`, `train`, `infer`, `export`, `quantize`; `promote` is the registry's. In `train` the names
 `estimator`, `threads` and `search` are reserved; every other key is a keyword argument of the estimator, which checks
-it itself when it is built and fitted.
+it itself when it is built and fitted. A block of the name of another stage in dvc.yaml is that stage's, and kept.
 In flows/params.yaml the same blocks stand once for each flow, under `flows` by its name.
 """
 
@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from artifact_flow.errors import ParamsError
+from artifact_flow.pipeline import PIPELINE, read_pipeline
 
 PARAMS = Path("params.yaml")
 
@@ -120,7 +121,12 @@ class PromoteParams(_Block):
 
 
 class Params(_Block):
-    """The blocks of one flow. `export` and `quantize` are there where dvc.yaml has these stages."""
+    """The blocks of one flow. `export` and `quantize` are there where dvc.yaml has these stages.
+
+    The block of a stage of one's own is an attribute of its name, a dictionary.
+    """
+
+    model_config = ConfigDict(extra="allow")  # what `parse_params` lets through
 
     data: Annotated[DataParams, Field(description="a block of keys")]
     train: Annotated[TrainParams, Field(description="a block of keys")]
@@ -190,6 +196,7 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
         for key in (block, *(keys if isinstance(keys, dict) else ())):
             if not isinstance(key, str):
                 raise ParamsError(f"{path}: the key {key!r} is {_kind(key)}; allowed: a name, which is text.")
+    _check_blocks(document, path)
     try:
         params = Params.model_validate(document)
     except ValidationError as error:
@@ -206,6 +213,20 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
     if search:
         _check_search(search, path)
     return params
+
+
+def _check_blocks(document: dict[str, Any], path: Path) -> None:
+    """Raise ParamsError for a block that is neither one of ours nor that of a stage in the dvc.yaml beside `path`."""
+    known = list(Params.model_fields)
+    unknown = [name for name in document if name not in known]
+    pipeline = read_pipeline(path.parent) if unknown else None
+    stages = {title.partition("@")[0] for title in pipeline.stages} if pipeline else set()
+    for name in unknown:
+        if name not in stages:
+            raise ParamsError(
+                f"{path}: {name} is not a known key{closest(name, known)}; allowed here: {', '.join(known)}, or the "
+                f"name of a stage of your own in {PIPELINE}."
+            )
 
 
 def _check_search(search: SearchParams, path: Path) -> None:

@@ -178,7 +178,7 @@ def test_the_manifests_ask_for_the_image_that_make_builds() -> None:
 
 def test_a_model_that_is_not_there_is_one_sentence() -> None:
     """Whoever builds before `dvc repro` is told so."""
-    assert "nothing.onnx is not there: 'dvc repro' makes the models." in make(
+    assert "nothing.onnx is not there: 'dvc repro' makes the models that dvc.yaml has stages for." in make(
         "build-docker", "MODEL=nothing.onnx", code=2
     )
 

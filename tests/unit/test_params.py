@@ -93,7 +93,7 @@ def test_params_are_frozen(params: Params) -> None:
     [
         (("data", "seed"), ..., "data.seed is missing; give it a whole number from 0 to 4294967295."),
         (("data", "sede"), 1, "data.sede is not a known key (did you mean seed?); allowed here: source, table"),
-        (("colour",), {}, "colour is not a known key; allowed here: data, train, infer, export, quantize, promote."),
+        (("colour",), {}, "colour is not a known key; allowed here: data, train, infer, export, quantize, promote, or"),
         (("infer",), ..., "infer is missing; give it a block of keys."),
         (("train",), 7, "train is 7 (a number); allowed: a block of keys."),
         (("data", "test_size"), 1.5, "data.test_size is 1.5 (a number); allowed: a number between 0 and 1"),
@@ -238,3 +238,16 @@ def test_a_role_that_is_none_is_one_sentence() -> None:
         parse_params(changed("data", "table", to=table))
     with pytest.raises(ParamsError, match=r"data\.table\.targt is not a known key \(did you mean target\?\)"):
         parse_params(changed("data", "table", to=table | {"targt": "price", "columns": {}}))
+
+
+def test_a_stage_of_one_s_own_has_its_block(tmp_path: Path) -> None:
+    """A block of the name of a stage in dvc.yaml is that stage's; any other is a mistake still."""
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{DEFAULTS.read_text()}\nclean:\n  limit: 3\n")
+    with pytest.raises(ParamsError, match=r"clean is not a known key; allowed here: data, .*, or the name of a stage"):
+        load_params(path)
+    path.with_name("dvc.yaml").write_text("stages: {clean: {cmd: echo}}\n")
+    assert load_params(path).clean == {"limit": 3}  # type: ignore[attr-defined]
+    path.write_text(f"{path.read_text()}\ncolour: {{}}\n")
+    with pytest.raises(ParamsError, match="colour is not a known key"):
+        load_params(path)
