@@ -212,9 +212,11 @@ def test(project: Aged) -> str:
 
 
 def test_a_part(project: Aged) -> str:
-    """Run the tests about the repository itself, but for the README's sessions, which take long."""
-    tests = ("tests/repo", "tests/pipeline/test_pipeline.py", "--deselect=tests/repo/test_readme.py")
-    return last_line(project.run("pytest", "--numprocesses=2", "--basetemp=.artifact-flow/pytest", *tests))
+    """Run the tests about the repository itself that are done at once."""
+    parts = [f"tests/repo/test_{name}.py" for name in ("dependencies", "k8s", "readme", "workflow")]
+    quick = "not test_the_sessions and not test_declared_files"
+    command = ["pytest", "-k", quick, "--basetemp=.artifact-flow/pytest", *parts, "tests/pipeline/test_pipeline.py"]
+    return last_line(project.run(*command))
 
 
 def run_workflow(project: Aged) -> str:
@@ -237,17 +239,22 @@ def run_workflow(project: Aged) -> str:
 def run_step(project: Aged, step: dict[str, Any], flow: str) -> None:
     """Run a step's script, which must end well; what GitHub would fill in and is not known here is empty."""
     known = {"matrix.flow": flow, "github.event.repository.default_branch": project.branch}
-    told = {
-        key: EXPRESSION.sub(lambda found: known.get(found[1], ""), str(text))
-        for key, text in step.get("env", {}).items()
-    }
     place = project.root / ".artifact-flow"
-    files = {name: str(place / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    sha = project.run("git", "rev-parse", "HEAD").strip()
-    told |= files | {"GITHUB_SHA": sha, "GITHUB_REF_NAME": project.branch, "RUNNER_TEMP": str(place)}
-    variables = [f"{key}={value}" for key, value in told.items()]
-    script = EXPRESSION.sub(lambda found: known.get(found[1], ""), step["run"])
-    project.run("env", *variables, "bash", *SHELLS[step.get("shell")], "-c", script)
+    told = step.get("env", {}) | {
+        "GITHUB_OUTPUT": place / "GITHUB_OUTPUT",
+        "GITHUB_STEP_SUMMARY": place / "GITHUB_STEP_SUMMARY",
+        "GITHUB_SHA": project.run("git", "rev-parse", "HEAD").strip(),
+        "GITHUB_REF_NAME": project.branch,
+        "RUNNER_TEMP": place,
+    }
+    words = [
+        *(f"{name}={value}" for name, value in told.items()),
+        "bash",
+        *SHELLS[step.get("shell")],
+        "-c",
+        step["run"],
+    ]
+    project.run("env", *(EXPRESSION.sub(lambda found: known.get(found[1], ""), word) for word in words))
 
 
 def verify(project: Aged) -> str:
@@ -338,8 +345,8 @@ def main() -> None:
         sys.exit(f"error: there is no {' and no '.join(unknown)}; there are: {', '.join(AGES)}.")
     if changes():
         sys.exit(
-            f"error: aged projects begin as shipped, and here {', '.join(changes())} differs from what tests/shipped.py "
-            "names as shipped: change its copies and digest too, if this is to be shipped."
+            f"error: aged projects begin as shipped, and here {', '.join(changes())} differs from what "
+            "tests/shipped.py calls shipped: change its copies and digest too, if this is to be."
         )
     WORKSPACE.mkdir(exist_ok=True)
     chosen = [AGES[name] for name in arguments.names or AGES]
