@@ -57,7 +57,7 @@ if __name__ == "__main__":
 '''
 OWN_STAGES = """
   clean:
-    cmd: PYTHONPATH=src python -m artifact_flow.stages.clean
+    cmd: {cmd}
     params:
       - clean
     deps:
@@ -124,7 +124,9 @@ def own_stage(project: Aged) -> None:
     (project.root / "src/artifact_flow/stages/clean.py").write_text(OWN_MODULE)
     with (project.root / "params.yaml").open("a") as file:
         file.write("\nclean:\n  limit: 1000\n")
-    project.edit("dvc.yaml", lambda text: text.replace("\nplots:\n", f"{OWN_STAGES}\nplots:\n", 1))
+    cmd = re.findall(r"cmd: (.*\bdata)$", (project.root / "dvc.yaml").read_text(), re.MULTILINE)[0]
+    own = OWN_STAGES.format(cmd=cmd.removesuffix("data") + "clean")
+    project.edit("dvc.yaml", lambda text: text.replace("\nplots:\n", f"{own}\nplots:\n", 1))
     project.edit(
         "dvc.yaml",
         lambda text: text.replace(

@@ -394,6 +394,36 @@ def test_stages_that_an_earlier_estimator_had_not_are_told(mine: Project, capsys
     assert "note: dvc.yaml lost export and quantize to an earlier estimator" in say(capsys, *table)
 
 
+def test_what_no_stage_makes_any_more_is_removed(mine: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs of the stages that an estimator has not, whether git or DVC keeps them; nothing else; and it is told."""
+    published.mushrooms(mine.root)
+    lost = ("model.onnx", "model_quantized.onnx", "parity.json", "plots/float_8bit.csv", "quantization.json")
+    for name in (*lost, "metrics.json", "notes.json"):
+        (mine.root / name).parent.mkdir(exist_ok=True)
+        (mine.root / name).write_text("{}\n")
+    mine.commit("Reproduced")
+    tree = [
+        "init",
+        "--data",
+        "mushrooms.csv",
+        "--target",
+        "class",
+        "--estimator",
+        "sklearn.tree.DecisionTreeClassifier",
+    ]
+    printed = say(capsys, *tree)
+    assert f"note: removed, because no stage makes it any more: {', '.join(sorted(lost)[1::2])}" in printed
+    main([*tree[:-1], "sklearn.ensemble.HistGradientBoostingClassifier", "--force"])
+    assert not any((mine.root / name).exists() for name in lost)
+    assert (mine.root / "metrics.json").exists()
+    assert (mine.root / "notes.json").exists()
+    run_stages()
+    assert sentence_of("predict", "mushrooms.csv").startswith(
+        "model.onnx cannot be read (No such file or directory): no stage of "
+    )
+    main(["predict", "mushrooms.csv", "--model", "model_train.pkl", "--out", "out.csv"])
+
+
 @pytest.mark.parametrize("name", ["label", "features", "variable", "w", "scores", "code_0", "code_1"])
 def test_a_column_may_have_any_name(mine: Project, name: str) -> None:
     """No name of a column stands in the way of a name in the ONNX files."""

@@ -137,6 +137,22 @@ def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
     assert lock_of(forked) == forked.run("git", "show", "c:dvc.lock")
 
 
+def test_a_linked_worktree_without_an_environment_says_what_it_needs(forked: Project) -> None:
+    """It shares git's settings and not .venv: a conflict with this branch's lock in place, and one sentence."""
+    branch(forked, "decimals", DECIMALS)
+    branch(forked, "agreement", AGREEMENT)
+    forked.run("git", "worktree", "add", "--quiet", "../linked", "decimals")
+    linked = Project(forked.root.parent / "linked")
+    printed = merge(linked, "agreement", code=1)
+    assert "dvc.lock: not merged, because this worktree has no .venv: git merge --abort, make setup, then" in printed
+    assert conflicts(linked) == ["dvc.lock"]
+    assert lock_of(linked) == forked.run("git", "show", "decimals:dvc.lock")
+    linked.run("git", "merge", "--abort")
+    (linked.root / ".venv").symlink_to(forked.root / ".venv")
+    merge(linked, "agreement")
+    assert linked.run("git", "status", "--porcelain") == ""
+
+
 def test_without_a_repository_there_is_nothing_to_tell(tmp_path: Path) -> None:
     """An unpacked archive is set up all the same, and a repository around it is not touched."""
     (tmp_path / "inside").mkdir()

@@ -127,6 +127,27 @@ def test_a_pipeline_that_fails_has_no_verdict(project: Project) -> None:
         verify(project)
 
 
+def test_what_the_lock_says_of_a_stage_that_has_gone_is_no_claim(project: Project) -> None:
+    """DVC leaves the entries of deleted stages in the lock; no file of theirs is asked for."""
+    project.edit("dvc.yaml", lambda text: text.partition("\n  export:")[0] + "\n")
+    project.repro()
+    project.run("git", "rm", "--quiet", "parity.json", "quantization.json")
+    project.commit("Without export and quantize")
+    assert "model_quantized.onnx" in (project.root / "dvc.lock").read_text()
+    verdict, printed = verify(project)
+    assert verdict
+    assert "10 files, 1 surroundings: 10 same bytes" in printed
+
+
+def test_a_stage_that_is_frozen_is_a_verdict(project: Project) -> None:
+    """A file that no run makes is different, with the reason."""
+    project.run("dvc", "freeze", "quantize")
+    project.commit("Frozen")
+    verdict, printed = verify(project)
+    assert not verdict
+    assert "model_quantized.onnx different no run makes it: dvc.lock holds a stage that is not run" in printed
+
+
 def test_a_commit_without_a_lock_has_no_verdict(project: Project) -> None:
     """Nothing is promised where no lock is committed."""
     project.run("git", "rm", "--quiet", "dvc.lock")
