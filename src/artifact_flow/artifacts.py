@@ -1,6 +1,6 @@
 """Artifacts: the only module that writes or opens a model file. Its hash comes first: opening a pickle runs code.
 
-An ONNX file runs none, but it must be the one that dvc.lock names, and belong to the contract beside it.
+An ONNX file runs none, but it must be the one that a dvc.lock names, where one does, and belong to its contract.
 """
 
 import io
@@ -21,6 +21,7 @@ MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("
 CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
 # joblib's default moves to 5 with Python 3.14; 4 gives the same bytes from every supported Python.
 PICKLE_PROTOCOL = 4
+_REMEDY = "`dvc checkout` brings back the one in the lock, `dvc repro --force train` makes a new one."
 
 
 def write_model(estimator: Any, path: Path) -> str:
@@ -34,19 +35,41 @@ def write_model(estimator: Any, path: Path) -> str:
 def open_model(contract: Contract, path: Path = MODEL) -> Any:
     """Return the estimator in `path`, opened only when it is the file that the contract names.
 
+    The contract must have been found to be the lock's; where nothing has vouched for it, call `open_vouched`.
     Raises ModelError when the file is missing, has another sha256, or was written by another scikit-learn.
     """
-    remedy = "`dvc checkout` brings back the one in the lock, `dvc repro --force train` makes a new one."
-    expected = contract.sha256.get(MODEL.name)
+    return _open_pickle(_read_pickle(path), contract, path)
+
+
+def open_vouched(contract: Contract, path: Path, lock: Path, allowed: Collection[str] = ()) -> Any:
+    """Return the estimator in `path`, opened only when more than the files beside it say that it may be.
+
+    Whoever can replace a pickle can replace the contract that names it too. So its sha256 must be one of `allowed` or,
+    where that is empty, its md5 the one that the dvc.lock in `lock` names. Raises ModelError as `open_model` does, and
+    when neither holds.
+    """
+    content = _read_pickle(path)
+    if not _check_hashes(content, path, lock, allowed):
+        raise ModelError(
+            f"{path} was not opened: opening a pickle runs code, and no {LOCK.name} from its folder upwards names this "
+            f"one. Open it where `dvc repro` made it, or name the {PORTABLE} beside it, which runs no code."
+        )
+    return _open_pickle(content, contract, path)
+
+
+def _read_pickle(path: Path) -> bytes:
     try:
-        content = path.read_bytes()  # once: what is hashed is what is opened
+        return path.read_bytes()  # once: what is hashed is what is opened
     except OSError as error:
-        raise ModelError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-    found = hash_bytes(content)
+        raise ModelError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+
+
+def _open_pickle(content: bytes, contract: Contract, path: Path) -> Any:
+    expected, found = contract.sha256.get(MODEL.name), hash_bytes(content)
     if found != expected:
         raise ModelError(
             f"{path} is not the model that contract.json names (sha256 {found[:12]}…, not {str(expected)[:12]}…), "
-            f"so it was not opened: {remedy}"
+            f"so it was not opened: {_REMEDY}"
         )
     written, installed = contract.libraries.get("scikit-learn"), metadata.version("scikit-learn")
     if written != installed:
@@ -81,12 +104,7 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
         content = path.read_bytes()  # once: what is checked is what is opened
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
-    sha256, locked = hash_bytes(content), locked_md5(path, lock)
-    if allowed and sha256 not in allowed:
-        asked = ", ".join(f"{one[:12]}…" for one in allowed)
-        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")
-    if locked and locked != hash_bytes(content, "md5"):
-        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
+    _check_hashes(content, path, lock, allowed)
     session = start_session(content, path)
     bound, found = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY), hash_file(contract)
     if bound != found:
@@ -94,7 +112,18 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
             f"{path} belongs to another {CONTRACT} (sha256 {str(bound)[:12]}…) than {contract} ({found[:12]}…): "
             "take both from one run; `dvc repro` makes them."
         )
-    return Portable(session, sha256)
+    return Portable(session, hash_bytes(content))
+
+
+def _check_hashes(content: bytes, path: Path, lock: Path, allowed: Collection[str]) -> bool:
+    """Tell whether `allowed` or the lock names a model's bytes; raise ModelError where either names others."""
+    sha256, locked = hash_bytes(content), locked_md5(path, lock)
+    if allowed and sha256 not in allowed:
+        asked = ", ".join(f"{one[:12]}…" for one in allowed)
+        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")
+    if locked and locked != hash_bytes(content, "md5"):
+        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
+    return bool(allowed or locked)
 
 
 def _how_to_have(path: Path, lock: Path) -> str:

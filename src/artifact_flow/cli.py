@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     _add_experiment(commands)
     _add_download(commands)
     _add_merge_lock(commands)
+    _add_hand_over(commands)
+    _add_receive(commands)
     arguments = parser.parse_args(argv)
     if argv is None and "lean" in arguments:  # as a process of its own, and not when a test calls it
         leave_out_pandas()
@@ -494,6 +496,53 @@ def _merge_lock(arguments: argparse.Namespace) -> None:
             f"{path}: no side has reproduced {', '.join(open_)} as merged: run `dvc repro{pipeline}`, then `git add` "
             "what it wrote, and commit."
         )
+
+
+PARCELS = "what `hand-over` printed in the job before; default: none"
+
+
+def _add_hand_over(commands: Commands) -> None:
+    hand_over = commands.add_parser(
+        "hand-over",
+        help="put what stages left into a folder, for the next CI job",
+        description="Write into a folder what these stages and those before them left, but for what was received, and "
+        "print the parcels that the next job receives, each with the sha256 of its manifest.",
+    )
+    hand_over.add_argument("stages", nargs="+", metavar="STAGE", help="as `dvc stage list` names it")
+    hand_over.add_argument("--name", required=True, help="of the artifact that the folder will be uploaded as")
+    hand_over.add_argument("--into", required=True, type=Path, metavar="FOLDER", help="empty, or not there yet")
+    hand_over.add_argument("--received", default="", metavar="JSON", help=PARCELS)
+    hand_over.set_defaults(run=_hand_over)
+
+
+def _hand_over(arguments: argparse.Namespace) -> None:
+    from artifact_flow.files import repository_root  # noqa: PLC0415
+    from artifact_flow.parcel import pack, read_parcels, write_parcels  # noqa: PLC0415
+
+    earlier = read_parcels(arguments.received)
+    parcel = pack(repository_root(), arguments.stages, arguments.name, arguments.into, earlier)
+    print(write_parcels([*earlier, parcel]))
+
+
+def _add_receive(commands: Commands) -> None:
+    receive = commands.add_parser(
+        "receive",
+        help="take what earlier CI jobs handed over, once it is proven to be that",
+        description="Compare parcels with the sha256 that their jobs told apart from them, copy what dvc.yaml declares "
+        "and check it out; nothing is copied or opened before. Print the stages that need not run again.",
+    )
+    receive.add_argument("stages", nargs="+", metavar="STAGE", help="that the earlier jobs reproduced")
+    receive.add_argument("--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="a folder a parcel")
+    receive.add_argument("--parcels", required=True, metavar="JSON", help=PARCELS)
+    receive.set_defaults(run=_receive)
+
+
+def _receive(arguments: argparse.Namespace) -> None:
+    from artifact_flow.files import repository_root  # noqa: PLC0415
+    from artifact_flow.parcel import read_parcels, receive  # noqa: PLC0415
+
+    kept = receive(repository_root(), arguments.folder, read_parcels(arguments.parcels), arguments.stages)
+    print(" ".join(kept))
 
 
 if __name__ == "__main__":

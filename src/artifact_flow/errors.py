@@ -11,6 +11,7 @@ ArtifactFlowError
 ├── ServeError       a service that cannot start
 ├── ScaleError       worker processes, here or on a cluster, and what lies in an object store
 ├── TrackError       a result that cannot be logged or registered, a version that cannot be had
+├── ParcelError      what one CI job hands to the next
 └── VerifyError      a repository that cannot be verified
 """
 
@@ -61,6 +62,10 @@ class ScaleError(ArtifactFlowError):
 
 class TrackError(ArtifactFlowError):
     """A result cannot be logged, registered or promoted, or a registered version cannot be fetched."""
+
+
+class ParcelError(ArtifactFlowError):
+    """What a CI job was handed is not what the job before published, or cannot be handed over."""
 
 
 class VerifyError(ArtifactFlowError):

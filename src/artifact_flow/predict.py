@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from artifact_flow.artifacts import MODEL, open_model, open_portable
+from artifact_flow.artifacts import MODEL, open_portable, open_vouched
 from artifact_flow.columns import Name, missing_columns, to_column
 from artifact_flow.contract import CONTRACT, Contract, Feature, read_contract
 from artifact_flow.encoding import Findings, encode_rows
@@ -57,8 +57,8 @@ def predict_files(inputs: Sequence[Path], model: Path, out: Path, allowed: Colle
     """Predict every row of the inputs (`STREAM` is standard input) into `out` (`STREAM` is standard output).
 
     `out` is CSV, or Parquet or JSON lines by its name; it is there whole or not at all. `contract.json` lies beside the
-    model; `allowed` are the sha256 sums of the ONNX files that may be opened, any where it is empty. Raises
-    ArtifactFlowError naming what is wrong, and where.
+    model; `allowed` are the sha256 sums of the files that may be opened; where it is empty, any ONNX file may be, and a
+    pickle that a dvc.lock names. Raises ArtifactFlowError naming what is wrong, and where.
     """
     opened, report = open_pair(model, allowed), Report()
     with open_writer(out) as write:
@@ -70,12 +70,15 @@ def predict_files(inputs: Sequence[Path], model: Path, out: Path, allowed: Colle
 
 
 def open_pair(model: Path, allowed: Collection[str] = ()) -> Model:
-    """Return a model file, opened after its checks, with the contract beside it."""
+    """Return a model file, opened after its checks, with the contract beside it.
+
+    A pickle must be one that a dvc.lock in its folder or above names, or one of `allowed`, as opening it runs code.
+    """
     folder = model.parent
     lock = nearest_lock(folder)
     contract = read_contract(folder / CONTRACT, lock)
     if model.suffix == MODEL.suffix:
-        estimator = open_model(contract, model)
+        estimator = open_vouched(contract, model, lock, allowed)
         return Model(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
     session = open_portable(model, folder / CONTRACT, lock, allowed).session
     return Model(contract, lambda X: run_portable(session, contract.features, X), np.float32)

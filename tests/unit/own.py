@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from artifact_flow.datasets import load_own
+from artifact_flow.files import hash_file
+from artifact_flow.lock import LOCK
 from artifact_flow.params import DataParams, ExportParams, InferParams, Params, Role, TableParams, Task, TrainParams
 from artifact_flow.stages import export, infer, train
 from artifact_flow.tables import DATA, Table, read_table, split_rows, write_table
@@ -96,6 +98,12 @@ class Flow:
     table: Table
 
 
+def write_lock(folder: Path, *outputs: str) -> None:
+    """Write a dvc.lock that names these files, as DVC does."""
+    outs = [{"path": path, "md5": hash_file(folder / path, "md5")} for path in outputs]
+    (folder / LOCK).write_text(json.dumps({"schema": "2.0", "stages": {"all": {"cmd": "all", "outs": outs}}}))
+
+
 def make_flow(folder: Path, task: Task = "classification") -> Flow:
     """Run the stages on such rows."""
     table = load_rows(folder, task)
@@ -109,4 +117,5 @@ def make_flow(folder: Path, task: Task = "classification") -> Flow:
     )
     for stage in (train, infer, export):
         stage.main(params, folder)
+    write_lock(folder, "model_train.pkl")
     return Flow(folder, draw_rows(), read_table(folder / DATA))

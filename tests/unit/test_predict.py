@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
-from unit.own import Flow, as_csv, as_lines, as_parquet, make_flow, own_params
+from unit.own import Flow, as_csv, as_lines, as_parquet, make_flow, own_params, write_lock
 
 from artifact_flow.errors import ArtifactFlowError, DataError, ModelError
-from artifact_flow.files import hash_bytes
+from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.predict import Report, predict_files
 
 Rows = list[dict[str, Any]]
@@ -275,6 +276,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     )
     for stage in (train, export):
         stage.main(params, folder)
+    write_lock(folder, "model_train.pkl")
     return Flow(folder, rows, read_table(folder / DATA))
 
 
@@ -345,6 +347,56 @@ def test_a_model_that_the_lock_does_not_name_is_refused(flow: Flow, tmp_path: Pa
         predict_files([source], tmp_path / "model.onnx", tmp_path / "out.csv")
 
 
+class _Code:
+    """A pickle that writes a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.path, "ran")
+
+
+def forge_pickle(flow: Flow, folder: Path) -> None:
+    """Put a pickle that runs code into a folder, with a contract that names it by its right sha256."""
+    joblib.dump(_Code(folder / "ran"), folder / "model_train.pkl")
+    contract = json.loads((flow.folder / "contract.json").read_text())
+    contract["sha256"]["model_train.pkl"] = hash_file(folder / "model_train.pkl")
+    (folder / "contract.json").write_text(json.dumps(contract))
+
+
+@pytest.mark.parametrize("named", [None, "contract.json", "model_train.pkl"])
+def test_a_pickle_that_nothing_vouches_for_is_not_opened(flow: Flow, tmp_path: Path, named: str | None) -> None:
+    """The contract beside it, which names it rightly, is no proof: a dvc.lock must name this very file."""
+    source = WRITERS["csv"](flow.rows, tmp_path / "rows")
+    forge_pickle(flow, tmp_path)
+    if named == "contract.json":
+        write_lock(tmp_path, named)
+    elif named:
+        write_lock(flow.folder, named)
+        (tmp_path / "dvc.lock").write_bytes((flow.folder / "dvc.lock").read_bytes())
+    sentence = r"model_train.pkl was not opened: opening a pickle runs code, and no dvc.lock .* names this one\. Open"
+    if named == "model_train.pkl":
+        sentence = r"model_train.pkl is not the one that dvc.lock names \(md5 .*\): `dvc checkout`"
+    with pytest.raises(ModelError, match=sentence):
+        predict_files([source], tmp_path / "model_train.pkl", tmp_path / "out.csv")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "out.csv").exists()
+    joblib.load(tmp_path / "model_train.pkl")
+    assert (tmp_path / "ran").read_text() == "ran"
+
+
+def test_a_pickle_is_opened_when_its_sha256_is_allowed(flow: Flow, tmp_path: Path) -> None:
+    """Whoever hands over the hash vouches for the file, as a registry does; any other hash is refused."""
+    source = WRITERS["csv"](flow.rows, tmp_path / "rows")
+    for name in ("model_train.pkl", "contract.json"):
+        (tmp_path / name).write_bytes((flow.folder / name).read_bytes())
+    model, out = tmp_path / "model_train.pkl", tmp_path / "out.csv"
+    with pytest.raises(ModelError, match=r"has the sha256 .*, but only 000000000000… is to be opened: name that file"):
+        predict_files([source], model, out, ["0" * 64])
+    assert predict_files([source], model, out, [hash_file(model)]).rows == len(flow.rows)
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model_train.pkl"])
 def test_a_model_that_is_not_there_or_damaged_is_one_sentence(flow: Flow, tmp_path: Path, name: str) -> None:
     """Neither the file's absence nor its half is a traceback."""
@@ -354,6 +406,7 @@ def test_a_model_that_is_not_there_or_damaged_is_one_sentence(flow: Flow, tmp_pa
         predict_files([source], tmp_path / name, tmp_path / "out.csv")
     content = (flow.folder / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
+    write_lock(tmp_path, name)
     with pytest.raises(
         ModelError, match=rf"{name} is (damaged or no ONNX model|not the model that contract.json names)"
     ):
