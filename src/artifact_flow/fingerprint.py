@@ -70,11 +70,8 @@ class Fingerprint:
     def _changes(self) -> Iterator[str]:
         for path, before in self.params.items():
             yield from compare_params(path, before, _content(Path(path)), self.inputs.params[path])
-        files = set(list_files(self.inputs.deps, self.root))
-        for path in sorted(files ^ self.files.keys()):
-            yield path
-        for path in sorted(files & self.files.keys()):
-            if not self.files[path].matches(Path(path)):
+        for path in sorted({*self.files, *list_files(self.inputs.deps, self.root)}):
+            if path not in self.files or not self.files[path].matches(Path(path)):
                 yield path
 
 
@@ -95,7 +92,7 @@ def read_inputs(address: str, root: Path) -> Inputs | None:
     """Return what the nearest dvc.yaml up to `root` that has the stage declares for it, or None where none has.
 
     `address` is the stage as DVC names it: "train", "train@iris", "flows/dvc.yaml:train@iris". Templates take values of
-    params.yaml, `vars`, and `key` and `item` of a `foreach`; one that takes others is told on stderr.
+    params.yaml, `vars`, and `key` and `item` of a `foreach`; one that takes others, as a `matrix` has, is told.
     """
     name = address.rpartition(":")[2]
     here = Path.cwd()
@@ -136,7 +133,7 @@ def list_files(deps: Iterable[str], root: Path) -> Iterator[str]:
             yield dep
             continue
         ignored = _read_ignored(root)
-        for folder, _, names in os.walk(dep, followlinks=True):
+        for folder, _, names in os.walk(dep):
             for name in names:
                 path = os.path.join(folder, name)  # noqa: PTH118 - as it is declared
                 if not ignored.match_file(os.path.relpath(path, root)):
@@ -157,20 +154,21 @@ def _find_stage(document: Any, name: str) -> tuple[dict[str, Any] | None, dict[s
     context: dict[str, Any] = {}
     for value in (_load(Path(PARAMS)), *(document.get("vars") or ())):
         context |= value if isinstance(value, dict) else {}
-    if name in stages:
-        return stages[name], context
     base, _, key = name.partition("@")
-    entry = stages.get(base)
-    if not isinstance(entry, dict) or "do" not in entry:
+    entry = stages.get(name, stages.get(base))
+    if not isinstance(entry, dict) or bool(key) != ("do" in entry or "matrix" in entry):
         return None, {}
     each = entry.get("foreach")
     if isinstance(each, str):
         each = _look_up(context, each.strip("${} "))
+    items: dict[str, Any] = {}
     if isinstance(each, dict):
         items = {str(one): value for one, value in each.items()}
-    else:
-        items = {str(at if isinstance(one, dict) else one): one for at, one in enumerate(each or ())}
-    return entry["do"], context | {"key": key, "item": items.get(key, key)}
+    elif isinstance(each, list):
+        items = {str(at if isinstance(one, dict) else one): one for at, one in enumerate(each)}
+    return entry.get("do", entry), context | ({"key": key} if key else {}) | (
+        {"item": items[key]} if key in items else {}
+    )
 
 
 def _declared(entry: dict[str, Any], context: dict[str, Any], name: str) -> Inputs:

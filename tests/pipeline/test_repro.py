@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from project import OUTPUTS, Project
@@ -43,7 +44,11 @@ def test_a_second_run_does_nothing(project: Project) -> None:
         ("src/artifact_flow/tables.py", ALL),
         ("src/artifact_flow/__init__.py", ALL),
         ("src/artifact_flow/files.py", ALL),
+        ("src/artifact_flow/fingerprint.py", ALL),
+        ("src/artifact_flow/interpreter.py", ALL),
+        ("src/stage", ALL),
         ("src/artifact_flow/stages/__init__.py", ALL),
+        ("src/artifact_flow/stages/test.py", {"test"}),
         ("src/artifact_flow/lock.py", ALL),
         ("src/artifact_flow/encoding.py", ALL),
         ("src/artifact_flow/readers.py", {"test", "data"}),
@@ -292,3 +297,18 @@ def test_a_tampered_object_that_dvc_trusts_is_not_opened(project: Project) -> No
     project.run("dvc", "status", "--quiet")
     printed = project.run("dvc", "repro", "--single-item", "--force", "infer", code=255)
     assert "error: model_train.pkl is not the model that contract.json names" in printed
+
+
+@pytest.mark.parametrize("autocrlf", ["true", "input"])
+def test_a_clone_that_translates_line_ends_is_clean(project: Project, tmp_path: Path, autocrlf: str) -> None:
+    """Whatever core.autocrlf says, a clone has the bytes that dvc.lock names, a table with CR LF included."""
+    (project.root / "rows.csv").write_bytes(b"a,b\r\n1,2\r\n")
+    project.run("git", "-c", f"core.autocrlf={autocrlf}", "add", "rows.csv")
+    project.commit("A table")
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "--quiet", "--config", f"core.autocrlf={autocrlf}", ".", str(clone.root))
+    clone.run("dvc", "config", "--local", "cache.dir", str(project.root / ".dvc/cache"))
+    clone.run("dvc", "checkout", "--quiet")
+    clone.run("dvc", "status", "--quiet")
+    assert (clone.root / "rows.csv").read_bytes() == b"a,b\r\n1,2\r\n"
+    assert clone.run("git", "status", "--porcelain") == ""

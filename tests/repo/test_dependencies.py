@@ -25,6 +25,7 @@ FLOWS: dict[str, Any] = YAML(typ="safe").load(ROOT / "tests/flows.yaml")["stages
 LIVE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PYTHON_STAGES = [name for name in STAGES if name != "test"]
 RUNS = re.compile(r"(?:python -m artifact_flow\.stages\.|sh src/stage )(\w+)")
+LAUNCHER = "src/stage"
 ENVIRONMENT = "requirements/lean.txt"  # decides what the imports outside the package mean
 
 # Runs a stage as `python -m` does and reports every file under the current directory that Python opens to read.
@@ -95,12 +96,16 @@ def test_every_stage_depends_on_its_environment(name: str) -> None:
 
 
 def test_a_stage_has_a_module_and_a_block() -> None:
-    """One name: the stage's, the module's in stages/, the block's in params.yaml; `promote` is the registry's."""
+    """One name: the stage's, the module's in stages/, the block's in params.yaml; the gate has no block, `promote` is
+    the registry's."""
     modules = {path.stem for path in (ROOT / "src/artifact_flow/stages").glob("[!_]*.py")}
     assert set(PYTHON_STAGES) <= modules
     for name, module in run_modules().items():
         assert module == f"artifact_flow.stages.{name}"
         assert name in modules
+    for name in STAGES:
+        assert STAGES[name]["cmd"] == f"sh {LAUNCHER} {name}"
+        assert LAUNCHER in STAGES[name]["deps"]
     assert set(YAML(typ="safe").load(ROOT / "tests/unit/params.yaml")) == {*PYTHON_STAGES, "promote"}
 
 
@@ -144,8 +149,8 @@ def test_a_flow_has_the_stages_of_the_root(name: str) -> None:
         paths = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
         return {path.removeprefix("${key}/").removeprefix("../") for path in paths}
 
-    assert flow["cmd"] == f"PYTHONPATH=../src python -m artifact_flow.stages.{name} ${{key}}"
-    code = {path for path in root["deps"] if path.startswith("src/")}
+    assert flow["cmd"] == f"sh ../{LAUNCHER} {name} ${{key}}"
+    code = {path for path in root["deps"] if path.startswith("src/artifact_flow/")}
     assert placed(flow["deps"]) == set(root["deps"]) - code | {"src/artifact_flow"}
     assert placed([*flow["outs"], *flow.get("plots", ())]) == placed(root["outs"])
     assert {entry.replace("flows.${key}.", "").replace(".${key}", "") for entry in flow["params"]} == set(

@@ -3,14 +3,16 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from unit.tables import contract_of, matrix
 
-from artifact_flow.contract import Contract, check_data, read_contract, write_contract
+from artifact_flow.contract import Contract, check_data, check_params, read_contract, write_contract
 from artifact_flow.errors import ContractError, LockError
 from artifact_flow.files import hash_file
 from artifact_flow.params import Params, TrainParams
+from artifact_flow.stages.train import draw_contract
 from artifact_flow.tables import Table
 
 
@@ -132,3 +134,36 @@ def test_unusual_parameters_survive_the_file(tmp_path: Path, digits: Table) -> N
     assert again == contract
     assert again.params["train"]["C"] == ".inf"
     assert again.params["train"]["class_weight"] == {"0": 1.5, "1": 2}
+
+
+@pytest.mark.parametrize(
+    ("block", "changed", "difference"),
+    [
+        ("train", {"C": 0.5}, "train.C 1.0, but params.yaml says 0.5"),
+        ("train", {"tol": 0.1}, "train.tol nothing, but params.yaml says 0.1"),
+        ("train", {"threads": 2}, "train.threads 1, but params.yaml says 2"),
+        ("train", {"search": {"strategy": "grid", "space": {"C": [1]}}}, "train.search nothing, but params.yaml says"),
+        ("data", {"seed": 43}, "data.seed 42, but params.yaml says 43"),
+    ],
+)
+def test_a_model_of_other_parameters_is_refused(
+    contract: Contract, params: Params, block: str, changed: dict[str, Any], difference: str
+) -> None:
+    """Which parameter, what it was and what it is; the advice makes them one again."""
+    document = params.model_dump(exclude_none=True)
+    other = Params.model_validate(document | {block: document[block] | changed})
+    with pytest.raises(ContractError) as raised:
+        check_params(contract, other)
+    assert str(raised.value).startswith(f"contract.json was made with {difference}")
+    assert str(raised.value).endswith(": run `dvc repro`, which makes it and the model anew.")
+
+
+def test_a_model_of_the_same_parameters_is_taken(written: Path, params: Params, digits: Table) -> None:
+    """Read back from its file, with what a search found in it, and with values that JSON does not know."""
+    check_params(read_contract(written), params)
+    document = params.model_dump(exclude_none=True)
+    document["train"] |= {"C": math.inf, "search": {"strategy": "grid", "space": {"tol": [0.1]}}}
+    searched = Params.model_validate(document)
+    found = draw_contract(digits, digits.describe(), searched.train, {}, {"tol": 0.1})
+    write_contract(found, written)
+    check_params(read_contract(written), searched)

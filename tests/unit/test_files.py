@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import artifact_flow
-from artifact_flow.errors import ArtifactFlowError, FileError, told_in_one_sentence
-from artifact_flow.files import hash_file, remove_sides, replace_files
+from artifact_flow.errors import ArtifactFlowError, ChangedError, FileError, told_in_one_sentence
+from artifact_flow.files import asked_before_replacing, hash_file, remove_sides, replace_files
 
 SOURCE = str(Path(artifact_flow.__file__).parents[1])
 BEGIN = "import os, sys; from pathlib import Path; from artifact_flow.files import replace_files\n"
@@ -277,3 +277,23 @@ def test_an_error_ends_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as ended, told_in_one_sentence():
         raise ArtifactFlowError("a.b is 1; allowed: 2.")
     assert ended.value.code == "error: a.b is 1; allowed: 2."
+
+
+def test_nothing_is_put_in_place_when_the_question_fails(tmp_path: Path) -> None:
+    """What is asked before replacing keeps the earlier files, inside its block only."""
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def ask() -> None:
+        raise ChangedError("no")
+
+    def write() -> None:
+        with replace_files(path) as (part,):
+            part.write_text("new")
+
+    with pytest.raises(ChangedError), asked_before_replacing(ask):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    write()
+    assert path.read_text() == "new"

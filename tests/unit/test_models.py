@@ -11,7 +11,7 @@ from unit.tables import matrix, train_model, train_rows
 from artifact_flow.determinism import reproducible
 from artifact_flow.errors import ParamsError
 from artifact_flow.models import build_estimator, build_model, fit_model
-from artifact_flow.params import Params, TrainParams
+from artifact_flow.params import Params, SearchParams, TrainParams
 from artifact_flow.tables import Table
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
@@ -125,3 +125,28 @@ def test_a_regressor_for_classes_is_refused(digits: Table) -> None:
     """The task comes from the target; the estimator must fit it."""
     with pytest.raises(ParamsError, match=r"the target asks for classification; allowed: a classifier\."):
         train_model(digits, train_params("sklearn.linear_model.LinearRegression"))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "sentence"),
+    [
+        ({"C": True}, "params.yaml: train.C is true; allowed: a float in the range (0.0, inf]."),
+        ({"max_iter": False}, "params.yaml: train.max_iter is false; allowed: an int in the range [0, inf)."),
+        ({"random_state": True}, "params.yaml: train.random_state is true; allowed: an int in the range [0, 42949"),
+        ({"n_jobs": True}, "params.yaml: train.n_jobs is true; allowed: None or an instance of 'int'."),
+        ({"search": {"C": [1.0, True]}}, "params.yaml: train.search.space.C is true; allowed: a float in the range"),
+    ],
+)
+def test_true_is_no_number(keywords: dict[str, Any], sentence: str) -> None:
+    """Python takes True for 1, and scikit-learn so for a C."""
+    if "search" in keywords:
+        keywords = {"search": SearchParams(strategy="grid", space=keywords["search"])}
+    with pytest.raises(ParamsError) as raised:
+        build_estimator(train_params(**keywords))
+    assert str(raised.value).startswith(sentence)
+
+
+def test_true_is_taken_where_it_is_meant() -> None:
+    """An argument that is documented as a boolean takes one, and one for `verbose`."""
+    estimator = build_estimator(train_params(fit_intercept=False, warm_start=True, verbose=True))
+    assert (estimator.fit_intercept, estimator.warm_start, estimator.verbose) == (False, True, True)
