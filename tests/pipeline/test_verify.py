@@ -139,15 +139,6 @@ def test_what_the_lock_says_of_a_stage_that_has_gone_is_no_claim(project: Projec
     assert "10 files, 1 surroundings: 10 same bytes" in printed
 
 
-def test_a_stage_that_is_frozen_is_a_verdict(project: Project) -> None:
-    """A file that no run makes is different, with the reason."""
-    project.run("dvc", "freeze", "quantize")
-    project.commit("Frozen")
-    verdict, printed = verify(project)
-    assert not verdict
-    assert "model_quantized.onnx different no run makes it: dvc.lock holds a stage that is not run" in printed
-
-
 def test_a_commit_without_a_lock_has_no_verdict(project: Project) -> None:
     """Nothing is promised where no lock is committed."""
     project.run("git", "rm", "--quiet", "dvc.lock")

@@ -1,6 +1,7 @@
 """The verdict on each file, its likely cause, and the tolerances that count where bytes are not promised."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,9 @@ def test_predictions_agree_row_by_row(tmp_path: Path, committed: str, old: str, 
     (tmp_path / "one.csv").write_text(committed)
     (tmp_path / "two.csv").write_text(committed.replace(old, new))
     assert predictions_alike(tmp_path / "one.csv", tmp_path / "two.csv") is alike
+
+
+def test_a_file_that_no_run_makes_is_told() -> None:
+    """As where only DVC can tell that the stage of a matrix has gone."""
+    runs = [replace(run, hashes={}) for run in (reproduction(), reproduction(name=1))]
+    assert likely_cause("predictions.csv", LOCK, runs, runs).startswith("no run makes it: dvc.lock holds a stage")
