@@ -28,7 +28,7 @@ OUTPUTS = (
     "predictions.csv",
     "quantization.json",
 )
-FLOWS = Path(__file__).resolve().parents[1] / "flows/dvc.yaml"
+FLOWS = Path(__file__).with_name("flows.yaml")  # a copy of flows/dvc.yaml, which a user may delete
 IRIS = """\
 flows:
   iris:
@@ -112,7 +112,7 @@ class Project:
     def add_iris(self) -> None:
         """Add the flows, with iris alone, not reproduced."""
         (self.root / "flows").mkdir()
-        shutil.copy(FLOWS, self.root / "flows")
+        shutil.copy(FLOWS, self.root / "flows/dvc.yaml")
         (self.root / "flows/params.yaml").write_text(IRIS)
 
     def hashes(self) -> dict[str, str]:

@@ -89,7 +89,7 @@ def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None
     assert name in STAGES[name]["params"]
 
 
-@pytest.mark.parametrize("name", ["test", *run_modules()])
+@pytest.mark.parametrize("name", run_modules())
 def test_every_stage_depends_on_its_environment(name: str) -> None:
     """Another library version is another result."""
     assert ENVIRONMENT in LIVE[name]["deps"]
