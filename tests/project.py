@@ -74,13 +74,14 @@ class Project:
             "GIT_COMMITTER_EMAIL": "test@localhost",
         }
 
-    def run(self, *command: str, code: int = 0) -> str:
-        """Run a command in the project, expect its exit code, and return what it printed."""
+    def run(self, *command: str, code: int = 0, given: str | None = None) -> str:
+        """Run a command in the project, on `given` as its input, expect its exit code, and return what it printed."""
         done = subprocess.run(
             command,
             check=False,
             cwd=self.root,
             env=self.environ,
+            input=given,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,78 +28,98 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert project.run("git", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(
-    ("path", "stale"),
-    [
-        ("requirements/lean.txt", ALL),
-        ("pyproject.toml", {"test"}),
-        ("README.md", set()),
-        ("tests/unit/test_files.py", {"test"}),
-        ("tests/pipeline/test_repro.py", set()),
-        ("src/artifact_flow/cli.py", {"test"}),
-        ("src/artifact_flow/verify.py", {"test"}),
-        ("src/artifact_flow/errors.py", ALL),
-        ("src/artifact_flow/determinism.py", ALL),
-        ("src/artifact_flow/params.py", ALL),
-        ("src/artifact_flow/datasets.py", {"test", "data"}),
-        ("src/artifact_flow/tables.py", ALL),
-        ("src/artifact_flow/__init__.py", ALL),
-        ("src/artifact_flow/files.py", ALL),
-        ("src/artifact_flow/fingerprint.py", ALL),
-        ("src/artifact_flow/interpreter.py", ALL),
-        ("src/stage", ALL),
-        ("src/artifact_flow/stages/__init__.py", ALL),
-        ("src/artifact_flow/stages/test.py", {"test"}),
-        ("src/artifact_flow/lock.py", ALL),
-        ("src/artifact_flow/encoding.py", ALL),
-        ("src/artifact_flow/readers.py", {"test", "data"}),
-        ("src/artifact_flow/columns.py", ALL),
-        ("src/artifact_flow/models.py", {"test", "train"}),
-        ("src/artifact_flow/search.py", {"test", "train"}),
-        ("src/artifact_flow/scale/backend.py", {"test", "train"}),
-        ("src/artifact_flow/contract.py", ALL),
-        ("src/artifact_flow/artifacts.py", {"test", "train", *OPEN_MODEL}),
-        ("src/artifact_flow/predictions.py", {"test", *OPEN_MODEL}),
-        ("src/artifact_flow/scoring.py", {"test", "infer", "quantize"}),
-        ("src/artifact_flow/export.py", {"test", "export", "quantize"}),
-        ("src/artifact_flow/quantize.py", {"test", "quantize"}),
-        ("src/artifact_flow/predict.py", {"test"}),
-        ("src/artifact_flow/init.py", {"test"}),
-        ("src/artifact_flow/stages/data.py", {"test", "data"}),
-        ("src/artifact_flow/stages/train.py", {"test", "train"}),
-        ("src/artifact_flow/stages/infer.py", {"test", "infer"}),
-        ("src/artifact_flow/stages/export.py", {"test", "export"}),
-        ("src/artifact_flow/stages/quantize.py", {"test", "quantize"}),
-    ],
-)
-def test_a_changed_file_makes_its_readers_stale(project: Project, path: str, stale: set[str]) -> None:
+# A file → the stages that read it, directly or by import
+READERS = {
+    "requirements/lean.txt": ALL,
+    "pyproject.toml": {"test"},
+    "README.md": set(),
+    "tests/unit/test_files.py": {"test"},
+    "tests/pipeline/test_repro.py": set(),
+    "src/artifact_flow/cli.py": {"test"},
+    "src/artifact_flow/verify.py": {"test"},
+    "src/artifact_flow/errors.py": ALL,
+    "src/artifact_flow/determinism.py": ALL,
+    "src/artifact_flow/params.py": ALL,
+    "src/artifact_flow/datasets.py": {"test", "data"},
+    "src/artifact_flow/tables.py": ALL,
+    "src/artifact_flow/__init__.py": ALL,
+    "src/artifact_flow/files.py": ALL,
+    "src/artifact_flow/fingerprint.py": ALL,
+    "src/artifact_flow/interpreter.py": ALL,
+    "src/artifact_flow/pipeline.py": ALL,
+    "src/stage": ALL,
+    "src/artifact_flow/stages/__init__.py": ALL,
+    "src/artifact_flow/stages/test.py": {"test"},
+    "src/artifact_flow/lock.py": ALL,
+    "src/artifact_flow/encoding.py": ALL,
+    "src/artifact_flow/readers.py": {"test", "data"},
+    "src/artifact_flow/columns.py": ALL,
+    "src/artifact_flow/models.py": {"test", "train"},
+    "src/artifact_flow/search.py": {"test", "train"},
+    "src/artifact_flow/scale/backend.py": {"test", "train"},
+    "src/artifact_flow/contract.py": ALL,
+    "src/artifact_flow/artifacts.py": {"test", "train", *OPEN_MODEL},
+    "src/artifact_flow/predictions.py": {"test", *OPEN_MODEL},
+    "src/artifact_flow/scoring.py": {"test", "infer", "quantize"},
+    "src/artifact_flow/export.py": {"test", "export", "quantize"},
+    "src/artifact_flow/quantize.py": {"test", "quantize"},
+    "src/artifact_flow/predict.py": {"test"},
+    "src/artifact_flow/init.py": {"test"},
+    "src/artifact_flow/stages/data.py": {"test", "data"},
+    "src/artifact_flow/stages/train.py": {"test", "train"},
+    "src/artifact_flow/stages/infer.py": {"test", "infer"},
+    "src/artifact_flow/stages/export.py": {"test", "export"},
+    "src/artifact_flow/stages/quantize.py": {"test", "quantize"},
+}
+# An edit of params.yaml → the stage whose block it is in
+BLOCKS = {
+    ("source: digits", "source: wine"): "data",
+    ("test_size: 0.2", "test_size: 0.3"): "data",
+    ("seed: 42", "seed: 43"): "data",
+    ("stratify: true", "stratify: false"): "data",
+    ("LogisticRegression", "RidgeClassifier"): "train",
+    ("threads: 1", "threads: 2"): "train",
+    ("C: 1.0", "C: 0.5"): "train",
+    ("solver: lbfgs", "solver: saga"): "train",
+    ("max_iter: 1000", "max_iter: 500"): "train",
+    ("max_iter: 1000", "max_iter: 1000\n  tol: 1e-5"): "train",
+    ("max_iter: 1000", "max_iter: 1000\n  search: {strategy: grid, space: {C: [1]}}"): "train",
+    ("decimals: 8", "decimals: 7"): "infer",
+    ("min_agreement: 0.995", "min_agreement: 0.99"): "quantize",
+}
+# DVC in one process for all edits, each alone in the tree: starting it takes longer than its answer.
+STATUSES = """
+import json, sys
+from pathlib import Path
+from dvc.repo import Repo
+for path, text in json.load(sys.stdin):
+    before = Path(path).read_bytes()
+    Path(path).write_text(text)
+    with Repo() as repo:
+        print(json.dumps(sorted(repo.status())))
+    Path(path).write_bytes(before)
+"""
+
+
+def stale_after(project: Project, edits: list[tuple[str, str]]) -> list[set[str]]:
+    """Return the stages that DVC calls stale after each of some edits (path, new text)."""
+    found = project.run(sys.executable, "-c", STATUSES, given=json.dumps(edits))
+    return [set(json.loads(line)) for line in found.splitlines()]
+
+
+def test_a_changed_file_makes_its_readers_stale(project: Project) -> None:
     """Exactly the stages that read a file, directly or by import, are stale when it changes."""
-    project.edit(path, append_comment)
-    assert set(json.loads(project.run("dvc", "status", "--json"))) == stale
+    edits = [(path, append_comment((project.root / path).read_text())) for path in READERS]
+    assert dict(zip(READERS, stale_after(project, edits), strict=True)) == READERS
+    assert project.run("git", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "stage"),
-    [
-        ("source: digits", "source: wine", "data"),
-        ("test_size: 0.2", "test_size: 0.3", "data"),
-        ("seed: 42", "seed: 43", "data"),
-        ("stratify: true", "stratify: false", "data"),
-        ("LogisticRegression", "RidgeClassifier", "train"),
-        ("threads: 1", "threads: 2", "train"),
-        ("C: 1.0", "C: 0.5", "train"),
-        ("solver: lbfgs", "solver: saga", "train"),
-        ("max_iter: 1000", "max_iter: 500", "train"),
-        ("max_iter: 1000", "max_iter: 1000\n  tol: 1e-5", "train"),
-        ("max_iter: 1000", "max_iter: 1000\n  search: {strategy: grid, space: {C: [1]}}", "train"),
-        ("decimals: 8", "decimals: 7", "infer"),
-        ("min_agreement: 0.995", "min_agreement: 0.99", "quantize"),
-    ],
-)
-def test_a_changed_parameter_makes_its_stage_stale(project: Project, old: str, new: str, stage: str) -> None:
+def test_a_changed_parameter_makes_its_stage_stale(project: Project) -> None:
     """Each parameter belongs to one stage, the one whose block it stands in (the opset to both that write ONNX)."""
-    project.set_param(old, new)
-    assert set(json.loads(project.run("dvc", "status", "--json"))) == {stage}
+    before = (project.root / "params.yaml").read_text()
+    assert all(old in before for old, _ in BLOCKS)
+    found = stale_after(project, [("params.yaml", before.replace(old, new)) for old, new in BLOCKS])
+    assert dict(zip(BLOCKS, found, strict=True)) == {edit: {stage} for edit, stage in BLOCKS.items()}
 
 
 @pytest.mark.parametrize(
@@ -196,44 +217,41 @@ def test_an_edited_contract_is_refused_by_infer(project: Project) -> None:
     assert "error: contract.json is not the one that dvc.lock names" in printed
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_stage_is_recovered(project: Project, sign: signal.Signals) -> None:
+def test_an_interrupted_stage_is_recovered(project: Project) -> None:
     """Stopped in the middle of a long fit, DVC and its stage leave the old outputs; the next `dvc repro` ends well."""
-    before = project.hashes()
-    defaults = (project.root / "params.yaml").read_text()
-    project.edit(
-        "params.yaml",
-        lambda text: (
-            text.split("  estimator:")[0]
+    shipped, defaults = project.hashes(), (project.root / "params.yaml").read_text()
+    for trees, sign in ((10, signal.SIGINT), (11, signal.SIGTERM), (12, signal.SIGKILL)):
+        before = project.hashes()
+        (project.root / "params.yaml").write_text(
+            defaults.split("  estimator:")[0]
             + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 10000\n"
             + "  verbose: 2\n"
             + "infer:\n  decimals: 8\n"
-        ),
-    )
-    with subprocess.Popen(
-        ["dvc", "repro", "infer"],
-        cwd=project.root,
-        env=project.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        process_group=0,
-    ) as process:
-        try:
-            assert any(line.startswith("building tree") for line in process.stdout or ())
-            os.killpg(process.pid, sign)
-            process.communicate(timeout=60)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode != 0
-    assert project.hashes() == before
-    project.set_param("n_estimators: 10000", "n_estimators: 10")
-    assert project.repro("infer") == ["train", "infer"]
-    assert project.hashes() != before
+        )
+        with subprocess.Popen(
+            ["dvc", "repro", "infer"],
+            cwd=project.root,
+            env=project.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        ) as process:
+            try:
+                assert any(line.startswith("building tree") for line in process.stdout or ())
+                os.killpg(process.pid, sign)
+                process.communicate(timeout=60)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        assert process.returncode != 0
+        assert project.hashes() == before
+        project.set_param("n_estimators: 10000", f"n_estimators: {trees}")
+        assert project.repro("infer") == ["train", "infer"]
+        assert project.hashes() != before
     (project.root / "params.yaml").write_text(defaults)
     assert project.repro() == ["train", "infer"]
-    assert project.hashes() == before
+    assert project.hashes() == shipped
     assert project.run("git", "status", "--porcelain") == ""
 
 

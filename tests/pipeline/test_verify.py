@@ -14,11 +14,59 @@ from artifact_flow.determinism import is_reference_cpu
 from artifact_flow.errors import VerifyError
 from artifact_flow.verify import AS_IT_IS, QUICK, Surroundings, verify_head
 
+SOURCE = Path(__file__).resolve().parents[2]
 
-def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,)) -> tuple[bool, str]:
+# Stages with the usual outputs that take no time, for what verify says of any pipeline
+PIPELINE = """\
+stages:
+  data:
+    cmd: cp rows.csv data.parquet
+    deps: [rows.csv]
+    outs: [data.parquet]
+  train:
+    cmd: cat data.parquet params.yaml > model_train.pkl
+    params: [train]
+    deps: [data.parquet]
+    outs: [model_train.pkl]
+  infer:
+    cmd:
+      - cp rows.csv predictions.csv
+      - 'echo "{\\"test\\": {\\"accuracy\\": 0.958}}" > metrics.json'
+    deps: [rows.csv, model_train.pkl]
+    outs: [predictions.csv]
+    metrics:
+      - metrics.json: {cache: false}
+"""
+ROWS = "id,split,target,prediction,probability\n0,train,3,3,0.99999995\n4,test,4,4,0.75\n"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with that pipeline, reproduced and committed; tests get copies."""
+    project = Project(tmp_path_factory.mktemp("locked") / "project")
+    (project.root / "requirements").mkdir(parents=True)
+    shutil.copy(SOURCE / "requirements/lean.txt", project.root / "requirements")
+    (project.root / "rows.csv").write_text(ROWS)
+    (project.root / "params.yaml").write_text("train:\n  C: 1.0\n")
+    (project.root / "dvc.yaml").write_text(PIPELINE)
+    (project.root / ".gitignore").write_text("/.artifact-flow/\n/data.parquet\n/model_train.pkl\n/predictions.csv\n")
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    project.repro()
+    project.commit("Reproduced")
+    return project.root
+
+
+@pytest.fixture
+def plain(locked: Path, tmp_path: Path) -> Project:
+    """A reproduced project whose stages take no time, that one test may change."""
+    return Project(Path(shutil.copytree(locked, tmp_path / "plain", symlinks=True)))
+
+
+def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,), *pipelines: str) -> tuple[bool, str]:
     """Return the verdict on a project and what it printed."""
     console = Console(file=io.StringIO(), width=200)
-    verdict = verify_head(every, repository=project.root, console=console)
+    verdict = verify_head(every, pipelines, repository=project.root, console=console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     return verdict, " ".join(printed.split())
 
@@ -34,33 +82,48 @@ def test_a_true_lock_is_proven(project: Project) -> None:
     assert list((project.root / ".artifact-flow").glob("verify*")) == []
 
 
-def test_a_forged_lock_is_found(project: Project) -> None:
+def test_a_forged_lock_is_found(plain: Project) -> None:
     """`dvc commit -f` writes an edited output into the lock; a reproduction does not give it."""
-    project.edit("predictions.csv", lambda text: text.replace("4,test,4,4,", "4,test,4,9,"))
-    project.run("dvc", "commit", "--force", "infer")
-    project.commit("Forged")
-    assert project.repro() == []
-    verdict, printed = verify(project)
+    plain.edit("predictions.csv", lambda text: text.replace("4,test,4,4,", "4,test,4,9,"))
+    plain.run("dvc", "commit", "--force", "infer")
+    plain.commit("Forged")
+    assert plain.repro() == []
+    verdict, printed = verify(plain)
     assert not verdict
     assert "predictions.csv different every run agrees on other bytes: dvc.lock was edited, forged" in printed
-    assert "13 same bytes, 2 different" in printed
+    assert "3 same bytes, 2 different" in printed
 
 
-def test_a_changed_model_is_found(project: Project) -> None:
+def test_one_pipeline_is_verified_alone(plain: Project) -> None:
+    """A lock that was forged elsewhere is found when all are verified, and not looked at when another is named."""
+    for name in ("dvc.yaml", "params.yaml", "rows.csv", ".gitignore"):
+        (plain.root / "other").mkdir(exist_ok=True)
+        shutil.copy(plain.root / name, plain.root / "other" / name)
+    plain.repro("other/dvc.yaml")
+    plain.edit("other/predictions.csv", lambda text: text.replace("4,test,4,4,", "4,test,4,9,"))
+    plain.run("dvc", "commit", "--force", "other/dvc.yaml:infer")
+    plain.commit("Forged elsewhere")
+    assert not verify(plain)[0]
+    verdict, printed = verify(plain, (AS_IT_IS,), "dvc.yaml")
+    assert verdict
+    assert "other/" not in printed
+
+
+def test_a_changed_model_is_found(plain: Project) -> None:
     """A parameter committed without its reproduction is named as the cause."""
-    project.set_param("C: 1.0", "C: 0.01")
-    project.commit("Another C, not reproduced")
-    verdict, printed = verify(project)
+    plain.set_param("C: 1.0", "C: 0.01")
+    plain.commit("Another C, not reproduced")
+    verdict, printed = verify(plain)
     assert not verdict
     assert "model_train.pkl different dvc.lock was made from another params.yaml (train)" in printed
     assert "data.parquet same bytes" in printed
 
 
-def test_an_edited_metrics_file_is_found(project: Project) -> None:
+def test_an_edited_metrics_file_is_found(plain: Project) -> None:
     """metrics.json stands in git and in the lock; both must say the same."""
-    project.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
-    project.commit("Better on paper")
-    verdict, printed = verify(project)
+    plain.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
+    plain.commit("Better on paper")
+    verdict, printed = verify(plain)
     assert not verdict
     assert "metrics.json different the committed file is not the one that dvc.lock names" in printed
 
@@ -71,6 +134,8 @@ def test_code_that_does_not_pin_is_found(project: Project) -> None:
     project.edit(
         "src/artifact_flow/determinism.py", lambda text: text.replace("\npin(os.environ", "\n# pin(os.environ")
     )
+    project.edit("dvc.yaml", lambda text: text.partition("\n  infer:\n")[0] + "\n")  # which is enough
+    (project.root / "dvc.lock").unlink()
     project.repro()
     project.commit("No pin")
     verdict, printed = verify(project, QUICK)
@@ -79,44 +144,44 @@ def test_code_that_does_not_pin_is_found(project: Project) -> None:
     assert "data.parquet same bytes" in printed
 
 
-def commit_as_another_machine(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def commit_as_another_machine(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commit a lock with one probability a little off, and make this a machine on which bytes are not promised."""
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F")
-    project.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
-    project.run("dvc", "commit", "--force", "infer")
-    project.commit("As another machine would")
+    plain.edit("predictions.csv", lambda text: text.replace("0.99999995", "0.98", 1))
+    plain.run("dvc", "commit", "--force", "infer")
+    plain.commit("As another machine would")
 
 
-def test_where_bytes_are_not_promised_predictions_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_bytes_are_not_promised_predictions_count(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probability that moves a little is the same prediction there, another label is not."""
-    commit_as_another_machine(project, monkeypatch)
-    verdict, printed = verify(project)
+    commit_as_another_machine(plain, monkeypatch)
+    verdict, printed = verify(plain)
     assert verdict
     assert "Bytes are not promised here (GLIBC_TUNABLES chooses other math functions): comparing labels" in printed
     assert "predictions.csv same predictions other bytes, as another machine or library may give" in printed
     assert "data.parquet same bytes" in printed
 
 
-def test_labels_that_are_not_at_hand_are_not_claimed(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_that_are_not_at_hand_are_not_claimed(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a clone without DVC's cache only the metrics can be compared, and the table says no more than that."""
-    commit_as_another_machine(project, monkeypatch)
-    shutil.rmtree(project.root / ".dvc/cache")
-    verdict, printed = verify(project)
+    commit_as_another_machine(plain, monkeypatch)
+    shutil.rmtree(plain.root / ".dvc/cache")
+    verdict, printed = verify(plain)
     assert verdict
     assert "predictions.csv same metrics labels not compared: the committed predictions.csv is not in" in printed
 
 
 def test_a_git_hook_points_nothing_at_its_own_repository(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Run from a hook, which exports GIT_DIR, verify works on the repository it stands in, and only there."""
     other = tmp_path / "other"
-    project.run("git", "clone", "--quiet", ".", str(other))
+    plain.run("git", "clone", "--quiet", ".", str(other))
     head = (other / ".git/HEAD").read_text()
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
-    assert verify(project)[0]
-    assert (other / ".git/HEAD").read_text() == head == (project.root / ".git/HEAD").read_text()
+    assert verify(plain)[0]
+    assert (other / ".git/HEAD").read_text() == head == (plain.root / ".git/HEAD").read_text()
 
 
 def test_a_pipeline_that_fails_has_no_verdict(project: Project) -> None:
@@ -139,9 +204,9 @@ def test_what_the_lock_says_of_a_stage_that_has_gone_is_no_claim(project: Projec
     assert "10 files, 1 surroundings: 10 same bytes" in printed
 
 
-def test_a_commit_without_a_lock_has_no_verdict(project: Project) -> None:
+def test_a_commit_without_a_lock_has_no_verdict(plain: Project) -> None:
     """Nothing is promised where no lock is committed."""
-    project.run("git", "rm", "--quiet", "dvc.lock")
-    project.commit("No lock")
+    plain.run("git", "rm", "--quiet", "dvc.lock")
+    plain.commit("No lock")
     with pytest.raises(VerifyError, match=r"holds no dvc.lock: run `dvc repro`"):
-        verify(project)
+        verify(plain)
