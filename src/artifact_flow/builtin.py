@@ -86,7 +86,7 @@ def _fetch(name: str, datasets: Any, folder: Path) -> Any:
     )
     try:
         with _shown_download(name, host, folder) if not is_here(name, folder) else nullcontext():
-            return getattr(datasets, f"fetch_{name}")(data_home=folder, n_retries=1, delay=1)
+            return getattr(datasets, f"fetch_{name}")(data_home=folder, n_retries=3, delay=2)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise DataError(

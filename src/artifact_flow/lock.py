@@ -67,6 +67,11 @@ def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", ())}
 
 
+def shares_path(one: str, other: str) -> bool:
+    """Tell whether two paths of outputs or dependencies are the same, or one lies in the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
 def nearest_lock(folder: Path) -> Path:
     """Return the dvc.lock of the pipeline that a folder's files belong to: there or in the folders above it."""
     folder = folder.resolve()

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 
 from artifact_flow.errors import ParcelError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, merge_locks, parse_lock
+from artifact_flow.lock import LOCK, merge_locks, parse_lock, shares_path
 
 MANIFEST = "manifest"  # beside the files of a parcel
 OBJECTS = PurePosixPath(".dvc/cache/files/md5")  # in the repository; the name of what lies there is its md5
@@ -150,7 +150,7 @@ def list_files(root: Path, stages: Sequence[str]) -> list[str]:
     homes = {_lock_of(name) for name in wanted}
     found = {path for path in paths if path in homes}
     for name in wanted:
-        for out in locked[name].get("outs", ()):
+        for out in locked[name]["outs"]:
             found.update(_files_of(root, out["path"], out["md5"]))
     return sorted(found)
 
@@ -251,11 +251,10 @@ def _with_those_before(locked: Stages, stages: Sequence[str]) -> list[str]:
     """Return stages and all whose outputs they read, directly or not."""
     queue, found = list(stages), dict.fromkeys(stages)
     while queue:
-        reads = [PurePosixPath(dep["path"]) for dep in locked[queue.pop()].get("deps", ())]
+        reads = [dep["path"] for dep in locked[queue.pop()]["deps"]]
         for name, stage in locked.items():
-            makes = [PurePosixPath(out["path"]) for out in stage.get("outs", ())]
-            near = any(m == r or m in r.parents or r in m.parents for m in makes for r in reads)
-            if near and name not in found:
+            makes = [out["path"] for out in stage["outs"]]
+            if name not in found and any(shares_path(made, read) for made in makes for read in reads):
                 found[name] = None
                 queue.append(name)
     return list(found)

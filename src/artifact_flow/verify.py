@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,7 +26,7 @@ from artifact_flow.builtin import FETCHED, VARIABLE, data_folder, is_here, load_
 from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
 from artifact_flow.errors import DataError, VerifyError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock
+from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock, shares_path
 from artifact_flow.pipeline import PIPELINE, VALUES, parse_pipeline
 from artifact_flow.predictions import METRICS, PREDICTIONS
 
@@ -86,21 +86,37 @@ class Head:
 
     root: Path
     locks: dict[str, bytes]
+    left_out: frozenset[str] = frozenset()  # stages that cannot run here
 
     @cached_property
     def stages(self) -> Stages:
-        """What the locks say of each stage that the dvc.yaml beside them has."""
-        return merge_locks({path: self.read(path) for path in self.locks})
+        """What the locks say of each stage that the dvc.yaml beside them has and that is not left out."""
+        stages = merge_locks({path: self.read(path) for path in self.locks})
+        return {name: stage for name, stage in stages.items() if name not in self.left_out}
 
     @property
-    def pipelines(self) -> list[str]:
-        """The dvc.yaml beside each lock."""
+    def targets(self) -> list[str]:
+        """What to reproduce: the dvc.yaml beside each lock or, where stages are left out, the others."""
+        if self.left_out:
+            return list(self.stages)
         return [_beside(path, PIPELINE) for path in self.locks]
 
     def read(self, path: str) -> dict[str, dict[str, Any]]:
         """Return what one lock says of each stage that the dvc.yaml beside it has."""
         said, values = (_committed(self.root, _beside(path, name)) for name in (PIPELINE, VALUES))
         return parse_lock(self.locks[path], parse_pipeline(said or b"", values or b""))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether what was verified is as locked, and the stages that were left out for want of data."""
+
+    holds: bool
+    left_out: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Tell whether what was verified is as locked."""
+        return self.holds
 
 
 @dataclass(frozen=True)
@@ -127,11 +143,11 @@ def verify_head(
     pipelines: Sequence[str] = (),
     repository: Path | None = None,
     console: Console | None = None,
-) -> bool:
+) -> Proof:
     """Print the proof, a table with one line for each tracked file; tell whether HEAD gives what its locks say.
 
     HEAD is reproduced once in each of the surroundings `every`. `pipelines` are paths of dvc.yaml from the repository's
-    root; without them, each one that has a lock in HEAD and whose data this machine can have.
+    root; without them, each one that has a lock in HEAD, but for the stages whose data this machine cannot have.
     Raises VerifyError when there is nothing to verify, or when a pipeline of HEAD does not run to its end.
     """
     console = console or Console()
@@ -139,7 +155,7 @@ def verify_head(
     commit = _git(root, "rev-parse", "--short", "HEAD")
     head = Head(root, _find_locks(root, pipelines, commit))
     if not pipelines:
-        head = _leave_out_unfetched(head, console)
+        head = _leave_out_unavailable(head, console)
     if _git(root, "status", "--porcelain"):
         console.print(f"[yellow]The working tree has uncommitted changes; what is verified is commit {commit}.[/]")
     reasons = broken_promises((_committed(root, str(LEAN)) or b"").decode(), os.environ)
@@ -153,7 +169,7 @@ def verify_head(
         reproductions = list(_reproduce_all(head, every, Path(folder), console))
         findings = compare(head, reproductions, tolerant=bool(reasons))
     _print_findings(findings, commit, len(every), console)
-    return all(finding.verdict != "different" for finding in findings)
+    return Proof(all(finding.verdict != "different" for finding in findings), head.left_out)
 
 
 def compare(head: Head, reproductions: Sequence[Reproduction], tolerant: bool) -> list[Finding]:
@@ -271,7 +287,7 @@ def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Ca
     }
     output = []
     with subprocess.Popen(
-        ["dvc", "repro", "--force", *head.pipelines],
+        ["dvc", "repro", "--force", *head.targets],
         cwd=clone,
         env=environ,
         stdout=subprocess.PIPE,
@@ -291,6 +307,7 @@ def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Ca
             f"compare; its last lines:\n{tail}"
         )
     stages = merge_locks({path: parse_lock((clone / path).read_bytes()) for path in head.locks})
+    stages = {name: stage for name, stage in stages.items() if name not in head.left_out}
     made = output_hashes(stages)
     hashes = {path: md5 for path, md5 in made.items() if (clone / path).is_dir()}  # of its files, as DVC has just read
     hashes |= {path: hash_file(clone / path, "md5") for path in (*made, *head.locks) if (clone / path).is_file()}
@@ -299,13 +316,27 @@ def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Ca
 
 def _bring_data(head: Head, clone: Path) -> None:
     """Copy into a clone the data that the locks name and git does not keep, such as a table that DVC tracks."""
-    stages = head.stages
-    made = output_hashes(stages)
-    for dep in [dep for stage in stages.values() for dep in stage["deps"] if dep["path"] not in made]:
+    for dep in _sources(head.stages):
         here, there = head.root / dep["path"], clone / dep["path"]
-        if not there.exists() and here.is_file() and hash_file(here, "md5") == dep.get("md5"):
+        if not there.exists() and _is_at_hand(here, dep):
             there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(here, there)
+            shutil.copytree(here, there) if here.is_dir() else shutil.copy(here, there)
+
+
+def _sources(stages: Stages) -> list[dict[str, Any]]:
+    """Return what the stages read and none of them makes."""
+    made = output_hashes(stages)
+    return [dep for stage in stages.values() for dep in stage["deps"] if not _is_of(dep["path"], made)]
+
+
+def _is_of(path: str, paths: Collection[str]) -> bool:
+    """Tell whether a path is one of `paths`, or lies in one of them, or one of them in it."""
+    return path in paths or any(shares_path(path, other) for other in paths)
+
+
+def _is_at_hand(here: Path, dep: Mapping[str, Any]) -> bool:
+    """Tell whether the working tree has the file that a lock names, or a directory, which DVC will compare."""
+    return here.is_dir() or (here.is_file() and hash_file(here, "md5") == dep.get("md5"))
 
 
 def _find_locks(root: Path, pipelines: Sequence[str], commit: str) -> dict[str, bytes]:
@@ -319,22 +350,52 @@ def _find_locks(root: Path, pipelines: Sequence[str], commit: str) -> dict[str, 
     return {path: _committed(root, path) or b"" for path in wanted}
 
 
-def _leave_out_unfetched(head: Head, console: Console) -> Head:
-    """Return the head without the pipelines whose data cannot be had on this machine, and say so."""
-    folder, kept = data_folder(os.environ, head.root), {}
-    for path, content in head.locks.items():
-        values = [value for stage in head.read(path).values() for value in stage.get("params", {}).values()]
-        sources = [block.get("source") for blocks in values for block in blocks.values() if isinstance(block, dict)]
-        try:
-            for source in sources:
-                if source in FETCHED and not is_here(source, folder):
-                    load_arrays(source, folder)
-            kept[path] = content
-        except DataError as error:
-            console.print(f"[yellow]Not verified: {posixpath.dirname(path) or '.'}/dvc.yaml, because {error}[/]")
-    if not kept:
-        raise VerifyError("no pipeline is left to verify: provide the data named above.")
-    return Head(head.root, kept)
+def _leave_out_unavailable(head: Head, console: Console) -> Head:
+    """Return the head without the stages whose data cannot be had on this machine and those after them, and say so."""
+    names = _git(head.root, "ls-tree", "-r", "-t", "-z", "--name-only", "HEAD").split("\0")
+    known = {*names, *output_hashes(head.stages)}
+    left_out: set[str] = set()
+    for name, stage in head.stages.items():
+        if name not in left_out and (reason := _lacking(stage, head.root, known)):
+            after = _with_those_after(head.stages, name)
+            left_out |= after
+            more = f" and {len(after) - 1} after it" if len(after) > 1 else ""
+            console.print(f"[yellow]Not verified: stage {name}{more}, because {reason}[/]")
+    if left_out >= head.stages.keys():
+        raise VerifyError("no stage is left to verify: provide the data named above.")
+    return replace(head, left_out=frozenset(left_out))
+
+
+def _lacking(stage: Mapping[str, Any], root: Path, known: Collection[str]) -> str:
+    """Return why a stage cannot have its data here, or "" where it can; `known` is what stages make and HEAD holds."""
+    folder = data_folder(os.environ, root)
+    blocks = [block for values in stage["params"].values() for block in values.values() if isinstance(block, dict)]
+    try:
+        for source in [block.get("source") for block in blocks]:
+            if source in FETCHED and not is_here(source, folder):
+                load_arrays(source, folder)
+    except DataError as error:
+        return str(error)
+    for dep in stage["deps"]:
+        elsewhere = ":" in dep["path"] or dep["path"].startswith(("/", ".."))  # a URL or a file outside: DVC's affair
+        if not elsewhere and not _is_of(dep["path"], known) and not _is_at_hand(root / dep["path"], dep):
+            return (
+                f"{dep['path']} is neither in the commit nor, as {LOCK} names it, in the working tree: `dvc pull` or "
+                "`dvc checkout` brings what DVC tracks."
+            )
+    return ""
+
+
+def _with_those_after(stages: Stages, first: str) -> set[str]:
+    """Return a stage and all that read what it makes, directly or not."""
+    found, queue = {first}, [first]
+    while queue:
+        made = {out["path"] for out in stages[queue.pop()]["outs"]}
+        after = {name for name, stage in stages.items() if any(_is_of(dep["path"], made) for dep in stage["deps"])}
+        after -= found
+        found |= after
+        queue += after
+    return found
 
 
 def _beside(path: str, name: Path) -> str:

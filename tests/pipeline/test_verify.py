@@ -10,6 +10,7 @@ import pytest
 from project import Project
 from rich.console import Console
 
+from artifact_flow.builtin import VARIABLE
 from artifact_flow.determinism import is_reference_cpu
 from artifact_flow.errors import VerifyError
 from artifact_flow.verify import AS_IT_IS, QUICK, Surroundings, verify_head
@@ -66,7 +67,7 @@ def plain(locked: Path, tmp_path: Path) -> Project:
 def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,), *pipelines: str) -> tuple[bool, str]:
     """Return the verdict on a project and what it printed."""
     console = Console(file=io.StringIO(), width=200)
-    verdict = verify_head(every, pipelines, repository=project.root, console=console)
+    verdict = verify_head(every, pipelines, repository=project.root, console=console).holds
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     return verdict, " ".join(printed.split())
 
@@ -210,3 +211,93 @@ def test_a_commit_without_a_lock_has_no_verdict(plain: Project) -> None:
     plain.commit("No lock")
     with pytest.raises(VerifyError, match=r"holds no dvc.lock: run `dvc repro`"):
         verify(plain)
+
+
+FLOWS = """\
+stages:
+  data:
+    foreach: ${flows}
+    do:
+      cmd: cp ${item.file} ${key}.csv
+      params: ["flows.${key}.data"]
+      deps: ["${item.file}"]
+      outs: ["${key}.csv"]
+  train:
+    foreach: ${flows}
+    do:
+      cmd: cat ${key}.csv ../base.txt > ${key}.txt
+      deps: ["${key}.csv", ../base.txt]
+      outs: ["${key}.txt"]
+"""
+BLOCKS = """\
+flows:
+  here: {file: here.in, data: {source: iris}}
+  own: {file: ../own/table.in, data: {source: own}}
+  faces: {file: here.in, data: {source: olivetti_faces}}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Project:
+    """A repository whose stages copy files: `base`, and three flows, of which one reads what git does not keep."""
+    project = Project(tmp_path / "small")
+    for path, text in {
+        "dvc.yaml": "stages:\n  base:\n    cmd: echo 1 > base.txt\n    outs: [base.txt]\n",
+        "flows/dvc.yaml": FLOWS,
+        "flows/params.yaml": BLOCKS,
+        "flows/here.in": "here",
+        "own/table.in": "own",
+        ".gitignore": "/own/\n/.artifact-flow/\n",
+    }.items():
+        (project.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / path).write_text(text)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "init", "--quiet")
+    project.repro("-P")
+    project.commit("Reproduced")
+    return project
+
+
+def test_what_lacks_its_data_is_left_out_and_the_rest_is_proven(
+    small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set that cannot be fetched, a table that was not pulled: their flow is left out, others of its lock are not."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between two tries
+    shutil.rmtree(small.root / "own")
+    console = Console(file=io.StringIO(), width=1000)
+    proof = verify_head([AS_IT_IS], repository=small.root, console=console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert proof.holds
+    assert proof.left_out == {
+        f"flows/dvc.yaml:{stage}@{flow}" for stage in ("data", "train") for flow in ("own", "faces")
+    }
+    assert "Not verified: stage flows/dvc.yaml:data@own and 1 after it, because own/table.in is neither in" in printed
+    assert "Not verified: stage flows/dvc.yaml:data@faces and 1 after it, because olivetti_faces is not in" in printed
+    lines = [line.split("  ")[0].strip() for line in printed.splitlines() if "same bytes" in line]
+    assert lines[:-1] == ["base.txt", "dvc.lock", "flows/dvc.lock", "flows/here.csv", "flows/here.txt"]
+    assert small.run("git", "status", "--porcelain") == ""
+
+
+def test_left_out_has_an_exit_code_of_its_own(small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3, so that a script can tell it from 0 and 1; a difference is 1 whatever was left out."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "olivetti_py3.pkz").touch()
+    assert "9 same bytes" in small.run("artifact-flow", "verify", "--quick")
+    shutil.rmtree(small.root / "own")
+    assert "2 stages were left out for want of their data" in small.run("artifact-flow", "verify", "--quick", code=3)
+    small.edit("flows/here.in", lambda text: f"{text} and there")
+    small.commit("Not reproduced")
+    small.run("artifact-flow", "verify", "--quick", code=1)
+
+
+def test_nothing_left_to_verify_is_one_sentence(small: Project) -> None:
+    """Where every stage lacks its data there is no proof, of nothing."""
+    small.edit("dvc.yaml", lambda text: text.replace("echo 1 >", "cat own/table.in >") + "    deps: [own/table.in]\n")
+    shutil.rmtree(small.root / "flows")
+    small.repro()
+    small.commit("One stage")
+    shutil.rmtree(small.root / "own")
+    printed = small.run("artifact-flow", "verify", "--quick", code=1)
+    assert "error: no stage is left to verify: provide the data named above." in printed
