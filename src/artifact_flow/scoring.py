@@ -1,20 +1,29 @@
 """Scoring: the metrics of predictions, and the tables that show them. Pure."""
 
+import math
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from sklearn import metrics
 
+from artifact_flow.errors import ModelError
+from artifact_flow.figures import round_figure
+from artifact_flow.params import PARAMS
 from artifact_flow.predictions import Predictions
 from artifact_flow.tables import ID, SPLIT, TARGET, Table
 
-METRIC_DECIMALS = 8  # the last digits of a sum are nobody's promise
 PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
+NAMED = 10  # classes that a note names
+_REMEDY = f"which no metrics file can hold: bring the table's columns to one scale, or change train in {PARAMS}."
 
 
 def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Return the metrics of each split: accuracy, macro F1 (of classes that occur), log loss, or R², MSE, MAE."""
+    """Return the metrics of each split: accuracy, macro F1, log loss, or R², MSE, MAE.
+
+    Macro F1 is the mean over the classes that occur in the split, as a target or as a prediction; a class without
+    either has no F1. Raises ModelError when a prediction or a metric is no finite number, which JSON cannot hold.
+    """
     return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
 
 
@@ -37,23 +46,29 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
         "metric": metric,
         "float": scores[0],
         "quantized": scores[1],
-        "quality_loss": round(scores[0][metric] - scores[1][metric], METRIC_DECIMALS),
-        "agreement": round(float(agreement), METRIC_DECIMALS),
+        "quality_loss": round_figure(scores[0][metric] - scores[1][metric], scale=_unit(scores[0][metric])),
+        "agreement": round_figure(agreement, scale=_unit(agreement)),
         "largest_error": float(f"{error:.6g}"),
     }
 
 
 def report_classes(table: Table, predictions: Predictions) -> str:
-    """Return scikit-learn's report per class over the test split."""
+    """Return scikit-learn's report per class that occurs in the test split, and a note on those without a row there.
+
+    Its macro average is the macro F1 of `score_splits`.
+    """
     test, names = table.split == "test", table.roles.classes
-    return str(
-        metrics.classification_report(
-            table.y[test],
-            predictions.values[test],
-            labels=range(len(names)),
-            target_names=names,
-            zero_division=0,
-        )
+    y, values = table.y[test], predictions.values[test]
+    occurring = np.union1d(y, values)
+    titles = [names[label] for label in occurring]
+    report = str(metrics.classification_report(y, values, labels=occurring, target_names=titles, zero_division=0))
+    absent = np.setdiff1d(np.arange(len(names)), y)
+    if not len(absent):
+        return report
+    some = ", ".join(names[label] for label in absent[:NAMED]) + (" …" if len(absent) > NAMED else "")
+    return (
+        f"{report}\nnote: {len(absent)} of {len(names)} classes have no test row ({some}); "
+        "the macro average is over the classes that occur as a target or as a prediction.\n"
     )
 
 
@@ -127,18 +142,31 @@ def _sample_test_rows(table: Table) -> np.ndarray:
 
 def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:
     y, values = table.y[rows], predictions.values[rows]
+    probabilities = None if predictions.probabilities is None else predictions.probabilities[rows]
+    for found in (values, probabilities):
+        if found is not None and not np.isfinite(found).all():
+            raise ModelError(f"the model predicts numbers that are not finite, {_REMEDY}")
     if not table.roles.classes:
-        scores = {
-            "r2": metrics.r2_score(y, values),
-            "mse": metrics.mean_squared_error(y, values),
-            "mae": metrics.mean_absolute_error(y, values),
-        }
+        with np.errstate(over="ignore"):
+            scores = {
+                "r2": metrics.r2_score(y, values),
+                "mse": metrics.mean_squared_error(y, values),
+                "mae": metrics.mean_absolute_error(y, values),
+            }
     else:
         labels = range(len(table.roles.classes))
         scores = {
             "accuracy": metrics.accuracy_score(y, values),
             "f1_macro": metrics.f1_score(y, values, average="macro", zero_division=0),
         }
-        if predictions.probabilities is not None:
-            scores["log_loss"] = metrics.log_loss(y, predictions.probabilities[rows], labels=labels)
-    return {name: round(float(value), METRIC_DECIMALS) for name, value in scores.items()}
+        if probabilities is not None:
+            scores["log_loss"] = metrics.log_loss(y, probabilities, labels=labels)
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise ModelError(f"{name} over {len(y)} rows is {value}, {_REMEDY}")
+    return {name: round_figure(value, scale=_unit(value) if name == "r2" else None) for name, value in scores.items()}
+
+
+def _unit(quality: float) -> float:
+    """Return the scale of an R² or an accuracy, which is 1 less a quotient: near 0 it is no more exact than at 0.1."""
+    return max(0.1, abs(float(quality)))

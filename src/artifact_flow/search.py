@@ -19,9 +19,9 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from artifact_flow.contract import plain
 from artifact_flow.determinism import reproducible
 from artifact_flow.errors import ParamsError
+from artifact_flow.figures import round_figure
 from artifact_flow.params import PARAMS, SearchParams, Task, TrainParams, closest
 
-SCORE_DECIMALS = 8  # the last digits of a sum are nobody's promise, and may part two equal candidates
 FACTOR = 3  # halving: a third of the candidates goes on, on three times the rows; as in scikit-learn
 
 Build: TypeAlias = Callable[[TrainParams], Any]
@@ -58,7 +58,7 @@ class Fit:
 
 
 class Outcome(NamedTuple):
-    """What a fit scored; NaN where the estimator or the scorer refused, with their reason."""
+    """What a fit scored; NaN where the estimator or the scorer refused or gave no number, with the reason."""
 
     score: float
     refusal: str = ""
@@ -80,12 +80,16 @@ class Trial:
     @property
     def mean(self) -> float:
         """The mean of the folds' scores; NaN where one was refused."""
-        return round(math.fsum(outcome.score for outcome in self.outcomes) / len(self.outcomes), SCORE_DECIMALS)
+        # digits that are nobody's promise may part two equal candidates
+        return round_figure(math.fsum(outcome.score for outcome in self.outcomes) / len(self.outcomes))
 
     @property
     def std(self) -> float:
-        """The standard deviation of the folds' scores."""
-        return round(float(np.std([outcome.score for outcome in self.outcomes])), SCORE_DECIMALS)
+        """The standard deviation of the folds' scores; NaN where one was refused."""
+        if math.isnan(self.mean):
+            return math.nan
+        scores = [outcome.score for outcome in self.outcomes]
+        return round_figure(float(np.std(scores)), scale=max(map(abs, scores)))
 
     @property
     def refusal(self) -> str:
@@ -209,7 +213,9 @@ def score_fit(bench: Bench, fit: Fit) -> Outcome:
             raise
         except Exception as error:  # each of scikit-learn's estimators has its own
             return Outcome(math.nan, " ".join(str(error).split()) or type(error).__name__)
-    return Outcome(round(float(score), SCORE_DECIMALS))
+    if not math.isfinite(score):
+        return Outcome(math.nan, f"its score of {len(held_out)} rows is {float(score)}")
+    return Outcome(round_figure(score))
 
 
 def tabulate_trials(trials: Sequence[Trial]) -> pa.Table:
@@ -217,14 +223,17 @@ def tabulate_trials(trials: Sequence[Trial]) -> pa.Table:
 
     `params` holds a trial's arguments as one text, which the plot takes apart. No trials, no rows.
     """
-    order = sorted(trial.order for trial in trials)
+    orders = [trial.order for trial in trials]
+    ranks: dict[tuple[bool, int, float], int] = {}
+    for rank, order in enumerate(sorted(orders), start=1):
+        ranks.setdefault(order, rank)  # equal ones share the first
     columns: dict[str, Any] = {
         "iter": pa.array([trial.round for trial in trials], pa.int64()),
         "n_resources": pa.array([trial.rows for trial in trials], pa.int64()),
         "params": pa.array([show_arguments(trial.arguments) for trial in trials], pa.string()),
         "mean_test_score": _numbers(trial.mean for trial in trials),
         "std_test_score": _numbers(trial.std for trial in trials),
-        "rank_test_score": pa.array([order.index(trial.order) + 1 for trial in trials], pa.int64()),
+        "rank_test_score": pa.array([ranks[order] for order in orders], pa.int64()),
     }
     if trials:
         for fold in range(len(trials[0].outcomes)):

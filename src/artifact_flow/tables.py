@@ -107,6 +107,12 @@ def split_rows(table: Table) -> Table:
             f"{PARAMS}: data.test_size {params.test_size} cannot split {params.source} ({len(y)} rows): "
             f"{str(error).rstrip('.')}; choose another data.test_size, or data.stratify false."
         ) from error
+    least = min(len(test), len(y) - len(test))
+    if not table.roles.classes and least < 2:
+        raise DataError(
+            f"{PARAMS}: data.test_size {params.test_size} of {params.source} ({len(y)} rows) leaves a split of {least} "
+            "row, and the R² of a regression needs two: choose another data.test_size, or bring more rows."
+        )
     is_test = np.zeros(len(y), dtype=bool)
     is_test[test] = True
     return replace(table, columns=table.columns.append_column(SPLIT, pc.if_else(is_test, "test", "train")))

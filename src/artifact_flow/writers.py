@@ -53,7 +53,12 @@ def open_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
 
 def _append_lines(rows: pa.Table, part: IO[bytes]) -> None:
-    part.write(b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist()))
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_floating(column.type):  # JSON has no word for what is not finite
+            known = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+            rows = rows.set_column(place, rows.column_names[place], known)
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows.to_pylist())
+    part.write(b"".join(line.encode() + b"\n" for line in lines))
 
 
 def _append_parquet(rows: pa.Table, part: IO[bytes], parquet: list[pq.ParquetWriter]) -> None:

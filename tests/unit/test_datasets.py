@@ -91,6 +91,13 @@ def test_an_impossible_split_is_one_sentence() -> None:
         split_rows(load_builtin(data_params(test_size=0.001)))
 
 
+@pytest.mark.parametrize("test_size", [0.001, 0.997])
+def test_a_regression_needs_two_rows_in_each_split(test_size: float) -> None:
+    """R² of one row is no number: the split is refused before anything is trained."""
+    with pytest.raises(DataError, match=r"diabetes \(442 rows\) leaves a split of 1 row, and the R² of a regression"):
+        split_rows(load_builtin(data_params("diabetes", test_size, stratify=False)))
+
+
 def test_a_table_survives_its_file(tmp_path: Path, digits: Table) -> None:
     """What is read equals what was written, roles included."""
     write_table(digits, tmp_path / "data.parquet")

@@ -1,10 +1,13 @@
 """Predictions and metrics are scikit-learn's own, in a fixed order and rounding."""
 
+import json
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn.metrics import (
     accuracy_score,
@@ -33,6 +36,8 @@ from artifact_flow.scoring import (
 )
 from artifact_flow.tables import Roles, Table
 
+DIABETES = DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False)
+
 
 def test_metrics_of_a_classifier(fitted: Any, digits: Table) -> None:
     """Accuracy, macro F1 and log loss of each split, by scikit-learn's definitions."""
@@ -48,15 +53,73 @@ def test_metrics_of_a_classifier(fitted: Any, digits: Table) -> None:
 
 
 def test_metrics_of_a_regressor(linear: Any, diabetes: Table) -> None:
-    """R², MSE and MAE of each split."""
+    """R², MSE and MAE of each split, to eight significant digits."""
     scores = score_splits(diabetes, predict(linear, diabetes))
     test = diabetes.part("test")
     values = linear.predict(matrix(diabetes, test))
     assert scores["test"] == {
         "r2": pytest.approx(r2_score(test.y, values), abs=1e-8),
-        "mse": pytest.approx(mean_squared_error(test.y, values), abs=1e-8),
-        "mae": pytest.approx(mean_absolute_error(test.y, values), abs=1e-8),
+        "mse": float(f"{mean_squared_error(test.y, values):.8g}"),
+        "mae": float(f"{mean_absolute_error(test.y, values):.8g}"),
     }
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_metrics_have_as_many_digits_in_any_unit(diabetes: Table, unit: float) -> None:
+    """An error in millions has no digits behind the point, one in millionths still has eight."""
+    columns = diabetes.columns.set_column(
+        diabetes.columns.column_names.index("target"), "target", pa.array(diabetes.y * unit)
+    )
+    scores = score_splits(replace(diabetes, columns=columns), Predictions(np.full(442, 150.0 * unit), None))
+    assert all(len(f"{scores['test'][name]:.15e}".partition("e")[0].rstrip("0")) <= 9 for name in ("mse", "mae"))
+    expected = np.mean((diabetes.part("test").y - 150.0) ** 2)
+    assert scores["test"]["mse"] / unit**2 == pytest.approx(expected, rel=1e-7)
+    assert len(str(abs(scores["test"]["r2"]))) <= len("0.12345678")
+
+
+def regression(y: list[float]) -> Table:
+    """Return a table of such targets, in both splits."""
+    columns = pa.table({"id": range(2 * len(y)), "target": y + y, "split": ["train"] * len(y) + ["test"] * len(y)})
+    return Table(columns, Roles(features={}, classes=[], params=DIABETES))
+
+
+@pytest.mark.parametrize("y", [[5.0, 5.0], [0.0, 1.0], [1e6, 2e6]])
+@pytest.mark.parametrize("error", [0.0, 1.0])
+def test_metrics_are_always_numbers_that_json_holds(y: list[float], error: float) -> None:
+    """Also where the target is one value, and R² a quotient by zero."""
+    table = regression(y)
+    assert json.loads(json.dumps(score_splits(table, Predictions(table.y + error, None)), allow_nan=False))
+
+
+@pytest.mark.parametrize(
+    ("y", "values", "sentence"),
+    [
+        ([5.0], [5.0], "r2 over 1 rows is nan, which no metrics file can hold: bring"),
+        ([1.0, 2.0], [math.inf, 1.0], "the model predicts numbers that are not finite, which no metrics file"),
+        ([1.0, 2.0], [math.nan, 1.0], "the model predicts numbers that are not finite, which no metrics file"),
+        ([1.0, 2.0], [1e200, 1.0], "r2 over 2 rows is -inf, which no metrics file can hold"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_metric_that_is_no_number_is_one_sentence(y: list[float], values: list[float], sentence: str) -> None:
+    """It is never written, as NaN or otherwise."""
+    with pytest.raises(ModelError, match=sentence):
+        score_splits(regression(y), Predictions(np.array(values * 2), None))
+
+
+def test_a_class_without_a_test_row_counts_in_the_report_as_in_the_metrics(digits: Table) -> None:
+    """Both macro F1 are over the classes that occur, as a target or as a prediction; a note tells of the others."""
+    columns = digits.columns
+    table = Table(
+        columns.filter(pc.or_(pc.equal(columns["split"], "train"), pc.less(columns["target"], 8))), digits.roles
+    )
+    predictions = Predictions(np.where(np.arange(len(table.y)) % 9 == 0, 8, table.y), None)
+    report = report_classes(table, predictions)
+    macro = next(line.split() for line in report.splitlines() if "macro avg" in line)
+    assert float(macro[4]) == pytest.approx(score_splits(table, predictions)["test"]["f1_macro"], abs=0.005)
+    assert "\n           8 " in report
+    assert "\n           9 " not in report
+    assert "note: 2 of 10 classes have no test row (8, 9); the macro average is over the classes that occur" in report
 
 
 def test_a_classifier_without_probabilities_has_no_log_loss(digits: Table) -> None:
@@ -155,7 +218,7 @@ def test_a_large_test_split_is_sampled_evenly() -> None:
     """A browser draws thousands of points, not millions: every n-th row stands for the rest."""
     rows = 4 * PLOT_ROWS + 3
     columns = pa.table({"id": range(rows), "target": np.arange(float(rows)), "split": ["test"] * rows})
-    roles = Roles(features={}, classes=[], params=DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False))
+    roles = Roles(features={}, classes=[], params=DIABETES)
     points = sample_predicted_actual(Table(columns, roles), Predictions(np.arange(float(rows)), None), 8)
     assert points["actual"].to_pylist() == list(range(0, rows, 5))
     assert points["predicted"].to_pylist() == list(range(0, rows, 5))

@@ -23,6 +23,7 @@ from artifact_flow.search import (
     Found,
     Outcome,
     Run,
+    Trial,
     draw_candidates,
     plan_rounds,
     prepare_bench,
@@ -208,6 +209,37 @@ def test_the_table_has_scikit_learns_names_and_no_times() -> None:
     assert {row["rank_test_score"] for row in rows[4:]} <= {1, 2}
     assert min(row["rank_test_score"] for row in rows[:4]) == 3
     assert next(row for row in rows if row["rank_test_score"] == 1)["mean_test_score"] == found.best.mean
+
+
+def test_equal_candidates_share_a_rank() -> None:
+    """The next one's rank counts them all, a later round comes first, and a refused candidate last."""
+    scores = [(0, 0.5), (0, 0.9), (0, 0.5), (0, math.nan), (1, 0.7)]
+    trials = [Trial(round_, 10, {"C": 1.0}, [Outcome(score), Outcome(score)]) for round_, score in scores]
+    assert tabulate_trials(trials)["rank_test_score"].to_pylist() == [3, 2, 3, 5, 1]
+
+
+def test_scores_have_as_many_digits_in_any_unit() -> None:
+    """An error in hundreds of millions has no digits behind the point; what rounding leaves of equal ones is 0."""
+    trial = Trial(0, 10, {}, [Outcome(-584480208.2528), Outcome(-584480208.2528), Outcome(-584480208.2528)])
+    assert (trial.mean, trial.std) == (-584480210.0, 0.0)
+    assert Trial(0, 10, {}, [Outcome(0.1), Outcome(0.1), Outcome(0.1)]).std == 0.0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_score_that_is_no_number_is_a_refusal() -> None:
+    """R² of one held-out row is none: the search says so instead of choosing by chance."""
+    X, y = np.arange(4.0).reshape(-1, 1), np.arange(4.0)
+    search = search_params({"alpha": [1.0, 2.0]}, cv=4)
+    bench = prepare_bench(search, "regression", X, y, threads=1)
+    build = partial(build_model, task="regression")
+    with pytest.raises(ParamsError, match=r"every candidate is refused, alpha=1.0 because: its score of 1 rows is nan"):
+        search_best(
+            TrainParams(estimator="sklearn.linear_model.Ridge", threads=1, search=search),
+            build,
+            bench,
+            SERIAL,
+            lambda done, total: None,
+        )
 
 
 def test_without_a_search_the_table_has_no_rows() -> None:

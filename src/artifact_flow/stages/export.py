@@ -47,7 +47,7 @@ def main(params: Params, folder: Path) -> None:
     }
     with replace_files(folder / PORTABLE, folder / PARITY) as (portable, record):
         portable.write_bytes(model)
-        record.write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+        record.write_text(json.dumps(parity, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{PORTABLE}: {len(model)} bytes; equal to {MODEL} on {len(X)} rows (largest difference {difference:.1e})")
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from artifact_flow.determinism import reproducible
+from artifact_flow.figures import show_figure
 from artifact_flow.files import replace_files
 from artifact_flow.handover import receive
 from artifact_flow.params import Params
@@ -31,13 +32,13 @@ def main(params: Params, folder: Path) -> None:
     outputs = (folder / path for path in (PREDICTIONS, METRICS, CONFUSION, PREDICTED_ACTUAL))
     with replace_files(*outputs) as (rows, metrics, confusion, actual):
         write_csv(tabulate_predictions(table, predictions, params.infer.decimals), rows)
-        metrics.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        metrics.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         write_csv(count_confusion(table, predictions), confusion)
         write_csv(sample_predicted_actual(table, predictions, params.infer.decimals), actual)
     if table.roles.classes:
         print(report_classes(table, predictions))
     for split, values in scores.items():
-        print(f"{split}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
+        print(f"{split}: " + ", ".join(f"{name} {show_figure(value)}" for name, value in values.items()))
 
 
 if __name__ == "__main__":

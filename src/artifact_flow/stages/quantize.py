@@ -9,6 +9,7 @@ from artifact_flow.contract import CONTRACT
 from artifact_flow.determinism import reproducible
 from artifact_flow.errors import ModelError
 from artifact_flow.export import check_parity, serialize
+from artifact_flow.figures import show_figure
 from artifact_flow.files import hash_file, replace_files
 from artifact_flow.handover import receive
 from artifact_flow.params import Params, QuantizeParams
@@ -57,11 +58,11 @@ def main(params: Params, folder: Path) -> None:
     outputs = (folder / path for path in (QUANTIZED, QUANTIZATION, FLOAT_8BIT))
     with replace_files(*outputs) as (portable, quantization, plot):
         portable.write_bytes(content)
-        quantization.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        quantization.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         write_csv(sample_pairs(table, exact, quantized, DECIMALS), plot)
     print(
         f"{QUANTIZED}: {len(content)} bytes, {len(content) / sizes[MODEL.name]:.0%} of {MODEL}; {cost['metric']} "
-        f"{cost['float'][cost['metric']]:.4f} → {cost['quantized'][cost['metric']]:.4f}, "
+        f"{show_figure(cost['float'][cost['metric']])} → {show_figure(cost['quantized'][cost['metric']])}, "
         f"agreement {cost['agreement']:.4%}"
     )
 

@@ -32,6 +32,7 @@ from artifact_flow.contract import (
 )
 from artifact_flow.determinism import library_versions, reproducible
 from artifact_flow.encoding import encode_rows
+from artifact_flow.figures import show_figure
 from artifact_flow.files import hash_file, replace_files
 from artifact_flow.models import build_model, fit_model
 from artifact_flow.params import Params, Task, TrainParams
@@ -90,7 +91,7 @@ def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: n
     fits = len(found.trials) * params.search.cv
     print(
         f"search: {fits} fits in {time.monotonic() - start:.1f} s {where}; best: "
-        f"{show_arguments(found.best.arguments)} with {found.best.mean:.4f} ± {found.best.std:.4f}",
+        f"{show_arguments(found.best.arguments)} with {show_figure(found.best.mean)} ± {show_figure(found.best.std)}",
         file=sys.stderr,
     )
     return found
