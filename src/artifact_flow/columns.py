@@ -143,12 +143,22 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 
 def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
-    for offset, value in enumerate(column):
-        try:
-            _convert(pa.chunked_array([pa.array([value.as_py()], type=column.type)]), TYPES[role])
-        except pa.ArrowException:
-            return no_fit(f"{path}, row {row + offset}", name, repr(value.as_py()), WORDS.get(role, "no text"))
-    return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
+    """Return the sentence about the first value that does not fit, found by halves."""
+    first, end = 0, len(column)
+    while end - first > 1:
+        middle = (first + end) // 2
+        first, end = (middle, end) if _fits(column.slice(first, middle - first), role) else (first, middle)
+    if _fits(column.slice(first, 1), role):
+        return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
+    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), WORDS.get(role, "no text"))
+
+
+def _fits(column: pa.ChunkedArray, role: Role) -> bool:
+    try:
+        _convert(column, TYPES[role])
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def no_fit(where: str, name: str, value: str, word: str) -> DataError:
@@ -187,9 +197,10 @@ def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
 
 def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> None:
     """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
-    lacking = [name for name in wanted if name not in names]
+    held, asked = set(names), set(wanted)
+    lacking = [name for name in wanted if name not in held]
     if lacking:
-        free = [name for name in names if name not in wanted]
+        free = [name for name in names if name not in asked]
         guess = closest(lacking[0], free)
         raise DataError(f"{path} has no column {_first(lacking)}{guess}; it has: {_first(names)}.")
 

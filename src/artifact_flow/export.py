@@ -151,13 +151,14 @@ def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
 
 def _free_names(names: Sequence[str], taken: set[str]) -> list[str]:
     """Return the names, with underscores behind those that are taken."""
-    free: list[str] = []
+    free: dict[str, None] = {}
+    asked = set(names)
     for name in names:
         new = name
-        while new in taken or new in free or (new != name and new in names):
+        while new in taken or new in free or (new != name and new in asked):
             new += "_"
-        free.append(new)
-    return free
+        free[new] = None
+    return list(free)
 
 
 def _set_aside(graph: onnx.GraphProto, wanted: set[str]) -> None:

@@ -8,6 +8,7 @@ import csv as text_csv
 import io
 import json as text_json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -448,7 +449,7 @@ def _check_names(names: list[str], path: Name) -> list[str]:
         raise DataError(
             f"{path}: column {empty[0]} has no name: name it in the header, or say that there is no header."
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(f"{path} has two columns named {twice[0]}: give each column a name of its own.")
     return names

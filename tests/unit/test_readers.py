@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifact_flow.columns import to_column
+from artifact_flow.columns import missing_columns, to_column, type_columns
 from artifact_flow.encoding import Text
 from artifact_flow.errors import DataError
 from artifact_flow.params import Role
@@ -318,3 +319,22 @@ def test_a_column_becomes_numbers_or_indexed_text() -> None:
     assert np.array_equal(flags, [1, np.nan], equal_nan=True)  # type: ignore[arg-type]
     assert isinstance(texts, Text)
     assert (texts.values, texts.index.tolist()) == (["b", "a"], [0, -1, 1, 0])
+
+
+@pytest.mark.parametrize("place", [0, 1, 49_999, 77_777, 99_999])
+def test_the_first_value_that_does_not_fit_is_named(place: int) -> None:
+    """Of any that do not, wherever it is."""
+    texts = [str(number) for number in range(100_000)]
+    texts[place] = texts[-1] = "x"
+    with pytest.raises(DataError, match=rf"^t, row {place + 1}: a is 'x', which is no number"):
+        type_columns(pa.table({"a": texts}), {"a": "number"}, [], "t", 1)
+
+
+def test_a_very_wide_table_is_checked_in_linear_time(tmp_path: Path) -> None:
+    """100,000 columns, where looking up each name among all took minutes: a name twice, and one that is missing."""
+    names = [f"c{number}" for number in range(100_000)]
+    start = time.monotonic()
+    missing_columns(names, names[::-1], "t")
+    with pytest.raises(DataError, match="two columns named c7:"):
+        read_names(written(tmp_path, ",".join([*names, "c7"]) + "\n1\n"), PLAIN)
+    assert time.monotonic() - start < 10
