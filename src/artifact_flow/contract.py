@@ -4,9 +4,11 @@ It is written by `train` beside the model and holds what is known then: no metri
 Light to import (numpy and pydantic), because whatever serves a model reads it.
 """
 
+import itertools
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +18,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artifact_flow.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.errors import ContractError
+from artifact_flow.figures import decimal_place, round_figure
 from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, locked_md5
 from artifact_flow.params import DataParams, Params, Task, TrainParams, Type, find_difference
 
 CONTRACT = Path("contract.json")
-BINS = 10  # of a number's reference distribution
+BINS = 10  # of a number's reference distribution, beside those of single values with many rows
+EDGE_DIGITS = 4  # significant digits of the distance between two edges, by which both are rounded
+SHARE_DIGITS = 6  # significant digits of a share, a mean (of the standard deviation's) and a standard deviation
+FLOAT32_ROUNDING = 2.0**-23  # of a number that went through float32, relative to the number
+FLOAT64_NOISE = 2.0**-40  # more than interpolating between two values adds to them, and less than float32 does
+LARGEST_EXPONENT = 500  # of two: squares of such numbers are numbers still
 
 
 class _Part(BaseModel):
@@ -32,7 +40,9 @@ class Feature(_Part):
     """One column as the model saw it: its type, and the reference distribution of the train split.
 
     A number, boolean or date has a range, moments and quantile bins: `shares[i]` of its values lie in
-    (`edges[i]`, `edges[i + 1]`], the first bin including its lower edge. A category has its values and their shares.
+    (`edges[i]`, `edges[i + 1]`] as `count_bins` counts them, the first bin including its lower edge. A value that
+    holds many rows has a bin of its own; where that is the least or the greatest, one more bin, whose edge stands
+    twice, is for what lies beyond. A column of one value has one edge. A category has its values and their shares.
     """
 
     name: str
@@ -55,7 +65,8 @@ class Feature(_Part):
             return self.categories[self.shares.index(max(self.shares))]
         if not self.edges:
             return None
-        value = self.edges[len(self.edges) // 2]
+        half = int(np.searchsorted(np.cumsum(self.shares), 0.5 - 0.1**SHARE_DIGITS * len(self.shares)))
+        value = self.edges[min(half + 1, len(self.edges) - 1)]
         if self.type == "boolean":
             return bool((self.mean or 0) >= 0.5)
         if self.type == "date":
@@ -97,6 +108,18 @@ class Contract(_Part):
 def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column]) -> list[Feature]:
     """Return the features in the order of `types` (name → type), described from the train split's raw columns."""
     return [_describe(name, kind, columns[name]) for name, kind in types.items()]
+
+
+def count_bins(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
+    """Return how many values lie in each bin of `edges`; those out of their range count in the first and the last bin.
+
+    A value that went through float32 and now lies just above an edge, on which it lay before, counts as on the edge.
+    The contract's shares and the rows of a service are counted by this function, so that equal rows give equal shares.
+    """
+    inner = np.array(edges[1:-1], np.float64)
+    with np.errstate(over="ignore"):
+        inner += np.minimum(FLOAT32_ROUNDING * np.abs(inner), 0.001 * np.diff(edges[1:]))
+    return np.bincount(np.searchsorted(inner, values, side="left"), minlength=len(inner) + 1)
 
 
 def plain(value: Any) -> Any:
@@ -148,8 +171,10 @@ def write_contract(contract: Contract, path: Path) -> None:
     for feature in document["features"]:
         for name in [name for name, value in feature.items() if value is None]:
             del feature[name]
-    features = ",\n    ".join(json.dumps(feature, ensure_ascii=False) for feature in document.pop("features"))
-    head = json.dumps(document, indent=2, ensure_ascii=False).removesuffix("\n}")
+    features = ",\n    ".join(
+        json.dumps(feature, ensure_ascii=False, allow_nan=False) for feature in document.pop("features")
+    )
+    head = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     path.write_text(f'{head},\n  "features": [\n    {features}\n  ]\n}}\n', encoding="utf-8", newline="\n")
 
 
@@ -192,26 +217,78 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
     missing = _share(len(column) - len(values), len(column))
     if not len(values):
         return Feature(name=name, type=kind, missing=missing, shares=[])
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)))
-    inner = np.searchsorted(edges[1:-1], values, side="left")
-    counts = np.bincount(inner, minlength=max(1, len(edges) - 1))
+    low, high = float(values.min()), float(values.max())
+    edges, mean, std = [low], low, 0.0
+    if low < high:
+        # what is near the largest or the least number is squared in other units, a power of two: exact, no overflow
+        exponent = math.frexp(max(abs(low), abs(high)))[1]
+        exponent = exponent if abs(exponent) > LARGEST_EXPONENT else 0
+        scaled = np.ldexp(values, -exponent)
+        std = math.ldexp(float(scaled.std()), exponent)
+        mean = round_figure(math.ldexp(float(scaled.mean()), exponent), SHARE_DIGITS, std)
+        edges = _round_edges(_cut(values, std))
     return Feature(
         name=name,
         type=kind,
         missing=missing,
-        min=float(values.min()),  # as it is: what was seen in training is in range
-        max=float(values.max()),
-        mean=_significant(values.mean()),
-        std=_significant(values.std()),
-        edges=[_significant(edge) for edge in edges],
-        shares=[_share(count, len(values)) for count in counts],
+        min=low,  # as it is: what was seen in training is in range
+        max=high,
+        mean=mean,
+        std=round_figure(std, SHARE_DIGITS),
+        edges=edges,
+        shares=[_share(count, len(values)) for count in count_bins(values, edges).tolist()],
     )
 
 
-def _significant(value: float) -> float:
-    # 6 significant digits: enough for any monitor, and the last bits of a sum are nobody's promise
-    return float(f"{value:.6g}")
+def _cut(values: np.ndarray, std: float) -> list[float]:
+    """Return the edges of the bins of values that are not all the same: deciles, and what parts single values.
+
+    A value that is two deciles, as the zeros of a column that is mostly zero, must not hide among others: one edge is
+    the value itself, one lies just below it, by a hundredth of the standard deviation at most. Where it is the least
+    or the greatest of all, what lies beyond has a bin too.
+    """
+    unit = 4 if np.abs(values).max() > sys.float_info.max / 4 else 1  # of which no sum or difference overflows
+    values, near = values / unit, std / unit / 100
+    deciles = np.quantile(values, np.linspace(0, 1, BINS + 1)).tolist()
+    low, high = deciles[0], deciles[-1]
+    tied = {one for one, other in itertools.pairwise(deciles) if one == other}
+    edges = {edge for edge in deciles[1:-1] if edge < high}
+    for value in tied - {low}:
+        below = float(values[values < value].max())
+        if not any(below <= edge < value for edge in edges):
+            edges.add(_just_below(value, min((value - below) / 2, near)))
+    first, last = [low], [high]
+    if low in tied:
+        below = _just_below(low, near)
+        first = [below] * 2 if math.isfinite(unit * below) else first
+    if high in tied:
+        last = [high] * 2
+    return [unit * edge for edge in (*first, *sorted(edges), *last)]
+
+
+def _just_below(value: float, distance: float) -> float:
+    """Return a number below a value: by a power of ten up to `distance`, or the next one where that is nearer."""
+    step = 10.0 ** -decimal_place(1, distance) if distance else 0.0
+    return min(value - step, math.nextafter(value, -math.inf))
+
+
+def _round_edges(edges: list[float]) -> list[float]:
+    """Return edges of which those between the first and the last are rounded, and by less than a bin shows.
+
+    They are rounded up, so that a value which is an edge stays in its bin; by what interpolation left, either way.
+    """
+    rounded = list(edges)
+    for i in range(1, len(edges) - 1):
+        distance = min(d for d in (edges[i] - edges[i - 1], edges[i + 1] - edges[i]) if d > 0)
+        edge = round_figure(edges[i], EDGE_DIGITS, distance)
+        if edges[i] - edge > min(FLOAT64_NOISE * abs(edges[i]), distance / 10_000):
+            edge = round_figure(edge + 10.0 ** -decimal_place(EDGE_DIGITS, distance), EDGE_DIGITS, distance)
+        if (edges[i - 1] == edges[i] or edges[i - 1] < edge) and edge < edges[i + 1]:
+            rounded[i] = edge
+    if edges[0] == edges[1]:
+        rounded[0] = rounded[1]
+    return rounded
 
 
 def _share(rows: float, of: float) -> float:
-    return round(float(rows) / float(of), 6) if of else 0.0
+    return round_figure(float(rows) / float(of), SHARE_DIGITS) if of else 0.0

@@ -11,10 +11,17 @@ from serving.server import Server, command
 from unit.own import draw_rows
 from unit.tables import text_column
 
-from artifact_flow.contract import Feature, describe_features
+from artifact_flow.contract import Contract, Feature, Target, describe_features
+from artifact_flow.datasets import load_own, load_source
 from artifact_flow.encoding import Column, encode_rows
-from artifact_flow.params import Type
+from artifact_flow.errors import DataError, ParamsError
+from artifact_flow.params import DataParams, TableParams, Type, load_params
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
+from artifact_flow.serving.rows import Rows
+from artifact_flow.serving.window import Window
+from artifact_flow.tables import Table, split_rows
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TYPES: dict[str, Type] = {
     "size": "number",
@@ -117,6 +124,168 @@ def test_the_p_value_is_that_of_the_chi_squared_test(features: list[Feature]) ->
     reference = np.array(next(feature for feature in features if feature.name == "colour").shares) * 2000
     expected = chi2_contingency([reference, [175, 120, 105]], correction=False).pvalue
     assert found.p_value / 5 == pytest.approx(expected, rel=0.05)
+
+
+ROWS = 2000
+RNG = np.random.default_rng(7)
+UNIFORM, NORMAL, EVEN = RNG.random(ROWS), RNG.normal(size=ROWS), np.arange(ROWS)
+ANY = RNG.integers(0, 2**64, 3 * ROWS, dtype=np.uint64).view(np.float64)
+COLUMNS: dict[str, np.ndarray] = {
+    "unix seconds over an hour": 1.7e9 + np.floor(UNIFORM * 3600),
+    "unix seconds with fractions": 1.7e9 + UNIFORM * 3600,
+    "unix seconds over a day": 1.7e9 + np.floor(UNIFORM * 86_400),
+    "unix milliseconds over a year": 1.7e12 + np.floor(UNIFORM * 3.15e10),
+    "ids from 1e9": 1e9 + EVEN,
+    "ids from 1e15": 1e15 + EVEN,
+    "twenty ids from 1e9": 1e9 + EVEN % 20,
+    "latitude": 48.8566 + (UNIFORM - 0.5) * 1e-4,
+    "latitude, rounded": np.round(48.8566 + (UNIFORM - 0.5) * 1e-4, 6),
+    "constant but for one row": np.where(EVEN == 7, 5.0, 0.0),
+    "constant but for one low row": np.where(EVEN == 7, -1e6, 3.0),
+    "large and constant but for one row": np.where(EVEN == 7, 1e9 + 1, 1e9),
+    "two values": (UNIFORM < 0.5).astype(float),
+    "mostly zero": np.where(UNIFORM < 0.85, 0.0, np.exp(NORMAL)),
+    "mostly the greatest": np.where(UNIFORM < 0.95, 5.0, UNIFORM),
+    "ties that are no short decimals": np.array([0.1, 0.123456789, 1 / 3, 2 / 3, 7.0])[EVEN % 5],
+    "integers": np.floor(UNIFORM * 7),
+    "heavy tails": np.tan((UNIFORM - 0.5) * 3.14159),
+    "heavier tails": np.exp(12 * NORMAL),
+    "negative": -np.exp(10 + NORMAL),
+    "tiny": NORMAL * 1e-30,
+    "gaps": np.where(UNIFORM < 0.3, np.nan, NORMAL),
+    "all gaps": np.full(ROWS, np.nan),
+    "constant": np.full(ROWS, 0.1),
+    "large constant": np.full(ROWS, 1.7e9 + 1),
+}
+# beyond what a service takes: a model takes float32
+EXTREME: dict[str, np.ndarray] = {
+    "denormal": UNIFORM * 1e-310,
+    "a few denormals": np.floor(UNIFORM * 4) * 5e-324,
+    "the largest": np.sign(NORMAL) * UNIFORM * np.finfo(float).max,
+    "the two largest": np.sign(NORMAL) * np.finfo(float).max,
+    "1e300": NORMAL * 1e300,
+    "of any size": 10.0 ** (600 * UNIFORM - 300),
+    "any bits": ANY[np.isfinite(ANY)][:ROWS],
+}
+
+
+def numbers(columns: dict[str, np.ndarray]) -> list[Feature]:
+    """Return the references of columns of numbers."""
+    return describe_features(dict.fromkeys(columns, "number"), columns)
+
+
+def served_rows(features: list[Feature], columns: dict[str, np.ndarray], folder: Path | None) -> np.ndarray:
+    """Return the rows that a service's window holds after they were sent as JSON, one by one and in batches."""
+    params = {"data": {"source": "x", "preprocess": "auto"}}
+    target = Target(name="y", task="regression", classes=[])
+    contract = Contract(
+        version=2, target=target, id=None, rows={}, params=params, sha256={}, libraries={}, features=features
+    )
+    rows, window = Rows(contract, ROWS), Window("x", len(features), folder)
+    values = np.column_stack(list(columns.values())).tolist()
+    sent = [{n: v for n, v in zip(columns, row, strict=True) if not np.isnan(v)} for row in values]
+    for row in sent[:100]:
+        window.add(rows.encode([rows.parse_one(json.dumps(row).encode())]))
+    window.add(rows.read_many(json.dumps(sent[100:]).encode())[1])
+    return window.all_rows()
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, *EXTREME])
+def test_training_rows_do_not_drift_from_themselves(name: str) -> None:
+    """Whatever the column's offset, range, ties and tails: equal rows, equal shares, none out of range."""
+    values = (COLUMNS | EXTREME)[name]
+    features = numbers({name: values})
+    found = measure_drift(features, values[:, np.newaxis], ROWS).columns[0]
+    assert (found.status, found.unseen) == ("ok", 0.0)
+    assert found.psi < 1e-6
+    json.dumps(features[0].model_dump(), allow_nan=False)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_training_rows_that_are_served_do_not_drift(tmp_path: Path, in_file: bool) -> None:
+    """The same, through JSON and a worker's window, in memory or in a file."""
+    features = numbers(COLUMNS)
+    drift = measure_drift(features, served_rows(features, COLUMNS, tmp_path if in_file else None), ROWS)
+    assert drift.rows == ROWS
+    assert [(found.name, found.psi) for found in drift.columns if found.status != "ok" or found.psi > 1e-6] == []
+    assert {found.unseen for found in drift.columns} == {0.0}
+
+
+def test_rows_of_float32_do_not_drift(features: list[Feature]) -> None:
+    """A client that works in single precision sends 0.10000000149, which counts as the 0.1 that it was."""
+    columns = {"prices": np.array([0.1, 0.2, 0.3, 0.7, 1.1, 9.99])[EVEN % 6], "constant": np.full(ROWS, 0.1)}
+    columns["normal"] = NORMAL
+    found = measure_drift(numbers(columns), np.column_stack(list(columns.values())).astype(np.float32), ROWS)
+    assert [(column.status, column.unseen, round(column.psi, 4)) for column in found.columns] == [("ok", 0.0, 0.0)] * 3
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rows_that_moved_by_a_standard_deviation_alert(sign: int) -> None:
+    """In every column that is not constant, also where most rows are one value, and through JSON."""
+    features = [feature for feature in numbers(COLUMNS) if feature.std]
+    moved = {feature.name: COLUMNS[feature.name] + sign * (feature.std or 0.0) for feature in features}
+    drift = measure_drift(features, served_rows(features, moved, None), ROWS)
+    assert len(drift.columns) == len(COLUMNS) - 3
+    assert [(found.name, found.psi) for found in drift.columns if found.status != "alert"] == []
+
+
+@pytest.mark.parametrize("name", ["constant", "large constant"])
+def test_a_constant_that_moved_alerts(name: str) -> None:
+    """By little, seen from zero."""
+    features = numbers({name: COLUMNS[name]})
+    for factor in (1 + 1e-6, 1 - 1e-6):
+        assert measure_drift(features, COLUMNS[name][:, np.newaxis] * factor, ROWS).status == "alert"
+
+
+def test_bins_have_names_that_tell_them_apart() -> None:
+    """Seconds of one hour, and a value that holds most rows."""
+    features = numbers(COLUMNS)
+    X = np.column_stack(list(COLUMNS.values()))
+    for found in measure_drift(features, X, ROWS).columns:
+        assert len(set(found.bins)) == len(found.bins)
+        assert len(found.bins) == len(found.reference) == len(found.current)
+    names = column(measure_drift(features, X, ROWS), "mostly zero").bins
+    assert names[:2] == ["below -0.01", "-0.01 to 0"]
+
+
+def flow_table(name: str) -> Table:
+    """Return the table of a flow, of the main one, or of the example table."""
+    if name == "houses.csv":
+        roles = {"house": "id", "garden": "boolean", "district": "category", "heating": "category", "sold": "date"}
+        numbers = dict.fromkeys(("area", "rooms", "built"), "number")
+        own = TableParams(target="price", task="regression", columns={**roles, **numbers})  # type: ignore[dict-item]
+        block = {"preprocess": "auto", "test_size": 0.2, "seed": 42, "stratify": False}
+        return split_rows(load_own(DataParams(source=str(ROOT / "docs/houses.csv"), table=own, **block)))
+    if name != "digits" and not (ROOT / "flows/params.yaml").is_file():
+        pytest.skip("this project has no flows")
+    if name == "digits":
+        return split_rows(load_source(DataParams(source="digits", test_size=0.2, seed=42, stratify=True)))
+    try:
+        return split_rows(load_source(load_params(ROOT / "flows/params.yaml", name).data))
+    except DataError as error:
+        pytest.skip(f"{name} is not here: {error}")
+    except ParamsError:
+        pytest.skip(f"this project has no flow {name}")
+
+
+@pytest.mark.parametrize("name", ["digits", "iris", "california_housing", "olivetti_faces", "houses.csv"])
+def test_training_rows_of_the_flows_do_not_drift(name: str) -> None:
+    """Every column of every model that is shipped, and of the example table."""
+    table = flow_table(name)
+    X, _ = encode_rows(table.describe(), table.part("train").raw)
+    drift = measure_drift(table.describe(), X, len(X))
+    assert {(found.status, found.unseen) for found in drift.columns} == {("ok", 0.0)}
+    assert drift.columns[0].psi < 1e-6
+
+
+def test_held_out_rows_of_the_digits_do_not_alert() -> None:
+    """Pixels that are mostly zero, a hundred rows at a time: of 50 such windows of 64 columns none alerts."""
+    table = flow_table("digits")
+    features, trained = table.describe(), table.count("train")
+    X, _ = encode_rows(features, table.part("test").raw)
+    rng = np.random.default_rng(0)
+    found = [measure_drift(features, X[rng.permutation(len(X))[:100]], trained).status for _ in range(50)]
+    assert set(found) == {"ok"}
 
 
 def ask(server: Server, folder: Path, change: dict[str, Any]) -> Path:

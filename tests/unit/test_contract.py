@@ -5,10 +5,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from unit.tables import contract_of, matrix
 
-from artifact_flow.contract import Contract, check_data, check_params, read_contract, write_contract
+from artifact_flow.contract import (
+    Contract,
+    Feature,
+    check_data,
+    check_params,
+    describe_features,
+    read_contract,
+    write_contract,
+)
 from artifact_flow.errors import ContractError, LockError
 from artifact_flow.files import hash_file
 from artifact_flow.params import Params, TrainParams
@@ -43,6 +52,62 @@ def test_features_describe_the_train_split(contract: Contract, digits: Table) ->
     assert (feature.min, feature.max) == (train[:, 20].min(), train[:, 20].max())
     assert feature.mean == pytest.approx(train[:, 20].mean(), rel=1e-5)
     assert feature.std == pytest.approx(train[:, 20].std(), rel=1e-5)
+
+
+def described(values: np.ndarray) -> Feature:
+    """Return the reference of one column of numbers."""
+    return describe_features({"x": "number"}, {"x": values})[0]
+
+
+def test_shares_are_counted_with_the_edges_that_stand_beside_them() -> None:
+    """Whoever counts the training's rows by the contract alone finds its shares, whatever the offset."""
+    for values in (1.7e9 + np.random.default_rng(0).random(5000) * 3600, np.random.default_rng(1).normal(size=5000)):
+        feature = described(values)
+        assert feature.edges is not None
+        counts, _ = np.histogram(-values, bins=-np.array(feature.edges[::-1]))  # which includes the upper edge
+        assert (counts[::-1] / 5000).tolist() == pytest.approx(feature.shares, abs=5e-4)
+        assert feature.shares == pytest.approx([0.1] * 10, abs=0.001)
+        assert feature.edges == sorted(set(feature.edges))
+
+
+def test_edges_are_rounded_by_their_distance() -> None:
+    """So few digits that a diff reads, and so many that no bin moves: seconds in an hour of 2023."""
+    edges = described(np.linspace(1.7e9, 1.7e9 + 3599, 5000)).edges
+    assert edges is not None
+    assert edges[1:3] == [1700000359.9, 1700000719.8]
+
+
+def test_moments_are_those_of_numpy_at_any_offset() -> None:
+    """The mean to a millionth of the standard deviation, the standard deviation to six digits."""
+    for offset in (0.0, 1e9, -1e12):
+        values = offset + np.random.default_rng(0).normal(3, 2, 1000)
+        feature = described(values)
+        assert feature.mean == pytest.approx(values.mean(), rel=1e-15, abs=2e-5)
+        assert feature.std == pytest.approx(values.std(), rel=1e-5)
+
+
+def test_a_value_of_many_rows_has_a_bin_of_its_own() -> None:
+    """A count that is mostly zero: the zeros, what lies above, and a bin for what would lie below."""
+    feature = described(np.repeat([0.0, 1.0, 2.0, 5.0], [800, 120, 60, 20]))
+    assert feature.edges == [-0.001, -0.001, 0.0, 0.2, 1.0, 5.0]
+    assert feature.shares[:2] == [0.0, 0.8]
+    assert feature.middle == 0.0
+
+
+def test_one_missing_row_of_ten_million_is_one() -> None:
+    """A share has six significant digits: a rare gap is no column without gaps."""
+    values = np.zeros(10_000_000)
+    values[3] = np.nan
+    assert described(values).missing == 1e-7
+
+
+def test_a_contract_of_the_old_form_is_read(written: Path) -> None:
+    """Edges and shares as they were rounded before: the form is the same, only what is written differs."""
+    document = json.loads(written.read_text())
+    document["features"][1] |= {"edges": [0.0, 1.0, 8.0], "shares": [0.922756, 0.077244]}
+    written.write_text(json.dumps(document))
+    feature = read_contract(written, written.with_name("dvc.lock")).features[1]
+    assert (feature.edges, feature.middle) == ([0.0, 1.0, 8.0], 1.0)
 
 
 def test_a_contract_names_no_python_and_no_metrics(written: Path) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from artifact_flow.contract import Feature
+from artifact_flow.contract import EDGE_DIGITS, FLOAT32_ROUNDING, Feature, count_bins
+from artifact_flow.figures import round_figure
 
 Status = Literal["alert", "warn", "ok", "few rows"]
 STATUSES: tuple[Status, ...] = ("alert", "warn", "ok", "few rows")  # the worst first
@@ -76,7 +77,8 @@ def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_ro
     # half a row more in every bin keeps an empty one from an infinite logarithm (Agresti, Categorical Data Analysis)
     expected = (reference * trained + 0.5) / (trained + 0.5 * len(reference))
     current = (counts + 0.5) / (rows + 0.5 * len(counts))
-    psi = float(np.sum((current - expected) * np.log(current / expected))) if len(x) else 0.0
+    used = (counts + reference) > 0  # a bin that is empty on both sides says nothing
+    psi = float(np.sum(((current - expected) * np.log(current / expected))[used])) if len(x) else 0.0
     p_value = _chance(counts, reference * trained) if len(x) else 1.0
     if feature.type == "number" and len(feature.edges or []) == 2 and len(x):  # one bin would hide all
         distance, chance = _compare_means(feature, x, trained)
@@ -113,16 +115,11 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
         reference = np.array([*(share * known for share in feature.shares), 0.0, feature.missing])
         return names, reference, counts.astype(float), int(counts[-2])
     gaps = np.isnan(x)
-    values, edges = x[~gaps].astype(np.float64), np.array(feature.edges or [])
-    low, high = feature.min, feature.max
-    if low is None or high is None:
-        out = len(values)
-    else:  # the rows are float32, and so may be off by their last bit
-        slack = 1e-6 * max(abs(low), abs(high))
-        out = int(np.count_nonzero((values < low - slack) | (values > high + slack)))
+    values, edges = x[~gaps].astype(np.float64), feature.edges or []
+    out = len(values) if feature.min is None else _count_outside(values, feature.min, feature.max or 0.0)
     if len(edges) < 2:  # a constant, or never a value
         here = len(values) - out
-        names = [*([f"{edges[0]:g}"] if len(edges) else []), "other", "missing"]
+        names = [*(_show_number(edge, 0.0) for edge in edges), "other", "missing"]
         counts = np.array([*([here] if len(edges) else []), out if len(edges) else len(values), gaps.sum()])
         reference = np.array([*([known] if len(edges) else []), 0.0, feature.missing])
         return names, reference, counts.astype(float), out
@@ -131,18 +128,35 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
         counts = np.array([len(values) - true, true, gaps.sum()], float)
         reference = np.array([(1 - feature.mean) * known, feature.mean * known, feature.missing])
         return ["false", "true", "missing"], reference, counts, out
-    # the same float32 on both sides: an edge is often a value
-    place = np.searchsorted(edges[1:-1].astype(np.float32), values.astype(np.float32), side="left")
-    counts = np.bincount(place, minlength=len(edges) - 1)
-    names = [f"{left} to {right}" for left, right in itertools.pairwise(_shown(edge, feature) for edge in edges)]
+    counts = count_bins(values, edges)
     reference = np.array([*(share * known for share in feature.shares), feature.missing])
-    return [*names, "missing"], reference, np.array([*counts, gaps.sum()], float), out
+    return [*_name_bins(feature, edges), "missing"], reference, np.array([*counts, gaps.sum()], float), out
 
 
-def _shown(edge: float, feature: Feature) -> str:
-    if feature.type != "date":
-        return f"{edge:g}"
-    return str(np.datetime64(int(edge), "D"))  # days since 1970
+def _count_outside(values: np.ndarray, low: float, high: float) -> int:
+    """Return how many values lie outside of a range, by more than float32 moves a value on its bounds."""
+    below, above = (FLOAT32_ROUNDING * abs(bound) for bound in (low, high))
+    if low < high:
+        below, above = (min(slack, 1e-6 * high - 1e-6 * low) for slack in (below, above))
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero((values < low - below) | (values > high + above)))
+
+
+def _name_bins(feature: Feature, edges: Sequence[float]) -> list[str]:
+    names = []
+    for place, (left, right) in enumerate(itertools.pairwise(edges)):
+        if feature.type == "date":  # days since 1970
+            shown = [str(np.datetime64(int(edge), "D")) for edge in (left, right)]
+        else:
+            shown = [_show_number(edge, right - left) for edge in (left, right)]
+        beyond = "below " if place == 0 else "above "
+        names.append(f"{beyond}{shown[0]}" if left == right else " to ".join(shown))
+    return names
+
+
+def _show_number(value: float, distance: float) -> str:
+    """Return a number in as many digits as tell it from another at a distance."""
+    return f"{round_figure(value, EDGE_DIGITS, distance):.15g}"
 
 
 def _compare_means(feature: Feature, x: np.ndarray, trained: int) -> tuple[float, float]:

@@ -62,10 +62,10 @@ class Model:
         return self.weights[weights]
 
     def predict(self, X: np.ndarray, weights: Weights) -> Predictions:
-        """Return predictions for encoded rows, float32 of shape [rows, features]."""
+        """Return predictions for encoded rows of shape [rows, features], which the model takes as float32."""
         if len(X) > 1 or weights.matrix is None:
             return run_portable(weights.session, self.contract.features, X)
-        outputs = weights.session.run(weights.names, {weights.matrix: X})
+        outputs = weights.session.run(weights.names, {weights.matrix: X.astype(np.float32, copy=False)})
         if self.classes:
             return Predictions(outputs[0], outputs[1] if len(outputs) > 1 else None)
         return Predictions(outputs[0][:, 0], None)

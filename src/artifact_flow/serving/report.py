@@ -26,7 +26,7 @@ TEMPLATE = Path(__file__).parent / "static" / "drift.html"
 class Logged:
     """What log files hold about one model: its encoded rows X [rows, features], and the lines that were left aside."""
 
-    X: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    X: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     others: int = 0  # lines about other models
     without: int = 0  # predictions whose input was left out of the log

@@ -103,10 +103,10 @@ class Rows:
         return rows, self.encode(rows)
 
     def encode(self, rows: Sequence[Row]) -> np.ndarray:
-        """Return the matrix [rows, features], float32, that `encoding.encode_rows` makes of the same values."""
+        """Return the matrix [rows, features], float64, that `encoding.encode_rows` makes of the same values."""
         if self.plain:  # a parsed row holds every column, in the contract's order
-            return np.array([list(row.values()) for row in rows], np.float32)
-        return np.array([[code(row.get(name)) for name, code in self._codes] for row in rows], np.float32)
+            return np.array([list(row.values()) for row in rows], np.float64)
+        return np.array([[code(row.get(name)) for name, code in self._codes] for row in rows], np.float64)
 
     def example(self) -> dict[str, Any]:
         """Return a row in the middle of what the model saw in training."""
@@ -157,7 +157,7 @@ class Rows:
         if not set(map(type, values)) <= {int, float}:
             return None
         X = np.array(values, np.float64).reshape(len(rows), -1)  # an integer has 64 bits, by orjson
-        return (rows, X.astype(np.float32)) if np.abs(X).max() <= FLOAT32_MAX else None
+        return (rows, X) if np.abs(X).max() <= FLOAT32_MAX else None
 
     def _complete(self, row: Row, where: str = "") -> Row:
         """Return a wide row in the contract's order; raise Problem when it has other columns."""

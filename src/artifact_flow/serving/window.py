@@ -10,20 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-VALUES = 1 << 20  # that a window holds: 4 MB, of which only what was written takes memory
+VALUES = 1 << 20  # that a window holds: 8 MB, of which only what was written takes memory
 ROWS = (200, 10_000)  # at least, at most
 HEAD = 64  # bytes before the rows; the first eight count what was ever added
 
 
 class Window:
-    """A ring of encoded rows, float32 of shape [rows, features]."""
+    """A ring of encoded rows, float64 of shape [rows, features].
+
+    A model takes float32, of which unix seconds are two minutes apart: too far to tell one hour from another.
+    """
 
     def __init__(self, name: str, features: int, folder: Path | None) -> None:
         """Begin an empty window, in a file of `folder` where one is given."""
         self.size = min(max(VALUES // max(features, 1), ROWS[0]), ROWS[1])
         self.features, self.name, self.folder = features, name, folder
         if folder is None:
-            self.count, self.ring = np.zeros(1, np.int64), np.zeros((self.size, features), np.float32)
+            self.count, self.ring = np.zeros(1, np.int64), np.zeros((self.size, features))
             return
         _remove_those_of_the_dead(folder, name)
         path = folder / f"{name}.{os.getpid()}.window"
@@ -55,7 +58,7 @@ class Window:
 
     def _map(self, path: Path, mode: str) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.size, self.features)
-        ring = np.memmap(path, np.float32, mode, HEAD, shape)  # type: ignore[call-overload]
+        ring = np.memmap(path, np.float64, mode, HEAD, shape)  # type: ignore[call-overload]
         return np.memmap(path, np.int64, "r" if mode == "r" else "r+", 0, (1,)), ring
 
 
