@@ -8,7 +8,6 @@ between its last look and DVC's, and one that is taken back before that look.
 import hashlib
 import json
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
-from artifact_flow.errors import ChangedError
+from artifact_flow.errors import ChangedError, LockError
 from artifact_flow.files import repository_root
+from artifact_flow.pipeline import ABSENT, PIPELINE, VALUES, Stage, look_up, read_pipeline
 
-PIPELINE, PARAMS, IGNORED = "dvc.yaml", "params.yaml", ".dvcignore"
+IGNORED = ".dvcignore"
 LARGE = 2**24  # bytes; a larger file is told by its stat alone, so that looking takes milliseconds
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -91,18 +88,40 @@ def take_fingerprint(environ: Mapping[str, str]) -> Fingerprint | None:
 def read_inputs(address: str, root: Path) -> Inputs | None:
     """Return what the nearest dvc.yaml up to `root` that has the stage declares for it, or None where none has.
 
-    `address` is the stage as DVC names it: "train", "train@iris", "flows/dvc.yaml:train@iris". Templates take values of
-    params.yaml, `vars`, and `key` and `item` of a `foreach`; one that takes others, as a `matrix` has, is told.
+    `address` is the stage as DVC names it: "train", "train@iris", "flows/dvc.yaml:train@iris". A dependency whose name
+    only DVC can tell is named on stderr, as its change goes unnoticed.
     """
     name = address.rpartition(":")[2]
     here = Path.cwd()
     for folder in (here, *here.parents):
-        entry, context = _find_stage(_load(folder / PIPELINE), name)
-        if entry is not None:
-            return _declared(entry, context, name)
+        try:
+            pipeline = read_pipeline(folder)
+        except LockError:  # DVC has read it before, and says what is wrong with it
+            return None
+        stage = pipeline.find(name) if pipeline else None
+        if stage:
+            return _seen_from(here, folder, name, stage)
         if folder == root:
             break
     return None
+
+
+def _seen_from(here: Path, folder: Path, name: str, stage: Stage) -> Inputs:
+    """Return the inputs of a stage of the dvc.yaml in `folder`, with paths that start at `here`."""
+
+    def known(texts: Iterable[str]) -> list[str]:
+        for text in (text for text in texts if "${" in text):
+            sys.stderr.write(
+                f"warning: {PIPELINE}: {text} of stage {name} takes a value from elsewhere than {VALUES} and `vars`, "
+                "so that its change during the run goes unnoticed.\n"
+            )
+        return [text for text in texts if "${" not in text]
+
+    def seen(path: str) -> str:
+        return path if "://" in path else os.path.relpath(folder / path, here)
+
+    deps = tuple(map(seen, known(stage.deps)))
+    return Inputs(name, deps, {seen(file): tuple(known(keys)) for file, keys in stage.params.items()})
 
 
 def compare_params(path: str, before: bytes, after: bytes, keys: Iterable[str]) -> Iterator[str]:
@@ -120,7 +139,7 @@ def compare_params(path: str, before: bytes, after: bytes, keys: Iterable[str]) 
         yield path
         return
     for key in [*keys] or [""]:
-        values = [_look_up(document, key) for document in documents]
+        values = [look_up(document, key) for document in documents]
         yield from (f"{path}: {name}" for name in _differences(key, *values))
 
 
@@ -146,85 +165,16 @@ def _read_ignored(root: Path) -> Any:
     return GitIgnoreSpec.from_lines(_content(root / IGNORED).decode(errors="replace").splitlines())
 
 
-def _find_stage(document: Any, name: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """Return a stage's entry in a dvc.yaml, and the values that its templates may take."""
-    stages = document.get("stages") if isinstance(document, dict) else None
-    if not isinstance(stages, dict):
-        return None, {}
-    context: dict[str, Any] = {}
-    for value in (_load(Path(PARAMS)), *(document.get("vars") or ())):
-        context |= value if isinstance(value, dict) else {}
-    base, _, key = name.partition("@")
-    entry = stages.get(name, stages.get(base))
-    if not isinstance(entry, dict) or bool(key) != ("do" in entry or "matrix" in entry):
-        return None, {}
-    each = entry.get("foreach")
-    if isinstance(each, str):
-        each = _look_up(context, each.strip("${} "))
-    items: dict[str, Any] = {}
-    if isinstance(each, dict):
-        items = {str(one): value for one, value in each.items()}
-    elif isinstance(each, list):
-        items = {str(at if isinstance(one, dict) else one): one for at, one in enumerate(each)}
-    return entry.get("do", entry), context | ({"key": key} if key else {}) | (
-        {"item": items[key]} if key in items else {}
-    )
-
-
-def _declared(entry: dict[str, Any], context: dict[str, Any], name: str) -> Inputs:
-    def resolved(texts: Iterable[Any]) -> list[str]:
-        return [found for text in texts if (found := _resolve(str(text), context, name)) is not None]
-
-    deps = [dep if isinstance(dep, str) else next(iter(dep)) for dep in entry.get("deps") or ()]
-    params: dict[str, list[str]] = {}
-    for param in entry.get("params") or ():
-        files = param if isinstance(param, dict) else {PARAMS: [param]}
-        for file, keys in files.items():
-            params.setdefault(file, []).extend(resolved(keys or ()))
-    return Inputs(name, tuple(resolved(deps)), {file: tuple(keys) for file, keys in params.items()})
-
-
-def _resolve(text: str, context: Any, stage: str) -> str | None:
-    """Return a text with its templates filled in, or None, told on stderr, where one cannot be."""
-    values = {found: _look_up(context, found.strip()) for found in re.findall(r"\$\{([^}]*)\}", text)}
-    if _ABSENT in values.values():
-        sys.stderr.write(
-            f"warning: {PIPELINE}: {text} of stage {stage} takes a value from elsewhere than {PARAMS} and `vars`, so "
-            "that its change during the run goes unnoticed.\n"
-        )
-        return None
-    return re.sub(r"\$\{([^}]*)\}", lambda found: str(values[found[1]]), text)
-
-
-def _look_up(document: Any, key: str) -> Any:
-    """Return the value under a dotted key, or _ABSENT."""
-    for part in filter(None, re.split(r"[.\[\]]+", key)):
-        if isinstance(document, dict):
-            document = {str(name): value for name, value in document.items()}.get(part, _ABSENT)
-        elif isinstance(document, list) and part.isdigit() and int(part) < len(document):
-            document = document[int(part)]
-        else:
-            return _ABSENT
-    return document
-
-
 def _differences(name: str, before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in {**before, **after}:
-            yield from _differences(f"{name}.{key}".lstrip("."), before.get(key, _ABSENT), after.get(key, _ABSENT))
-    elif before is not after and (_ABSENT in (before, after) or _spelled(before) != _spelled(after)):
+            yield from _differences(f"{name}.{key}".lstrip("."), before.get(key, ABSENT), after.get(key, ABSENT))
+    elif before is not after and (ABSENT in (before, after) or _spelled(before) != _spelled(after)):
         yield name
 
 
 def _spelled(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)  # 1, 1.0 and true are three values
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.load(_content(path), Loader=yaml.CSafeLoader)  # in C: a tenth of the time
-    except yaml.YAMLError:
-        return None
 
 
 def _content(path: Path) -> bytes:

@@ -262,7 +262,7 @@ def _remove_outputs(root: Path, before: Pipeline | None) -> list[str]:
     now = read_pipeline(root)
     if before is None or now is None:
         return []
-    former = sorted({path for paths in before.stages.values() for path in paths})
+    former = sorted({path for stage in before.stages.values() for path in stage.outs})
     gone = [path for path in former if not now.makes(path) and (root / path).is_file()]
     for path in gone:
         (root / path).unlink()

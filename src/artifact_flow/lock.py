@@ -35,7 +35,7 @@ def parse_lock(content: bytes, pipeline: Pipeline | None = None) -> dict[str, di
         ) from error
     if not all(isinstance(md5, str) for md5 in hashes):
         raise LockError(f"{LOCK} names an output without its md5: run `dvc repro`, which writes it.")
-    return {name: stage for name, stage in stages.items() if pipeline is None or pipeline.has(name)}
+    return {name: stage for name, stage in stages.items() if pipeline is None or pipeline.find(name)}
 
 
 def merge_locks(locks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 
 from artifact_flow.errors import ParcelError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, merge_locks, parse_lock, shares_path
+from artifact_flow.lock import LOCK, merge_locks, read_lock, shares_path
 
 MANIFEST = "manifest"  # beside the files of a parcel
 OBJECTS = PurePosixPath(".dvc/cache/files/md5")  # in the repository; the name of what lies there is its md5
@@ -142,7 +142,7 @@ def list_files(root: Path, stages: Sequence[str]) -> list[str]:
     Raises ParcelError when a stage is in no lock or an output is missing.
     """
     paths = {str(path.relative_to(root)): path for path in _find_locks(root)}
-    locked = merge_locks({name: parse_lock(path.read_bytes()) for name, path in paths.items()})
+    locked = merge_locks({name: read_lock(path) for name, path in paths.items()})
     unknown = [name for name in stages if name not in locked]
     if unknown:
         raise ParcelError(f"{LOCK} has no stage {', '.join(unknown)}: `dvc repro {' '.join(unknown)}` runs it.")
