@@ -174,6 +174,11 @@ def other_branch(project: Aged) -> None:
     project.run("git", "remote", "remove", "origin")
 
 
+def own_readme(project: Aged) -> None:
+    """The first page is one's own."""
+    (project.root / "README.md").write_text("# Houses\n\nPrices of houses, by `make`.\n")
+
+
 def worktree(project: Aged) -> None:
     """A linked worktree, which shares git's settings; `clone` has made it one."""
 
@@ -187,9 +192,20 @@ def small_gate(project: Aged) -> None:
 
 AGES: dict[str, Age] = {
     age.__name__.replace("_", "-"): age
-    for age in (regularised, own_stage, own_table, tree, boosted, no_flows, empty_flows, other_branch, worktree)
+    for age in (
+        regularised,
+        own_stage,
+        own_table,
+        tree,
+        boosted,
+        no_flows,
+        empty_flows,
+        other_branch,
+        own_readme,
+        worktree,
+    )
 }
-TOGETHER = (other_branch, no_flows, own_stage, boosted, small_gate)  # in one project, for CI
+TOGETHER = (other_branch, no_flows, own_readme, own_stage, boosted, small_gate)  # in one project, for CI
 
 
 def clone(folder: Path, linked: bool) -> Aged:

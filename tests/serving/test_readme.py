@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 from serving.server import Server
+from shipped import needs_shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(autouse=True)
+def shipped_page() -> None:
+    """Skip where the README is another."""
+    needs_shipped("README.md")
 
 
 def test_the_example_is_answered_as_shown(served: Server) -> None:
