@@ -64,7 +64,7 @@ class Project:
     @property
     def environ(self) -> dict[str, str]:
         """The variables its commands see: this interpreter first, and nothing written outside the project."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITHUB_"))}
         return inherited | {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
             "DVC_SITE_CACHE_DIR": str(self.root / ".dvc/tmp/site-cache"),
