@@ -267,6 +267,8 @@ def run_step(project: Aged, step: dict[str, Any], flow: str) -> None:
         "GITHUB_OUTPUT": place / "GITHUB_OUTPUT",
         "GITHUB_STEP_SUMMARY": place / "GITHUB_STEP_SUMMARY",
         "GITHUB_SHA": project.run("git", "rev-parse", "HEAD").strip(),
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF": f"refs/heads/{project.branch}",
         "GITHUB_REF_NAME": project.branch,
         "RUNNER_TEMP": place,
     }
