@@ -96,7 +96,9 @@ def finished(built: Project, once: Callable[[str, Callable[[Path], object]], Pat
     def make(folder: Path) -> None:
         project = Project(Path(shutil.copytree(built.root, folder, symlinks=True)))
         project.add_iris()
-        project.repro("-P")
+        ran = project.repro("-P")
+        assert ran
+        assert all(stage.startswith("flows/dvc.yaml:") for stage in ran), "a new flow runs its own stages only"
         project.commit("With a flow")
 
     return Project(once("finished", make))

@@ -54,20 +54,25 @@ def flows(project: Project) -> Project:
     return project
 
 
+@pytest.fixture
+def reproduced(finished: Project, tmp_path: Path) -> Project:
+    """The same with iris reproduced and committed."""
+    return Project(Path(shutil.copytree(finished.root, tmp_path / "project", symlinks=True)))
+
+
 def flow_stages(name: str, *stages: str) -> set[str]:
     """Return stage names as DVC shows them."""
     return {f"flows/dvc.yaml:{stage}@{name}" for stage in stages}
 
 
-def test_adding_a_flow_is_adding_a_block(flows: Project) -> None:
-    """`dvc repro -P` runs what is new, a block more runs as many stages more, and a second run does nothing."""
-    assert set(flows.repro("-P")) == flow_stages("iris", *STAGES)
-    flows.edit("flows/params.yaml", lambda text: text.replace("\nquantize:", WINE, 1))
-    assert set(flows.repro("-P")) == flow_stages("wine", *STAGES[:-1])
-    assert flows.repro("-P") == []
-    assert flows.repro() == []
+def test_adding_a_flow_is_adding_a_block(reproduced: Project) -> None:
+    """A block more and `dvc repro -P` runs the stages of that flow and no others; a second run does nothing."""
+    reproduced.edit("flows/params.yaml", lambda text: text.replace("\nquantize:", WINE, 1))
+    assert set(reproduced.repro("-P")) == flow_stages("wine", *STAGES[:-1])
+    assert reproduced.repro("-P") == []
+    assert reproduced.repro() == []
     for name in ("data.parquet", "model.onnx", "metrics.json", "plots/confusion.csv"):
-        assert (flows.root / "flows/wine" / name).is_file()
+        assert (reproduced.root / "flows/wine" / name).is_file()
 
 
 def test_a_flow_is_the_roots_model_elsewhere(flows: Project) -> None:
@@ -99,14 +104,13 @@ def test_a_mistake_in_a_flow_names_the_flow(flows: Project) -> None:
     assert "error: flow iris: params.yaml: train.max_iter is 'many'; allowed: an int" in printed
 
 
-def test_verify_proves_every_lock(finished: Project, tmp_path: Path) -> None:
+def test_verify_proves_every_lock(reproduced: Project) -> None:
     """Both locks and all their files; a lock that was forged in a flow is found there, and nowhere else."""
-    flows = Project(Path(shutil.copytree(finished.root, tmp_path / "project", symlinks=True)))
-    flows.edit("flows/iris/predictions.csv", lambda text: text.replace("versicolor", "virginica", 1))
-    flows.run("dvc", "commit", "--force", "flows/dvc.yaml:infer@iris")
-    flows.commit("Forged")
+    reproduced.edit("flows/iris/predictions.csv", lambda text: text.replace("versicolor", "virginica", 1))
+    reproduced.run("dvc", "commit", "--force", "flows/dvc.yaml:infer@iris")
+    reproduced.commit("Forged")
     console = Console(file=io.StringIO(), width=200)
-    assert not verify_head([AS_IT_IS], repository=flows.root, console=console)
+    assert not verify_head([AS_IT_IS], repository=reproduced.root, console=console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "29 files, 1 surroundings: 27 same bytes, 2 different" in printed
     found = [line.split() for line in printed.splitlines() if " different " in line]

@@ -1,9 +1,10 @@
 """Two branches that both reproduced, merged by real git with the drivers that `make setup` installs."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,35 @@ from artifact_flow.lock import parse_lock
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPEN_MODEL = ["infer", "export", "quantize"]
-C, DECIMALS, AGREEMENT = ("C: 1.0", "C: 0.5"), ("decimals: 8", "decimals: 6"), ("agreement: 0.995", "agreement: 0.99")
+C, DECIMALS = ("C: 1.0", "C: 0.5"), ("decimals: 8", "decimals: 6")
+# Each from main, with this change of params.yaml, reproduced and committed
+BRANCHES = {
+    "c": C,
+    "decimals": DECIMALS,
+    "agreement": ("agreement: 0.995", "agreement: 0.99"),
+    "there": ("C: 1.0", "C: 0.1"),
+}
+
+
+@pytest.fixture(scope="module")
+def branched(built: Project, once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
+    """A project with the drivers of `make setup`, its environment in .venv, as a clone has them, and four branches."""
+
+    def make(folder: Path) -> None:
+        project = Project(Path(shutil.copytree(built.root, folder, symlinks=True)))
+        (project.root / ".venv/bin").mkdir(parents=True)
+        (project.root / ".venv/bin/artifact-flow").symlink_to(Path(sys.executable).with_name("artifact-flow"))
+        project.run("make", "--no-print-directory", "--eval", "tell: ; $(drivers)", "tell")
+        for name, change in BRANCHES.items():
+            branch(project, name, change)
+
+    return Project(once("branched", make))
 
 
 @pytest.fixture
-def forked(project: Project) -> Project:
-    """A project with the drivers of `make setup` and its environment in .venv, as a clone has them."""
-    command = Path(sys.executable).with_name("artifact-flow")
-    (project.root / ".venv/bin").mkdir(parents=True)
-    (project.root / ".venv/bin/artifact-flow").symlink_to(command)
-    project.run("make", "--no-print-directory", "--eval", "tell: ; $(drivers)", "tell")
-    return project
+def forked(branched: Project, tmp_path: Path) -> Project:
+    """A copy of it that one test may change."""
+    return Project(Path(shutil.copytree(branched.root, tmp_path / "project", symlinks=True)))
 
 
 def branch(project: Project, name: str, change: tuple[str, str]) -> None:
@@ -65,8 +84,6 @@ def conflicts(project: Project) -> list[str]:
 
 def test_stages_that_do_not_meet_are_merged(forked: Project) -> None:
     """A parameter of infer here, one of quantize there: git merges it all, and nothing is left to reproduce."""
-    branch(forked, "decimals", DECIMALS)
-    branch(forked, "agreement", AGREEMENT)
     go_to(forked, "decimals")
     merge(forked, "agreement")
     merged = lock_of(forked)
@@ -81,8 +98,6 @@ def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
 
     From either side: a valid lock before, and after it the bytes that main gives with both parameters.
     """
-    branch(forked, "c", C)
-    branch(forked, "decimals", DECIMALS)
     locks = []
     for here, there in (("c", "decimals"), ("decimals", "c")):
         go_to(forked, here)
@@ -109,14 +124,12 @@ def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
 
 def test_the_same_parameter_is_for_people_to_settle(forked: Project) -> None:
     """C here and another C there: git asks about params.yaml; whatever is kept, the lock then leads to it."""
-    branch(forked, "here", C)
-    branch(forked, "there", ("C: 1.0", "C: 0.1"))
-    go_to(forked, "here")
+    go_to(forked, "c")
     printed = merge(forked, "there", code=1)
     assert "no side has reproduced export, infer, quantize, train as merged" in printed
     assert conflicts(forked) == ["dvc.lock", "params.yaml"]
-    assert lock_of(forked) == forked.run("git", "show", "here:dvc.lock")
-    for side, kept, runs in (("--ours", "here", []), ("--theirs", "there", ["train", *OPEN_MODEL])):
+    assert lock_of(forked) == forked.run("git", "show", "c:dvc.lock")
+    for side, kept, runs in (("--ours", "c", []), ("--theirs", "there", ["train", *OPEN_MODEL])):
         forked.run("git", "checkout", side, "params.yaml")
         assert forked.repro() == runs
         assert forked.run("git", "diff", kept) == ""
@@ -126,7 +139,6 @@ def test_the_same_parameter_is_for_people_to_settle(forked: Project) -> None:
 
 def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
     """Somebody committed the marks of a conflict: git stops, with this branch's lock in place and one sentence."""
-    branch(forked, "c", C)
     forked.run("git", "checkout", "--quiet", "-b", "damaged", "main")
     forked.edit("dvc.lock", lambda text: "<<<<<<< HEAD\n" + text)
     forked.commit("Marks")

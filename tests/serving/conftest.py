@@ -2,24 +2,31 @@
 
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from artifact_flow.params import Task
 from serving.server import Server, make_builtin
 from unit.own import make_flow
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def models(once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, Path]:
     """Name → model.onnx of digits, iris, own (a classifier of a mixed table) and price (a regressor of it)."""
-    root = tmp_path_factory.mktemp("models")
-    made = {name: make_builtin(root / name, name) for name in ("digits", "iris")}
-    for name, task in (("own", "classification"), ("price", "regression")):
-        (root / name).mkdir()
-        made[name] = make_flow(root / name, task).folder / "model.onnx"  # type: ignore[arg-type]
-    return made
+    own: dict[str, Task] = {"own": "classification", "price": "regression"}
+
+    def make(root: Path) -> None:
+        root.mkdir()
+        for name in ("digits", "iris"):
+            make_builtin(root / name, name)
+        for name, task in own.items():
+            (root / name).mkdir()
+            make_flow(root / name, task)
+
+    root = once("models", make)
+    return {name: root / name / "model.onnx" for name in ("digits", "iris", *own)}
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,19 @@
 
 from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
+import os
 import shutil
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from project import Project, copy_tree
 
+from artifact_flow.cli import main
 from artifact_flow.tracking.result import read_result
 from serving.server import command
 
@@ -39,8 +45,25 @@ class Tracked(Project):
         return [flow for flow in FLOWS if (self.root / flow / "model_train.pkl").is_file()]
 
     def ask(self, *arguments: str, code: int = 0) -> str:
-        """Run `artifact-flow` in the repository and return what it printed."""
-        return self.run(*command(*arguments), code=code)
+        """Run `artifact-flow` in the repository and return what it printed.
+
+        In this process where MLflow does the work, because importing it takes longer than any of that.
+        """
+        if arguments[0] not in ("track", "register", "promote"):
+            return self.run(*command(*arguments), code=code)
+        said, ended = StringIO(), 0
+        with (
+            chdir(self.root),
+            patch.dict(os.environ, self.environ, clear=True),
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
+            try:
+                main(arguments)
+            except SystemExit as error:
+                ended = error.code or 0
+        assert ended == code, f"{' '.join(arguments)} ended with {ended}:\n{said.getvalue()}"
+        return said.getvalue()
 
     def client(self):  # type: ignore[no-untyped-def]
         """Return a plain MLflow client of where the runs are."""
@@ -59,10 +82,28 @@ class Tracked(Project):
         return self.run("git", "status", "--porcelain") == ""
 
 
+@pytest.fixture(scope="session")
+def tables(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A folder with a database of runs that holds none: MLflow takes seconds to make its tables."""
+
+    def make(folder: Path) -> None:
+        (folder / ".artifact-flow/mlflow").mkdir(parents=True)
+        Tracked(folder).client().search_experiments()
+
+    return once("tables", make)
+
+
 @pytest.fixture
-def tracked(finished: Project, tmp_path: Path) -> Tracked:
-    """Two finished flows, digits and iris, that one test may track."""
+def untracked(finished: Project, tmp_path: Path) -> Tracked:
+    """Two finished flows, digits and iris, without any database."""
     return Tracked(Path(shutil.copytree(finished.root, tmp_path / "project", symlinks=True)))
+
+
+@pytest.fixture
+def tracked(untracked: Tracked, tables: Path) -> Tracked:
+    """Two finished flows that one test may track, and an empty database for their runs."""
+    shutil.copytree(tables / ".artifact-flow", untracked.root / ".artifact-flow", dirs_exist_ok=True)
+    return untracked
 
 
 @pytest.fixture

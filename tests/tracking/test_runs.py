@@ -101,12 +101,14 @@ def test_another_result_is_another_run(tracked: Tracked) -> None:
     assert len(tracked.runs()) == 2
 
 
-def test_pushes_at_the_same_moment_make_one_run_and_one_version(tracked: Tracked) -> None:
+def test_pushes_at_the_same_moment_make_one_run_and_one_version(untracked: Tracked) -> None:
     """Three processes track, and then register, the same result at once: all name the same run, the same version."""
 
     def at_once(name: str) -> list[str]:
         processes = [
-            subprocess.Popen(command(name), cwd=tracked.root, env=tracked.environ, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command(name), cwd=untracked.root, env=untracked.environ, stdout=subprocess.PIPE, text=True
+            )
             for _ in range(3)
         ]
         said = [process.communicate()[0] for process in processes]
@@ -114,12 +116,12 @@ def test_pushes_at_the_same_moment_make_one_run_and_one_version(tracked: Tracked
         return said
 
     runs = {said.split()[2] for said in at_once("track")}
-    assert {run.info.run_id for run in tracked.runs()} == runs
-    (run,) = tracked.runs()
-    models = tracked.client().search_logged_models([run.info.experiment_id])
+    assert {run.info.run_id for run in untracked.runs()} == runs
+    (run,) = untracked.runs()
+    models = untracked.client().search_logged_models([run.info.experiment_id])
     assert len(models) == 1
     assert all(said.startswith("digits: version ") for said in at_once("register"))
-    assert len(tracked.client().search_model_versions("name = 'digits'")) == 1
+    assert len(untracked.client().search_model_versions("name = 'digits'")) == 1
 
 
 def test_a_run_that_was_cut_off_is_filled(tracked: Tracked) -> None:

@@ -36,7 +36,10 @@ for name, folder in flows.items():
 
 
 @pytest.fixture(
-    params=["tracked", pytest.param("shipped", marks=pytest.mark.needs_flows(*(Path(flow).name for flow in FLOWS[1:])))]
+    params=[
+        "untracked",
+        pytest.param("shipped", marks=pytest.mark.needs_flows(*(Path(flow).name for flow in FLOWS[1:]))),
+    ]
 )
 def flows(request: pytest.FixtureRequest) -> Tracked:
     """Finished flows: digits and iris, and every one that the working tree holds."""
