@@ -43,9 +43,11 @@ setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
 
 install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
 
+# Only the plugins that it uses: those of other packages take 3 s in each process
 test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" runs some)
 	@mkdir -p .artifact-flow
-	pytest --numprocesses=3 --dist=worksteal --basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist -p pytest_cov --numprocesses=3 --dist=worksteal \
+		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
 
 aged: $(VENV)/dev.stamp  ## take projects changed in every usual way through all of it (AGED="own-table no-flows" takes some)
 	python tests/aged.py $(AGED)

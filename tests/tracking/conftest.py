@@ -47,10 +47,23 @@ class Tracked(Project):
     def ask(self, *arguments: str, code: int = 0) -> str:
         """Run `artifact-flow` in the repository and return what it printed.
 
-        In this process where MLflow does the work, because importing it takes longer than any of that.
+        In this process where MLflow does the work, because importing it takes longer than all else.
         """
-        if arguments[0] not in ("track", "register", "promote"):
+        if arguments[0] not in ("track", "register", "promote", "download"):
             return self.run(*command(*arguments), code=code)
+        said, ended = self._call(*arguments)
+        assert ended == code, f"{' '.join(arguments)} ended with {ended}:\n{said}"
+        return said
+
+    def refuse(self, *arguments: str) -> str:
+        """Run `artifact-flow` as `ask` does and return the one sentence by which it refuses."""
+        said, ended = self._call(*arguments)
+        sentence = str(ended)
+        assert sentence.startswith("error: "), said
+        assert "\n" not in sentence
+        return sentence
+
+    def _call(self, *arguments: str) -> tuple[str, object]:
         said, ended = StringIO(), 0
         with (
             chdir(self.root),
@@ -62,8 +75,7 @@ class Tracked(Project):
                 main(arguments)
             except SystemExit as error:
                 ended = error.code or 0
-        assert ended == code, f"{' '.join(arguments)} ended with {ended}:\n{said.getvalue()}"
-        return said.getvalue()
+        return said.getvalue(), ended
 
     def client(self):  # type: ignore[no-untyped-def]
         """Return a plain MLflow client of where the runs are."""

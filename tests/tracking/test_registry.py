@@ -9,6 +9,7 @@ from serving.server import Server
 from tracking.conftest import Tracked
 from tracking.test_runs import refusal
 
+from artifact_flow.errors import TrackError
 from artifact_flow.files import hash_file
 from artifact_flow.tracking.registry import fetch
 
@@ -22,10 +23,10 @@ def version(tracked: Tracked, alias: str) -> str:
 
 def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     """Uncommitted or worse: refused with the comparison; by force with a tag; back to the one before; by its gate."""
-    assert refusal(tracked, "register").startswith("error: no run at sqlite:///")
+    assert tracked.refuse("register").startswith("error: no run at sqlite:///")
     tracked.ask("track")
     tracked.ask("register")
-    assert refusal(tracked, "promote", "--version", "7").endswith("has no digits 7: `make register` makes one.\n")
+    assert tracked.refuse("promote", "--version", "7").endswith("has no digits 7: `make register` makes one.")
     tracked.ask("promote")
     assert version(tracked, "champion") == "1"
 
@@ -81,15 +82,17 @@ def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.Monkey
     found = tracked.client().get_model_version("digits", "1")
     model = tracked.client().get_logged_model(found.source.removeprefix("models:/"))
     files = Path(model.artifact_location.removeprefix("file://")) / "data/files"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.database)
+    monkeypatch.chdir(tracked.root)
     for name in ("model.onnx", "model_train.pkl", "contract.json"):
         before = (files / name).read_bytes()
         (files / name).write_bytes(before + b" ")
-        said = refusal(tracked, "predict", "-", "--model", "models:/digits/1")
-        assert f"models:/digits/1 (version 1): {name} has the sha256 " in said
-        assert "so it was replaced after it was registered and is not opened" in said
+        said = "so it was replaced after it was registered and is not opened"
+        with pytest.raises(TrackError, match=rf"^models:/digits/1 \(version 1\): {name} has the sha256 .*{said}"):
+            fetch("models:/digits/1")
+        if name == "model.onnx":
+            assert said in refusal(tracked, "predict", "-", "--model", "models:/digits/1")
         (files / name).write_bytes(before)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracked.database)
-    monkeypatch.chdir(tracked.root)
     fetched = fetch("models:/digits/1")
     assert {name: hash_file(fetched.folder / name) for name in fetched.sha256} == fetched.sha256
     assert fetch("models:/digits/1") == fetched
@@ -104,9 +107,9 @@ def test_names_that_mlflow_refuses_are_told(tracked: Tracked) -> None:
     """A slash, a colon, nothing: MLflow's reason in one sentence; one name for two flows is refused."""
     tracked.ask("track")
     for name in ("a/b", "a:b", ""):
-        assert "refuses it (" in refusal(tracked, "register", "--name", name)
+        assert "refuses it (" in tracked.refuse("register", "--name", name)
     assert tracked.client().search_registered_models() == []
-    assert refusal(tracked, "register", ".", "flows/iris", "--name", "one").startswith(
+    assert tracked.refuse("register", ".", "flows/iris", "--name", "one").startswith(
         "error: --name one cannot be that of 2 flows"
     )
     assert "one: version 1 registered" in tracked.ask("register", "--name", "one")
@@ -116,9 +119,7 @@ def test_a_deleted_experiment_is_told(tracked: Tracked) -> None:
     """What somebody deleted in the page is not made anew beside it."""
     tracked.ask("track")
     tracked.client().delete_experiment(tracked.runs()[0].info.experiment_id)
-    assert "the experiment digits was deleted: bring it back by `mlflow experiments restore" in refusal(
-        tracked, "track"
-    )
+    assert "the experiment digits was deleted: bring it back by `mlflow experiments restore" in tracked.refuse("track")
     with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
         assert database.execute("select count(*) from runs").fetchone() == (1,)
     database.close()
