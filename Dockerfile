@@ -1,8 +1,9 @@
 # The service and `artifact-flow predict` with one model: no compiler, no scikit-learn, no DVC, no pip in its environment.
-# `make build-docker` builds it, and tells it the commit and the model's hash.
+# `make build-docker` builds it, and tells it the commit and the model's hash. The base is named by its digest, of Python 3.11.16 on
+# all platforms (docker-library/repo-info, repos/python/remote): `docker buildx imagetools inspect python:3.11-slim-bookworm` gives a newer one.
 ARG MODEL=model.onnx
 
-FROM python:3.11-slim-bookworm AS builder
+FROM python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 COPY requirements/serve.txt .
@@ -39,7 +40,7 @@ WORKDIR /app
 WORKDIR ${MODEL}/..
 RUN ["/venv/bin/python", "-c", "from artifact_flow.serving.app import create; create()"]
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
 # MALLOC_TRIM_THRESHOLD_: what large batches took goes back to the machine (561 MB held after 18 of them instead of 844).
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_TRIM_THRESHOLD_=131072
 COPY --from=builder /venv /venv
