@@ -66,6 +66,15 @@ def test_the_image_runs_what_was_tested() -> None:
     assert serve <= dev
 
 
+def test_the_base_is_one_image() -> None:
+    """Named by its digest, which nobody can move, and the same in every stage."""
+    files = ROOT / "Dockerfile", ROOT / "k8s/batch/Dockerfile"
+    bases = [base for file in files for base in re.findall(r"^FROM (python\S+)", file.read_text(), re.MULTILINE)]
+    assert len(bases) == 3
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", bases[0])
+
+
 def test_only_hashed_wheels_are_installed() -> None:
     """The lock decides, and nothing is compiled: no compiler is needed, and no code of a package runs at the build."""
     (install,) = [rest for name, rest in instructions() if name == "RUN" and "pip" in rest and "install" in rest]

@@ -1,5 +1,6 @@
-"""The workflow hands over what the jobs need, and gives nobody more than that."""
+"""The workflow hands over what the jobs need, gives nobody more than that, and is green only when all of it passed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,12 +15,41 @@ WORKFLOW = ROOT / ".github/workflows/pipeline.yml"
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(WORKFLOW)
 JOBS: dict[str, Any] = PIPELINE["jobs"]
 FILES = [WORKFLOW, *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
+ACTIONS: dict[str, Any] = {file.parent.name: YAML(typ="safe").load(file) for file in FILES[1:]}
+WANTED = (
+    "github.event_name != 'push' || startsWith(github.ref, 'refs/tags/') || "
+    "github.ref == format('refs/heads/{0}', github.event.repository.default_branch)"
+)
+
+
+def step(job: str, name: str) -> dict[str, Any]:
+    """Return the step of a job whose name begins so."""
+    (found,) = [step for step in JOBS[job]["steps"] if step.get("name", "").startswith(name)]
+    return dict(found)
+
+
+def run(script: str, tmp_path: Path, **environ: str) -> tuple[int, str]:
+    """Run a step's script as GitHub runs `shell: bash`; return its exit code and what it printed."""
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    environ = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path)} | environ
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def put(tmp_path: Path, name: str, script: str) -> str:
+    """Put a command that this machine lacks, or that would do too much, first in a path; return the path."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bin" / name).chmod(0o755)
+    return os.pathsep.join((str(tmp_path / "bin"), os.environ["PATH"]))
 
 
 def test_the_jobs_follow_the_stages() -> None:
-    """test, train, infer, export, by `needs`; then container and report; the flows after test; verify on its own."""
-    needs = {name: job.get("needs") for name, job in JOBS.items()}
+    """test, train, infer, export, by `needs`; then container and report; the flows after test; the others alone."""
+    needs = {name: job.get("needs") for name, job in JOBS.items() if name != "gate"}
     assert needs == {
+        "lint": None,
+        "tests": None,
         "test": None,
         "flow": "test",
         "train": "test",
@@ -28,8 +58,35 @@ def test_the_jobs_follow_the_stages() -> None:
         "container": "export",
         "report": "export",
         "verify": None,
+        "elsewhere": None,
     }
-    assert set(PIPELINE["on"]) == {"push", "pull_request"}
+
+
+def test_a_commit_is_run_once() -> None:
+    """As a pull request, in a merge queue, on the default branch or as a tag; by hand too. No branch is named."""
+    assert set(PIPELINE["on"]) == {"push", "pull_request", "merge_group", "workflow_dispatch"}
+    assert not any(PIPELINE["on"].values())
+    assert [name for name, job in JOBS.items() if "needs" not in job and job["if"] != WANTED] == []
+    assert JOBS["gate"]["if"] == f"always() && ({WANTED})"
+    assert "main'" not in WORKFLOW.read_text()
+    assert "/main" not in WORKFLOW.read_text()
+
+
+def test_only_a_pull_request_ends_its_former_run() -> None:
+    """Every other run is alone in its group, so that no later push cancels it, not even while it waits."""
+    others = "github.event_name == 'pull_request' && github.ref || github.run_id"
+    assert PIPELINE["concurrency"] == {
+        "group": f"${{{{ github.workflow }}}}-${{{{ {others} }}}}",
+        "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
+    }
+
+
+def test_every_script_fails_with_its_first_command() -> None:
+    """`make track | tee` is green when it fails, but for pipefail, which GitHub gives to `shell: bash` by its name."""
+    assert PIPELINE["defaults"] == {"run": {"shell": "bash"}}
+    assert not any("shell" in step for job in JOBS.values() for step in job["steps"])
+    steps = [step for action in ACTIONS.values() for step in action["runs"]["steps"] if "run" in step]
+    assert [step["shell"] for step in steps] == ["bash"] * len(steps)
 
 
 def test_every_supported_python_is_tested() -> None:
@@ -55,6 +112,16 @@ def test_the_workflow_is_valid(file: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("name", ACTIONS)
+def test_shellcheck_finds_nothing_in_the_actions(name: str) -> None:
+    """The scripts of composite actions, which actionlint does not read."""
+    for step in [step for step in ACTIONS[name]["runs"]["steps"] if "run" in step]:
+        script = "".join(f"export {name}=given\n" for name in step.get("env", ())) + step["run"]
+        command = [Path(sys.executable).with_name("shellcheck"), "--shell=bash", "-"]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_actions_are_pinned_by_hash(file: Path) -> None:
     """A tag can be moved, a hash cannot; the version stands beside it for the reader. Only GitHub's own are used."""
@@ -64,10 +131,188 @@ def test_actions_are_pinned_by_hash(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_no_secret_is_asked_for(file: Path) -> None:
-    """A fork runs the same as the repository; only who may push an image or log a run is a secret, and may be none."""
-    text = file.read_text()
-    asked = re.findall(r"secrets\.(\w+)", text)
+    """A fork runs the same as the repository; only what an owner may do takes secrets, and is left out without."""
+    asked = re.findall(r"secrets\.(\w+)", file.read_text())
     known = ["REGISTRY", "REGISTRY_USER", "REGISTRY_PASSWORD", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
-    assert asked == (known if file.name == "pipeline.yml" else [])
-    assert "secrets." not in text.partition("name: Push it")[0]
+    own = [name for name in asked if name != "DVC_REMOTE_CONFIG"]
+    assert own == (known if file == WORKFLOW else [])
     assert "github.token" not in file.read_text()
+
+
+def test_what_is_handed_over_travels_by_two_ways() -> None:
+    """The artifact, and its digest in the job's output; each job receives what the one before told, and adds to it."""
+    before = {"train": "test", "infer": "train", "export": "infer"}
+    for job, former in before.items():
+        told = f"${{{{ needs.{former}.outputs.parcels }}}}"
+        uses = {step["uses"]: step["with"] for step in JOBS[job]["steps"] if step.get("uses", "").startswith("./")}
+        assert uses["./.github/actions/receive"]["parcels"] == told
+        assert uses["./.github/actions/hand-over"]["received"] == told
+        assert JOBS[job]["outputs"]["parcels"] == "${{ steps.hand-over.outputs.parcels }}"
+    downloads = [step for step in ACTIONS["receive"]["runs"]["steps"] if "download-artifact" in step.get("uses", "")]
+    assert len(downloads) == len(before) + 1
+    assert all(step["with"]["path"].startswith("${{ runner.temp }}/parcels/") for step in downloads)
+
+
+def test_no_job_asks_for_flows_where_there_are_none() -> None:
+    """A matrix of nothing is an error on GitHub."""
+    assert JOBS["flow"]["if"] == "needs.test.outputs.flows != '[]'"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_flows_are_those_of_the_commit(tmp_path: Path, there: bool) -> None:
+    """As JSON for the matrix; none where the folder was deleted, and the step passes."""
+    path = put(
+        tmp_path, "dvc", "echo flows/dvc.yaml:data@iris; echo flows/dvc.yaml:train@iris; echo flows/dvc.yaml:data@b"
+    )
+    if there:
+        (tmp_path / "flows").mkdir()
+        (tmp_path / "flows/dvc.yaml").touch()
+    code, _ = run(step("test", "The flows")["run"], tmp_path, PATH=path, GITHUB_OUTPUT=str(tmp_path / "out"))
+    assert code == 0
+    assert (tmp_path / "out").read_text() == ('names=["iris","b"]\n' if there else "names=[]\n")
+
+
+PASSED = ("success " * 8).strip()
+
+
+@pytest.mark.parametrize(
+    ("must", "may", "code"),
+    [
+        (PASSED, "success success", 0),
+        (PASSED, "skipped skipped", 0),
+        (PASSED.replace("success", "failure", 1), "success success", 1),
+        (PASSED.replace("success", "cancelled", 1), "success success", 1),
+        (PASSED.replace("success", "skipped", 1), "success success", 1),
+        (PASSED, "failure success", 1),
+        (PASSED, "success cancelled", 1),
+    ],
+)
+def test_the_gate_opens_only_when_all_passed(tmp_path: Path, must: str, may: str, code: int) -> None:
+    """Only the flows and the image may be skipped; a failed, cancelled or skipped job closes it."""
+    found, _ = run(step("gate", "Every job passed")["run"], tmp_path, MUST_PASS=must, MAY_BE_SKIPPED=may)
+    assert found == code
+
+
+def test_the_gate_needs_all_that_is_promised() -> None:
+    """Each job but the machines on which bytes are not promised; on a push that runs nothing it bears another name."""
+    assert JOBS["gate"]["needs"] == [name for name in JOBS if name not in ("elsewhere", "gate")]
+    told = step("gate", "Every job passed")["env"]
+    assert re.findall(r"needs\.(\w+)\.result", " ".join(told.values())) == [
+        *(name for name in JOBS["gate"]["needs"] if name not in ("flow", "container")),
+        "flow",
+        "container",
+    ]
+    assert JOBS["gate"]["name"] == f"${{{{ ({WANTED}) && 'gate' || 'no gate on this push' }}}}"
+    assert JOBS["elsewhere"]["continue-on-error"] is True
+
+
+@pytest.mark.parametrize(
+    ("registry", "host"),
+    [
+        ("user", "docker.io"),
+        ("user/team", "docker.io"),
+        ("docker.io/user", "docker.io"),
+        ("ghcr.io/user", "ghcr.io"),
+        ("registry.example.org:5000/team", "registry.example.org:5000"),
+        ("localhost/team", "localhost"),
+        ("localhost:5000", "localhost:5000"),
+    ],
+)
+def test_the_registry_may_be_any(tmp_path: Path, registry: str, host: str) -> None:
+    """As docker itself reads a name: without a dot or a port in its first part it is an account on Docker Hub."""
+    put(tmp_path, "make", 'echo "make $* to $REGISTRY"')
+    path = put(tmp_path, "docker", 'echo "docker $* by $(cat)"')
+    secrets = {"REGISTRY": registry, "REGISTRY_USER": "me", "REGISTRY_PASSWORD": "secret"}
+    code, printed = run(step("container", "Push it")["run"], tmp_path, PATH=path, **secrets)
+    assert (code, printed.splitlines()) == (
+        0,
+        [f"docker login --username me --password-stdin {host} by secret", f"make push-docker to {registry}"],
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [{"REGISTRY": "", "REGISTRY_PASSWORD": ""}, {"REGISTRY": "a", "REGISTRY_PASSWORD": ""}]
+)
+def test_without_secrets_nothing_is_pushed_and_nothing_fails(tmp_path: Path, given: dict[str, str]) -> None:
+    """As on a push of Dependabot's, which gets none."""
+    code, printed = run(step("container", "Push it")["run"], tmp_path, REGISTRY_USER="", **given)
+    assert code == 0
+    assert printed.startswith("::notice::The image was not pushed")
+    assert "github.actor != 'dependabot[bot]'" in step("report", "Track it")["if"]
+
+
+def test_a_failed_tracking_is_red(tmp_path: Path) -> None:
+    """Though its output goes through a pipe."""
+    path = put(tmp_path, "make", "exit 2")
+    environ = {"PATH": path, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "GITHUB_STEP_SUMMARY": str(tmp_path / "sum")}
+    assert run(step("report", "Track it")["run"], tmp_path, **environ)[0] == 2
+
+
+@pytest.mark.parametrize(("proof", "code", "warned"), [(0, 0, False), (3, 0, True), (1, 1, False), (2, 2, False)])
+def test_what_could_not_be_verified_is_a_warning(tmp_path: Path, proof: int, code: int, warned: bool) -> None:
+    """A set that a foreign server does not give is no fault of the commit; a difference is."""
+    path = put(tmp_path, "artifact-flow", f"exit {proof}")
+    found, printed = run(step("verify", "artifact-flow verify")["run"], tmp_path, PATH=path)
+    assert (found, "::warning::Not all was verified" in printed) == (code, warned)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """A repository: commits 1, 2 (tag v1) and 3 on its default branch, 4 on a branch from 2, 5 that merges it."""
+    script = """
+        git init --quiet --initial-branch trunk .
+        git config user.name test; git config user.email test@localhost
+        make() { echo "$1" > "$2"; git add "$2"; git commit --quiet --message "$1"; git tag "at-$1"; }
+        make 1 a; make 2 a; git tag v1
+        git switch --quiet --create branch; make 4 b
+        git switch --quiet trunk; make 3 a
+        git update-ref refs/remotes/origin/trunk trunk
+        git switch --quiet --detach trunk; git merge --quiet --message 5 branch; git tag at-5
+        for tag in $(git tag --list 'at-*'); do
+          git update-ref "refs/$tag" "$tag^{commit}"
+          git tag --delete "$tag"
+        done
+    """
+    assert run(script, tmp_path, GIT_CONFIG_GLOBAL="/dev/null", HOME=str(tmp_path))[0] == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("event", "ref", "head", "base"),
+    [
+        ("pull_request", "refs/pull/1/merge", "at-5", "at-3"),
+        ("push", "refs/tags/v2", "at-3", "at-2"),
+        ("push", "refs/tags/v1", "at-2", "at-1"),
+        ("push", "refs/heads/trunk", "at-3", "at-1"),
+        ("merge_group", "refs/heads/gh-readonly-queue/trunk/pr-1", "at-5", "at-2"),
+        ("workflow_dispatch", "refs/heads/branch", "at-4", "at-2"),
+        ("workflow_dispatch", "refs/heads/trunk", "at-1", None),
+    ],
+)
+def test_the_report_compares_with_the_true_base(
+    history: Path, event: str, ref: str, head: str, base: str | None
+) -> None:
+    """What a pull request is merged into, the tag before, what was there before a push; a first commit has none."""
+
+    def commit(name: str) -> str:
+        return subprocess.check_output(["git", "rev-parse", name], cwd=history, text=True).strip()
+
+    path = put(history, "dvc", 'echo "dvc $*"')
+    run(f"git checkout --quiet --detach refs/{head}", history)
+    (history / "dvc.lock").touch()
+    code, printed = run(
+        step("report", "Compare")["run"],
+        history,
+        PATH=path,
+        GITHUB_EVENT_NAME=event,
+        GITHUB_REF=ref,
+        GITHUB_SHA=commit("HEAD"),
+        GITHUB_STEP_SUMMARY=str(history / "summary"),
+        DEFAULT="trunk",
+        BEFORE=commit("refs/at-1") if event == "push" else "",
+        QUEUED_ON=commit("refs/at-2") if event == "merge_group" else "",
+    )
+    assert code == 0, printed
+    summary = (history / "summary").read_text()
+    found = re.findall(r"^Compared with (\w+):$", summary, re.MULTILINE)
+    assert [commit(name) for name in found] == ([commit(f"refs/{base}")] if base else [])
