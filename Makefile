@@ -79,14 +79,9 @@ mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:500
 		--backend-store-uri "sqlite:///$(CURDIR)/.artifact-flow/mlflow/mlflow.db" \
 		--default-artifact-root "$(CURDIR)/.artifact-flow/mlflow/artifacts"
 
-# DVC's worker runs the queue apart from this shell: whoever interrupts it wants it to end, and nothing of it left for
-# which the next sweep would wait for ever.
 sweep: setup  ## try values of parameters as DVC experiments and compare them (SET="train.C=0.01,0.1,1" JOBS=2)
 	@[ -n "$(SET)" ] || { echo "sweep needs to know what to try: make sweep SET=\"train.C=0.01,0.1,1 train.max_iter=100,1000\"" >&2; exit 1; }
-	dvc exp run --queue $(foreach set,$(SET),--set-param '$(set)')
-	@trap 'dvc queue stop --kill; sleep 2; dvc queue remove --all; rm -rf .dvc/tmp/exps; exit 130' INT TERM; \
-		dvc exp run --run-all --jobs $(JOBS)
-	dvc exp show --no-pager --md --only-changed --drop '.*\.(json|onnx|pkl|csv|parquet)$$|Executor|Created'
+	artifact-flow sweep $(foreach set,$(SET),'$(set)') --jobs $(JOBS)
 
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify

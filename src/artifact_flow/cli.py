@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for add in (_add_init, _add_predict, _add_serve, _add_drift, _add_track, _add_register, _add_promote):
         add(commands)
     _add_experiment(commands)
+    _add_sweep(commands)
     _add_download(commands)
     _add_merge_lock(commands)
     _add_hand_over(commands)
@@ -398,7 +399,8 @@ def _add_promote(commands: Commands) -> None:
         "promote",
         help="make the challenger the champion, where it is no worse",
         description="Compare the challenger with the champion, and make it the champion where the test split's "
-        "accuracy or R² is at most promote.max_loss (params.yaml) lower and a commit gives it. Exit code 1: not so.",
+        "accuracy or R² is at most promote.max_loss (params.yaml) lower on the same test rows, and a commit gives it. "
+        "Exit code 1: not so.",
     )
     promote.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
     promote.add_argument("--name", help="of the registered model; default: the flow's")
@@ -430,8 +432,8 @@ def _add_experiment(commands: Commands) -> None:
     experiment = commands.add_parser(
         "experiment",
         help="try other parameters as a DVC experiment, and track what comes of it",
-        description="Run `dvc exp run` on the main flow with these parameters, then log the result. What is not given "
-        "stays as params.yaml has it.",
+        description="Run `dvc exp run` on the main flow with these parameters, then log the result. What is not given, "
+        "or empty, stays as params.yaml has it.",
     )
     for name, word in (("--test-size", "S"), ("--random-seed", "N"), ("--max-iter", "N"), ("--C", "C")):
         experiment.add_argument(name, metavar=word)
@@ -452,15 +454,46 @@ def _experiment(arguments: argparse.Namespace) -> None:
     _track(argparse.Namespace(flows=[Path()], sink=None))
 
 
+def _add_sweep(commands: Commands) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="try values of parameters as DVC experiments, and compare them",
+        description="Queue a DVC experiment for each combination of values, run the queue, and print a table. "
+        "Exit code 1: an experiment failed.",
+    )
+    sweep.add_argument("settings", nargs="+", metavar="KEY=V,V", help="such as train.C=0.01,0.1,1")
+    sweep.add_argument("--jobs", type=int, default=1, metavar="N", help="experiments at a time; default: 1")
+    sweep.set_defaults(run=_sweep)
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from artifact_flow.errors import TrackError  # noqa: PLC0415
+    from artifact_flow.tracking.sweep import list_experiments, run_sweep, tabulate  # noqa: PLC0415
+
+    if not 1 <= arguments.jobs <= 64:
+        raise TrackError(f"--jobs is {arguments.jobs}: give 1 to 64.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {row.name for row in list_experiments() if row.state == "failed"}
+    try:
+        run_sweep(arguments.settings, arguments.jobs)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    rows = list_experiments()
+    print(tabulate(rows))
+    lost = [row.name for row in rows if not row.finished and row.name not in before]
+    if lost:
+        raise TrackError(f"no result of {', '.join(lost)}: `dvc queue logs {lost[0]}` says why.")
+
+
 def _add_download(commands: Commands) -> None:
     download = commands.add_parser(
         "download",
         help="fetch a data set into data/, keep it by DVC, and register it with MLflow",
-        description="Fetch a file by `dvc import-url`, hash it, and log it as a data set. With WANDB_API_KEY it goes "
-        "to W&B too.",
+        description="Fetch a file by `dvc import-url`, hash it, and log it as a data set. The table in a tar or zip "
+        "archive is unpacked. With WANDB_API_KEY it goes to W&B too.",
     )
     download.add_argument("--url", required=True, help="of the file: https, s3 and others, or a path")
-    download.add_argument("--name", required=True, help="of the file in data/")
+    download.add_argument("--name", default="", help="of the file in data/; default: as in the address")
     download.add_argument("--type", default="dataset", help="a word for what it is; default: dataset")
     download.add_argument("--description", default="", help="a sentence about it")
     download.set_defaults(run=_download)
@@ -472,7 +505,7 @@ def _download(arguments: argparse.Namespace) -> None:
     done = download(arguments.url, arguments.name, arguments.type, arguments.description)
     what = "holds it already" if done.found else "logged"
     print(f"{done.path}: {done.size} bytes, md5 {done.md5}; run {done.run_id} {what}")
-    print(f"in git: git add {done.path}.dvc {done.path.parent}/.gitignore; next: artifact-flow init --data {done.path}")
+    print("next:", *(f"  {command}" for command in done.commands), f"({done.note})", sep="\n")
 
 
 def _add_merge_lock(commands: Commands) -> None:

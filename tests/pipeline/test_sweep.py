@@ -10,14 +10,24 @@ SWEEP = ["make", "--no-print-directory", "--assume-old=setup", "sweep"]
 
 
 def test_a_sweep_leaves_a_table_and_nothing_else(project: Project) -> None:
-    """Each value is a row; the files are as they were, the worker has gone, and a branch of one is reproduced."""
-    printed = project.run(*SWEEP, "SET=infer.decimals=2,12", "JOBS=2")
-    rows = re.findall(r"^\| .── \w+ \[([\w-]+)\] \| Success \|.* (\d+) +\|$", printed, re.MULTILINE)
-    assert {decimals for _, decimals in rows} == {"2", "12"}
+    """Each value is a row; the files are as they were, the worker has gone, and a branch of one is reproduced.
+
+    A value that was refused has no metrics, its reason is named, and the sweep fails; the others have run.
+    """
+    printed = project.run(*SWEEP, "SET=train.C=0.1,-1", "JOBS=2", code=2)
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("|")]
+    (title, _, *metrics, key), _, *rows = table
+    assert (title, key) == ("Experiment", "train.C")
+    assert "test.log_loss" in metrics
+    found = {row[-1]: row for row in rows}
+    assert {value: row[1] for value, row in found.items()} == {"1": "-", "0.1": "success", "-1": "failed"}
+    assert all(0 <= float(cell) <= 1 for cell in found["0.1"][2:-1])
+    assert set(found["-1"][2:-1]) == {"-"}
+    name, failed = (re.findall(r"\[([\w-]+)\]", found[value][0])[0] for value in ("0.1", "-1"))
+    assert f"error: no result of {failed}: `dvc queue logs {failed}` says why." in printed
     assert project.run("git", "status", "--porcelain") == ""
     assert project.repro() == []
     assert not list((project.root / ".dvc/tmp/exps").glob("tmp*"))
-    name = rows[0][0]
     project.run("dvc", "exp", "branch", name, "kept")
     project.run("git", "checkout", "--quiet", "kept")
     project.run("dvc", "checkout", "--quiet")

@@ -1,0 +1,125 @@
+"""Sweep: values of parameters tried as DVC experiments by DVC's own queue, and a table of what came of each.
+
+DVC shows an experiment that has no result, because it failed or did not run, with the metrics of the commit it started
+from. The table here leaves them out.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from artifact_flow.errors import TrackError
+from artifact_flow.files import repository_root
+from artifact_flow.params import PARAMS
+from artifact_flow.predictions import METRICS
+from artifact_flow.tracking.result import flatten
+
+QUEUE = Path(".dvc/tmp/exps")
+SUCCESS = "success"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The workspace, a commit, or an experiment on it: its parameters, and the metrics where it has a result."""
+
+    revision: str
+    name: str  # of an experiment, else empty
+    state: str  # of an experiment: success, failed, queued, running; else empty
+    params: Mapping[str, Any]  # "train.C" → value
+    metrics: Mapping[str, Any]  # "test.accuracy" → value
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a result."""
+        return self.state in ("", SUCCESS)
+
+
+def run_sweep(settings: Sequence[str], jobs: int) -> None:
+    """Queue a DVC experiment for each combination of values, and run the queue by `jobs` workers.
+
+    A setting is what `dvc exp run --set-param` takes, such as "train.C=0.1,1". Raises TrackError when DVC refuses one.
+    KeyboardInterrupt stops the workers, and forgets what did not run.
+    """
+    given = [argument for setting in settings for argument in ("--set-param", setting)]
+    if _dvc("exp", "run", "--queue", *given).returncode:
+        raise TrackError("`dvc exp run --queue` failed, for the reason above: correct what was to be set.")
+    try:
+        _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
+    except KeyboardInterrupt:
+        _dvc("queue", "stop", "--kill")
+        time.sleep(2)  # for the workers to end
+        _dvc("queue", "remove", "--all")
+        shutil.rmtree(repository_root() / QUEUE, ignore_errors=True)  # DVC would wait for what it holds
+        raise
+
+
+def list_experiments() -> list[Row]:
+    """Return the workspace, the commit, and its experiments in the order of DVC's table; TrackError when DVC fails."""
+    listed = _dvc("exp", "show", "--json", capture_output=True)
+    if listed.returncode:
+        raise TrackError(f"`dvc exp show` failed: {' '.join(listed.stderr.split())[:300]}: mend that and run it again.")
+    rows = []
+    for baseline in json.loads(listed.stdout):
+        rows.append(_read_row(baseline, None))
+        for experiment in baseline["experiments"] or ():
+            state = (experiment["executor"] or {}).get("state", SUCCESS)
+            rows.append(_read_row(experiment["revs"][0], state))
+    return rows
+
+
+def tabulate(rows: Sequence[Row]) -> str:
+    """Return rows as a Markdown table; of metrics and parameters it has those that differ."""
+    metrics = _differing([row.metrics for row in rows if row.finished])
+    params = _differing([row.params for row in rows])
+    lines = [["Experiment", "State", *metrics, *params]]
+    for row in rows:
+        title = f"{row.revision} [{row.name}]" if row.name else row.revision
+        values = [row.metrics.get(key) for key in metrics] + [row.params.get(key) for key in params]
+        lines.append([title, row.state or "-", *map(_show, values)])
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+
+
+def _read_row(shown: Mapping[str, Any], state: str | None) -> Row:
+    data = shown["data"] or {}
+    row = Row(
+        revision=str(shown["name"] or shown["rev"]) if state is None else str(shown["rev"])[:7],
+        name="" if state is None else str(shown["name"] or ""),
+        state=state or "",
+        params=_values(data.get("params"), PARAMS),
+        metrics={},
+    )
+    return replace(row, metrics=_values(data.get("metrics"), METRICS)) if row.finished else row
+
+
+def _values(files: Mapping[str, Any] | None, main: Path) -> dict[str, Any]:
+    """Return "train.C" → value of the main file, "file:key" → value of others."""
+    values: dict[str, Any] = {}
+    for file, content in (files or {}).items():
+        values |= flatten(content.get("data") or {}, "" if file == str(main) else f"{file}:")
+    return values
+
+
+def _differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys that have not the same value in all mappings, in the order in which they come."""
+    keys = dict.fromkeys(key for mapping in mappings for key in mapping)
+    return [key for key in keys if any(mapping.get(key) != mappings[0].get(key) for mapping in mappings)]
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _dvc(*arguments: str, capture_output: bool = False) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, check=False, capture_output=capture_output, text=True)
