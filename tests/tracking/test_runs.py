@@ -84,19 +84,25 @@ def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) 
     assert "not in commit " in tracked.ask("track")
     (run,) = tracked.runs()
     assert run.data.tags["git.dirty"] == "true"
+    before = run.info.run_name
+    assert before.split()[1].endswith("-dirty")
     tracked.commit("Now it is")
     assert "not in commit " not in tracked.ask("track")
     (run,) = tracked.runs()
     assert run.data.tags["git.dirty"] == "false"
     assert run.data.tags["mlflow.source.git.commit"] == tracked.run("git", "rev-parse", "HEAD").strip()
+    assert run.info.run_name == before.replace(
+        before.split()[1], tracked.run("git", "rev-parse", "--short=7", "HEAD").strip()
+    )
 
 
 def test_another_result_is_another_run(tracked: Tracked) -> None:
-    """A parameter changed and reproduced makes a second run beside the first."""
+    """A parameter changed and reproduced makes a second run beside the first, with a name of its own."""
     tracked.ask("track")
     tracked.set_param("decimals: 8", "decimals: 6")
     tracked.repro()
     tracked.ask("track")
+    assert len({run.info.run_name for run in tracked.runs()}) == 2
     assert {run.data.params["infer.decimals"] for run in tracked.runs()} == {"6", "8"}
     assert len(tracked.runs()) == 2
 

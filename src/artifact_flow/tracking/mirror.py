@@ -45,7 +45,7 @@ class Mirror:
     def log(self, result: Result, drawing: Drawing) -> Logged:
         """Return the run that holds a result; its id is the lock's hash, so the same result is the same run."""
         config = dict(result.params) | {"git.commit": result.git.commit, "git.dirty": result.git.dirty}
-        with self._run(result.lock[:16], f"{result.name} {result.git.commit[:7]}", result.name, config) as run:
+        with self._run(result.lock[:16], result.title, result.name, config) as run:
             if run:
                 run.summary.update(dict(result.metrics))
                 pictures = {name: Image.open(io.BytesIO(picture)) for name, picture in drawing.finish().items()}
@@ -61,7 +61,7 @@ class Mirror:
 
     def log_file(self, path: Path, kind: str, about: Mapping[str, str], md5: str) -> None:
         """Log a file as an artifact of its own run, once."""
-        with self._run(md5[:16], path.name, "data", dict(about) | {"md5": md5}) as run:
+        with self._run(md5[:16], f"{path.name} {md5[:7]}", "data", dict(about) | {"md5": md5}) as run:
             if run:
                 artifact = self.wandb.Artifact(path.name, kind, about["description"], {"md5": md5})
                 artifact.add_file(str(path))

@@ -7,6 +7,7 @@ store is refused when it is fetched.
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from artifact_flow.errors import TrackError
 from artifact_flow.files import hash_file
 from artifact_flow.tracking.client import STORE, Server, shown
 from artifact_flow.tracking.result import MODEL_FILES, Result
-from artifact_flow.tracking.runs import DIRTY_TAG, FILES, LOCK_TAG, SHA256_TAG, TAG, Runs
+from artifact_flow.tracking.runs import DATA_TAG, DIRTY_TAG, FILES, LOCK_TAG, MEASURED_TAG, SHA256_TAG, TAG, Runs
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 FORCED_TAG = f"{TAG}forced"
 SCHEME = "models:/"
+PREPROCESS = "data.preprocess"  # the one parameter of the data that changes no row
 QUALITY = {"classification": "accuracy", "regression": "r2"}
 
 
@@ -42,7 +44,6 @@ class Comparison:
     version: str
     champion: str | None  # the version that served until now
     metrics: dict[str, tuple[float | None, float | None]]  # name → (champion's, challenger's)
-    same_data: bool  # both were measured on the same table
     reason: str | None  # why the challenger may not serve; None where it may
     promoted: bool
 
@@ -54,12 +55,12 @@ class Comparison:
         for name, (old, new) in self.metrics.items():
             change = "" if old is None or new is None else f"{new - old:+.5f}"
             lines.append(f"{name:{width}}  {_number(old):>12}  {_number(new):>12}  {change:>9}".rstrip())
-        if not self.same_data:
-            lines.append("The two were measured on different data, so the metrics are of different rows.")
         return "\n".join(lines)
 
     def verdict(self) -> str:
         """Return what came of it, in a sentence."""
+        if self.champion == self.version:
+            return f"{self.name}: version {self.version} is the champion already"
         if not self.promoted:
             return f"{self.name}: version {self.version} stays where it is: {self.reason}. --force promotes it."
         forced = f", by force: {self.reason}" if self.reason else ""
@@ -123,8 +124,9 @@ class Registry:
     def promote(self, name: str, max_loss: float, version: str | None = None, force: bool = False) -> Comparison:
         """Return a version (the challenger's) beside the champion, and make it the champion where the gate lets it.
 
-        The gate: the test split's accuracy or R² is at most `max_loss` below the champion's, and a commit gives the
-        version. `force` passes it, and says so in a tag. Raises TrackError when there is no such version.
+        The gate: a commit gives the version, both were measured on the same test rows, and the test split's accuracy or
+        R² is at most `max_loss` below the champion's. `force` passes it, and says so in a tag. Raises TrackError when
+        there is no such version.
         """
         client = self.server.client
         candidate = self._get(name, version or CHALLENGER)
@@ -136,19 +138,18 @@ class Registry:
                 metric: (before.data.metrics.get(metric) if before else None, now.data.metrics.get(metric))
                 for metric in names
             }
-            reason = _refusal(candidate, metrics, max_loss)
+            is_champion = champion is not None and str(champion.version) == str(candidate.version)
+            reason = None if is_champion else _refusal(candidate, now, before, max_loss)
             promoted = reason is None or force
-            if promoted:
+            if promoted and not is_champion:
                 if reason:
                     client.set_model_version_tag(name, candidate.version, FORCED_TAG, reason)
                 client.set_registered_model_alias(name, CHAMPION, candidate.version)
-        data = f"{TAG}data_md5"
         return Comparison(
             name=name,
             version=str(candidate.version),
             champion=str(champion.version) if champion else None,
             metrics=metrics,
-            same_data=before is None or before.data.tags.get(data) == now.data.tags.get(data),
             reason=reason,
             promoted=promoted,
         )
@@ -257,17 +258,47 @@ def _holds(folder: Path, sha256: dict[str, str]) -> bool:
     return all((folder / name).is_file() and hash_file(folder / name) == value for name, value in sha256.items())
 
 
-def _refusal(version: Any, metrics: dict[str, tuple[float | None, float | None]], max_loss: float) -> str | None:
-    """Return why a version may not be the champion, or None."""
+def _refusal(version: Any, now: Any, before: Any, max_loss: float) -> str | None:
+    """Return why a version may not be the champion, or None; `now` is its run, `before` the champion's or None."""
     if version.tags.get(DIRTY_TAG) != "false":
         return "no commit gives it: commit, then `make register`"
-    quality = next(f"test.{name}" for name in QUALITY.values() if f"test.{name}" in metrics)
-    before, now = metrics[quality]
-    if before is None or now is None:
-        return None if before is None else f"it has no {quality}"
-    if now < before - max_loss:
-        return f"{quality} is {now:.4f}, more than {max_loss:g} below the champion's {before:.4f}"
+    if before is None:
+        return None
+    if other := _other_measure(now.data, before.data):
+        return f"its metrics do not compare with the champion's: {other}"
+    quality = _quality(now.data.metrics)
+    if quality is None:
+        return f"neither has a metric to compare, {' or '.join(f'test.{name}' for name in QUALITY.values())}"
+    old, new = before.data.metrics[quality], now.data.metrics[quality]
+    if not new >= old - max_loss:  # NaN is no better
+        return f"{quality} is {new:.4f}, more than {max_loss:g} below the champion's {old:.4f}"
     return None
+
+
+def _quality(metrics: Mapping[str, float]) -> str | None:
+    return next((f"test.{name}" for name in QUALITY.values() if f"test.{name}" in metrics), None)
+
+
+def _other_measure(now: Any, before: Any) -> str | None:
+    """Return what two runs were measured on differently, or by, in words; None where their metrics compare.
+
+    Runs of earlier versions of this package tell no more than the md5 of the whole table.
+    """
+    facts = {"target": "target", "classes": "classes", "test_rows": "test rows"}
+    told = all(f"{MEASURED_TAG}{fact}" in run.tags for fact in facts for run in (now, before))
+    tags = {f"{MEASURED_TAG}{fact}": words for fact, words in facts.items()} if told else {DATA_TAG: "test rows"}
+    differing = [words for tag, words in tags.items() if now.tags.get(tag) != before.tags.get(tag)]
+    if _quality(now.metrics) != _quality(before.metrics):
+        differing.insert(0, "metric")
+    if not differing:
+        return None
+    params = sorted(key for key in {*now.params, *before.params} if key.startswith("data.") and key != PREPROCESS)
+    changes = [
+        f"{key} is {now.params.get(key, 'not given')}, the champion's {before.params.get(key, 'not given')}"
+        for key in params
+        if now.params.get(key) != before.params.get(key)
+    ]
+    return f"other {' and other '.join(differing)} ({'; '.join(changes) or 'what is in the source differs'})"
 
 
 def _describe(result: Result) -> str:
@@ -277,7 +308,8 @@ def _describe(result: Result) -> str:
     reserved = ("estimator", "threads", "search")
     arguments = ", ".join(f"{key}={value}" for key, value in given.items() if key not in reserved)
     quality = QUALITY[contract.target.task]
-    metric = f"test {quality} {result.metrics[f'test.{quality}']:.4f}"
+    value = result.metrics.get(f"test.{quality}")
+    metric = f"test {quality} {'unknown' if value is None else f'{value:.4f}'}"
     rows = " and ".join(f"{count} {split}" for split, count in contract.rows.items())
     return (
         f"{str(train['estimator']).rpartition('.')[2]}({arguments}) of {contract.params['data']['source']}: {metric}, "

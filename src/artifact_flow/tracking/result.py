@@ -1,5 +1,7 @@
 """Result: what a flow's stages left in its folder, found to be what dvc.lock names. It reads files and git."""
 
+import hashlib
+import io
 import json
 import os
 import posixpath
@@ -16,10 +18,11 @@ from artifact_flow.files import hash_bytes, hash_file
 from artifact_flow.lock import LOCK, read_lock
 from artifact_flow.params import PARAMS, Params, load_params
 from artifact_flow.predictions import METRICS
-from artifact_flow.tables import DATA
+from artifact_flow.tables import DATA, SPLIT
 
 # What a client needs to predict, in the order in which it is preferred.
 MODEL_FILES = (PORTABLE.name, QUANTIZED.name, MODEL.name, CONTRACT.name, METRICS.name)
+TAG_LENGTH = 200  # characters of a list of classes
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,30 @@ class Result:
     lock: str  # sha256 of what the lock says of this flow's parameters and outputs
     contract: Contract
     params: Mapping[str, Any]  # "train.C" → value, as the stages that made the outputs had them
-    metrics: Mapping[str, float]  # "test.accuracy" → value
+    metrics: Mapping[str, float]  # "test.accuracy" → value, where there is one
     sha256: Mapping[str, str]  # path from the folder → sha256, of every output
     data_md5: str  # of data.parquet, as DVC's cache and remotes name it
     git: Git
 
     @property
+    def title(self) -> str:
+        """What its run is called: the flow, the commit, and the result itself, which one commit may have several of."""
+        return f"{self.name} {self.git.commit[:7]}{'-dirty' if self.git.dirty else ''} {self.lock[:7]}"
+
+    @property
     def model_files(self) -> list[str]:
         """The names of the files that a client needs to predict."""
         return [name for name in MODEL_FILES if name in self.sha256]
+
+    @property
+    def measured_on(self) -> dict[str, str]:
+        """What its test metrics are measured on: the target, its classes, and a hash of the test split's rows."""
+        target = self.contract.target
+        return {
+            "target": target.name,
+            "classes": _shorten(", ".join(target.classes)),
+            "test_rows": hash_test_rows(self.folder / DATA),
+        }
 
     @property
     def plots(self) -> list[Path]:
@@ -111,6 +129,7 @@ def read_result(folder: Path) -> Result:
             raise TrackError(f"{lock} names no {needed} of {folder}: run `dvc repro`, which makes and locks it.")
     sha256 = {path: _check_output(folder / path, md5) for path, md5 in sorted(outputs.items())}
     contract = read_contract(folder / CONTRACT, lock)
+    metrics = flatten(json.loads((folder / METRICS).read_bytes()))
     return Result(
         name=Flow(folder, lock.parent).name,
         folder=folder,
@@ -118,11 +137,26 @@ def read_result(folder: Path) -> Result:
         lock=_hash_stages(stages),
         contract=contract,
         params=_params_of(stages),
-        metrics=flatten(json.loads((folder / METRICS).read_bytes())),
+        metrics={name: value for name, value in metrics.items() if value is not None},
         sha256=sha256,
         data_md5=outputs[DATA.name],
         git=read_git(folder),
     )
+
+
+def hash_test_rows(path: Path) -> str:
+    """Return a hash of the test split's rows in a data.parquet, which parameters of the training do not change."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+    from pyarrow import csv  # noqa: PLC0415
+
+    rows = pq.read_table(path, filters=[(SPLIT, "=", "test")])
+    names = sorted(rows.column_names)
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for batch in rows.select(names).to_batches():
+        written = io.BytesIO()
+        csv.write_csv(batch, written, csv.WriteOptions(include_header=False))
+        digest.update(written.getvalue())
+    return digest.hexdigest()
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -198,6 +232,11 @@ def _params_of(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 block = key.removeprefix(f"flows.{flow}.").removesuffix(f".{flow}") if flow else key
                 values |= flatten({block: value}) if isinstance(value, dict) else {block: value}
     return dict(sorted(values.items()))
+
+
+def _shorten(text: str) -> str:
+    """Return a text as a tag holds it: the end of a long one becomes a hash of the whole."""
+    return text if len(text) <= TAG_LENGTH else f"{text[:TAG_LENGTH]}… (sha256 {hash_bytes(text.encode())[:12]})"
 
 
 def _check_output(path: Path, md5: str) -> str:

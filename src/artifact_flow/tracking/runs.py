@@ -20,13 +20,16 @@ from artifact_flow.lock import LOCK
 from artifact_flow.params import PARAMS
 from artifact_flow.tables import DATA
 from artifact_flow.tracking.client import Server
+from artifact_flow.tracking.loader import SHA256
 from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
 from artifact_flow.tracking.sink import Logged
 
 TAG = "artifact_flow."
 LOCK_TAG, NAME_TAG, DIRTY_TAG = f"{TAG}lock", f"{TAG}name", "git.dirty"
+DATA_TAG = f"{TAG}data_md5"
 SHA256_TAG = f"{TAG}sha256."  # and a file's name
+MEASURED_TAG = f"{TAG}measured_on."  # and a key of Result.measured_on
 PATIENCE = 60  # seconds that an unfinished run is taken to be another process at work
 PARAM_LENGTH = 500  # characters of a value that a comparison has use for
 BATCH = 100  # parameters and tags that MLflow takes at once
@@ -87,7 +90,7 @@ class Runs:
         if run is None:
             mine = self.server.client.create_run(
                 experiment,
-                run_name=f"{result.name} {result.git.commit[:7]}",
+                run_name=result.title,
                 tags={LOCK_TAG: result.lock, NAME_TAG: result.name, "mlflow.source.type": "PROJECT"},
             )
             run = self._keep_first(experiment, result, mine)
@@ -121,7 +124,8 @@ class Runs:
         run = client.get_run(run_id)
         experiment, at = run.info.experiment_id, run.info.start_time
         tags = {f"{SHA256_TAG}{path}": sha256 for path, sha256 in result.sha256.items()}
-        tags |= {"mlflow.source.name": str(PARAMS), f"{TAG}data_md5": result.data_md5}
+        tags |= {"mlflow.source.name": str(PARAMS), DATA_TAG: result.data_md5}
+        tags |= {f"{MEASURED_TAG}{fact}": value for fact, value in result.measured_on.items()}
         try:
             client.update_run(run_id, status="RUNNING")
             params = [mlflow.entities.Param(*pair) for pair in _shortened(result.params).items()]
@@ -174,7 +178,12 @@ class Runs:
                 loader_module=LOADER,
                 data_path=str(folder / FILES),
                 code_paths=[str(_copy_code(folder))],
-                mlflow_model=Model(run_id=run_id, model_id=logged.model_id, model_uuid=logged.model_id),
+                mlflow_model=Model(
+                    run_id=run_id,
+                    model_id=logged.model_id,
+                    model_uuid=logged.model_id,
+                    metadata={SHA256: {name: result.sha256[name] for name in result.model_files}},
+                ),
                 signature=_signature(result.contract),
                 input_example=_example(result.contract),
                 pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
@@ -192,6 +201,7 @@ class Runs:
             "mlflow.source.git.branch": result.git.branch,
             "git.branch": result.git.branch,
             DIRTY_TAG: str(result.git.dirty).lower(),
+            "mlflow.runName": result.title,
         }
         for name, value in tags.items():
             self.server.client.set_tag(run.info.run_id, name, value)

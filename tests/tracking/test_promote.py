@@ -1,0 +1,134 @@
+"""What two versions' metrics must have in common before one may replace the other. On MLflow's own database."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artifact_flow.datasets import load_source
+from artifact_flow.params import DataParams
+from artifact_flow.tables import split_rows, write_table
+from artifact_flow.tracking.client import Server
+from artifact_flow.tracking.registry import Comparison, Registry
+from artifact_flow.tracking.result import hash_test_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
+
+ON = {"target": "species", "classes": "a, b", "test_rows": "1f"}
+TAGS = {f"artifact_flow.measured_on.{fact}": value for fact, value in ON.items()} | {"artifact_flow.data_md5": "aa"}
+PARAMS = {"data.source": "iris.csv", "data.seed": "42", "data.preprocess": "none", "train.C": "1.0"}
+METRICS = {"test.accuracy": 0.9, "train.accuracy": 0.95}
+
+
+class Versions:
+    """A registry to which versions are added as runs tell of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.server = Server(root)
+        self.experiment = self.server.ensure_experiment("iris")
+        self.server.client.create_registered_model("iris")
+
+    def add(self, tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+        """Add a version that a commit gives, and return its number."""
+        client = self.server.client
+        run = client.create_run(self.experiment, tags=dict(tags)).info.run_id
+        for name, value in params.items():
+            client.log_param(run, name, value)
+        for name, number in metrics.items():
+            client.log_metric(run, name, number)
+        version = client.create_model_version(
+            "iris", source=str(self.server.root), run_id=run, tags={"git.dirty": "false"}
+        )
+        return str(version.version)
+
+    def promote(self, version: str, **options: Any) -> Comparison:
+        """Ask for a version to be the champion."""
+        return Registry(self.server).promote("iris", 0.0, version, **options)
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
+    """A registry of its own with a champion."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    found = Versions(tmp_path)
+    assert found.promote(found.add(TAGS, PARAMS, METRICS)).promoted
+    return found
+
+
+OTHERS = {
+    "split": ({"test_rows": "2e"}, {"data.seed": "7"}, {}, "other test rows (data.seed is 7, the champion's 42)"),
+    "source": ({"test_rows": "2e"}, {}, {}, "other test rows (what is in the source differs)"),
+    "prepared too": (
+        {"test_rows": "2e"},
+        {"data.preprocess": "auto"},
+        {},
+        "other test rows (what is in the source differs)",
+    ),
+    "target": (
+        {"target": "kind", "test_rows": "2e"},
+        {"data.table.target": "kind"},
+        {},
+        "other target and other test rows (data.table.target is kind, the champion's not given)",
+    ),
+    "classes": ({"classes": "a, b, c"}, {}, {}, "other classes (what is in the source differs)"),
+    "task": (
+        {"classes": "", "test_rows": "2e"},
+        {"data.table.task": "regression"},
+        {"test.r2": 0.99},
+        "other metric and other classes and other test rows (data.table.task is regression, the champion's not given)",
+    ),
+}
+
+
+def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
+    """However good the metrics: one sentence names what differs, the champion stays; force promotes, with a tag."""
+    alias = versions.server.client.get_model_version_by_alias
+    for case, (on, params, metrics, difference) in OTHERS.items():
+        tags = TAGS | {f"artifact_flow.measured_on.{fact}": value for fact, value in on.items()}
+        version = versions.add(tags, PARAMS | params, metrics or {"test.accuracy": 1.0})
+        compared = versions.promote(version)
+        expected = f"its metrics do not compare with the champion's: {difference}"
+        assert (compared.promoted, compared.reason) == (False, expected), case
+        assert f"iris: version {version} stays where it is: {expected}. --force promotes it." == compared.verdict()
+        assert str(alias("iris", "champion").version) == "1"
+    forced = versions.promote(version, force=True)
+    assert f"iris: version {version} is the champion, by force: its metrics do not compare" in forced.verdict()
+    assert str(alias("iris", "champion").version) == version
+    assert versions.server.client.get_model_version("iris", version).tags["artifact_flow.forced"] == expected
+
+
+def test_the_same_test_data_are_compared(versions: Versions) -> None:
+    """Whatever was trained and prepared otherwise; worse, or no number, is refused; the champion is itself."""
+    same = PARAMS | {"train.C": "0.1", "data.preprocess": "auto"}
+    other_table = TAGS | {"artifact_flow.data_md5": "bb"}  # its metadata hold data.preprocess
+    assert versions.promote("1").verdict() == "iris: version 1 is the champion already"
+    worse = versions.promote(versions.add(other_table, same, {"test.accuracy": 0.8}))
+    assert worse.reason == "test.accuracy is 0.8000, more than 0 below the champion's 0.9000"
+    assert not versions.promote(versions.add(other_table, same, {"test.accuracy": math.nan})).promoted
+    assert versions.promote(versions.add(other_table, same, {"test.accuracy": 0.9})).reason is None
+
+
+def test_a_run_that_tells_less_is_compared_by_its_table(versions: Versions) -> None:
+    """One that was logged before test rows had a hash: the same data.parquet passes, another one does not."""
+    before = {"artifact_flow.data_md5": "aa"}
+    assert versions.promote(versions.add(before, PARAMS, METRICS)).promoted
+    compared = versions.promote(
+        versions.add(TAGS | {"artifact_flow.data_md5": "bb"}, PARAMS | {"data.seed": "7"}, METRICS)
+    )
+    assert compared.reason is not None
+    assert compared.reason.endswith("other test rows (data.seed is 7, the champion's 42)")
+
+
+def test_the_hash_of_test_rows_is_that_of_the_rows(tmp_path: Path) -> None:
+    """Another seed, share or source gives another one; what prepares the rows does not."""
+
+    def hash_of(**changes: Any) -> str:
+        given = {"source": "iris", "preprocess": "none", "test_size": 0.2, "seed": 42, "stratify": True}
+        path = tmp_path / "data.parquet"
+        write_table(split_rows(load_source(DataParams.model_validate(given | changes))), path)
+        return hash_test_rows(path)
+
+    assert hash_of() == hash_of(preprocess="auto")
+    assert len({hash_of(), hash_of(seed=7), hash_of(test_size=0.3), hash_of(source="wine")}) == 4
