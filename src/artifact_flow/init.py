@@ -112,8 +112,8 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
             soft_wrap=True,
         )
     console.print(
-        f"{PARAMS} and {PIPELINE} are written. Now: git add {escape(source)} (or, for a large file, dvc add "
-        f"{escape(source)}), then make, and commit what it leaves.",
+        f"{PARAMS} and {PIPELINE} are written. Now: {escape(_keep(root, source))}, then make, and commit what it "
+        "leaves.",
         soft_wrap=True,
     )
 
@@ -126,6 +126,15 @@ def _source_in(root: Path, data: Path) -> str:
             f"{data.name}."
         )
     return resolved.relative_to(root).as_posix()
+
+
+def _keep(root: Path, source: str) -> str:
+    """Return the command that keeps the table, which git takes unless it ignores it, as what DVC tracks."""
+    if (root / f"{source}.dvc").is_file():
+        return f"git add {shlex.quote(source)}.dvc"
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", "--", source], cwd=root, check=False).returncode == 0
+    by_dvc = f"dvc add {shlex.quote(source)}"
+    return by_dvc if ignored else f"git add {shlex.quote(source)} (or, for a large file, {by_dvc})"
 
 
 def _refuse_overwriting(root: Path) -> None:

@@ -2,14 +2,23 @@
 
 import functools
 import http.server
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from tracking.conftest import SOURCE, Tracked
 from tracking.test_runs import refusal
+
+from artifact_flow.errors import ParamsError
+from artifact_flow.tracking.project import run_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
 
@@ -29,11 +38,13 @@ def test_main_reproduces_and_tracks(tracked: Tracked) -> None:
 
 
 def test_train_is_a_dvc_experiment_and_a_run(tracked: Tracked) -> None:
-    """`-e train -P C=0.5 -P max_iter=300` goes through `dvc exp run`, and its result is logged."""
-    mlflow_run(tracked, "-e", "train", "-P", "C=0.5", "-P", "max_iter=300")
+    """`-e train -P C=0.5` goes through `dvc exp run`, its result is logged, and one line of params.yaml is another."""
+    before = (tracked.root / "params.yaml").read_text()
+    mlflow_run(tracked, "-e", "train", "-P", "C=0.5")
     (run,) = tracked.runs()
-    expected = {"train.C": "0.5", "train.max_iter": "300", "data.test_size": "0.2", "data.seed": "42"}
+    expected = {"train.C": "0.5", "train.max_iter": "1000", "data.test_size": "0.2", "data.seed": "42"}
     assert expected.items() <= run.data.params.items()
+    assert (tracked.root / "params.yaml").read_text() == before.replace("C: 1.0", "C: 0.5")
     table = tracked.run("dvc", "exp", "show", "--csv", "--drop", ".*", "--keep", "train.C")
     assert [line.split(",")[-1] for line in table.splitlines()[-2:]].count("0.5") == 1
     tracked.run("dvc", "status", "--quiet")
@@ -67,15 +78,51 @@ def test_a_value_that_the_estimator_refuses_leaves_the_parameters(tracked: Track
     assert tracked.run("git", "diff", "--stat", "params.yaml") == ""
 
 
+@pytest.mark.parametrize(
+    ("block", "values", "reason"),
+    [
+        (
+            {"estimator": "sklearn.tree.DecisionTreeClassifier"},
+            {"C": "1"},
+            "train.C is not an argument of sklearn.tree.",
+        ),
+        (
+            {"search": {"strategy": "grid", "space": {"C": [1.0]}}},
+            {"C": "2"},
+            "train.search.space.C tries its own values",
+        ),
+        ({}, {"C": "nan"}, "C is 'nan'; allowed: a number."),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    block: dict[str, Any], values: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimator without such an argument, an argument that is searched, no number: one sentence, nothing changed."""
+    document = YAML(typ="safe").load(SOURCE / "params.yaml")
+    document["train"] = {"estimator": "sklearn.linear_model.LogisticRegression", "threads": 1} | block
+    params = tmp_path / "params.yaml"
+    YAML().dump(document, params)
+    before = params.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParamsError, match=re.escape(reason)):
+        run_experiment({"test_size": None, "max_iter": "", **values})
+    assert params.read_bytes() == before
+
+
 @pytest.fixture
-def address() -> Iterator[str]:
-    """A web server with docs/houses.csv."""
+def address(tmp_path: Path) -> Iterator[str]:
+    """A web server with docs/houses.csv, also in an archive."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copy(SOURCE / "docs/houses.csv", folder)
+    with tarfile.open(folder / "houses.tgz", "w:gz") as archive:
+        archive.add(folder / "houses.csv", "set/houses.csv")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
-    handler = functools.partial(Quiet, directory=str(SOURCE / "docs"))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -101,5 +148,39 @@ def test_a_data_set_is_fetched_kept_and_logged(tracked: Tracked, address: str) -
     )
     assert "the name '../n.csv' is no file's" in refusal(tracked, "download", "--url", address, "--name", "../n.csv")
     tracked.run("dvc", "status", "--quiet")
+    tracked.run("sh", "-e", "-c", again.splitlines()[2])
+    staged = tracked.run("git", "diff", "--staged", "--name-only").splitlines()
+    assert staged == ["data/.gitignore", "data/houses.csv.dvc"]
+
+
+def test_the_advice_after_a_download_works_as_it_is_printed(tracked: Tracked, address: str) -> None:
+    """An archive is unpacked, git takes what is named, the table becomes the main flow, and it is reproduced."""
+    said = tracked.ask("download", "--url", f"{address}/houses.tgz")
+    commands = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    assert commands == [
+        "git add data/houses.tgz.dvc data/houses.csv.dvc data/.gitignore",
+        "artifact-flow init --data data/houses.csv --target price",
+        "dvc repro",
+    ]
+    for command in commands:
+        said = tracked.run("sh", "-e", "-c", command)
+        if "init" in command:  # and what it advises: git refuses the table itself, which DVC keeps
+            (advice,) = re.findall(r"Now: (.*), then make", said)
+            tracked.run("sh", "-e", "-c", advice)
+    assert "r2" in (tracked.root / "metrics.json").read_text()
     tracked.commit("Houses")
-    assert "data/houses.csv.dvc" in tracked.run("git", "ls-files", "data")
+    tracked.run("dvc", "status", "--quiet", "dvc.yaml")
+
+
+def test_somebody_s_own_file_is_not_overwritten(tracked: Tracked, address: str) -> None:
+    """A file in data/ that no download made stays; a password in an address is neither logged nor shown."""
+    own = tracked.root / "data/houses.csv"
+    own.parent.mkdir()
+    own.write_text("mine")
+    said = refusal(tracked, "download", "--url", f"{address}/houses.csv")
+    assert said.startswith("error: data/houses.csv is there already, and DVC does not track it: move it away")
+    assert own.read_text() == "mine"
+    secret = address.replace("://", "://someone:secret@")
+    said = refusal(tracked, "download", "--url", f"{secret}/none.csv?key=hidden")
+    assert "secret" not in said
+    assert "hidden" not in said
