@@ -151,8 +151,6 @@ def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
 
 def test_a_linked_worktree_without_an_environment_says_what_it_needs(forked: Project) -> None:
     """It shares git's settings and not .venv: a conflict with this branch's lock in place, and one sentence."""
-    branch(forked, "decimals", DECIMALS)
-    branch(forked, "agreement", AGREEMENT)
     forked.run("git", "worktree", "add", "--quiet", "../linked", "decimals")
     linked = Project(forked.root.parent / "linked")
     printed = merge(linked, "agreement", code=1)
