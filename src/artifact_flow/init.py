@@ -132,7 +132,8 @@ def _keep(root: Path, source: str) -> str:
     """Return the command that keeps the table, which git takes unless it ignores it, as what DVC tracks."""
     if (root / f"{source}.dvc").is_file():
         return f"git add {shlex.quote(source)}.dvc"
-    ignored = subprocess.run(["git", "check-ignore", "--quiet", "--", source], cwd=root, check=False).returncode == 0
+    asked = ["git", "check-ignore", "--quiet", "--", source]
+    ignored = subprocess.run(asked, cwd=root, check=False, capture_output=True).returncode == 0
     by_dvc = f"dvc add {shlex.quote(source)}"
     return by_dvc if ignored else f"git add {shlex.quote(source)} (or, for a large file, {by_dvc})"
 
