@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,31 @@ def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> 
                 assert of_the_full_proof(line) or any(plain(line) in found for found in lines), (
                     f"`{command}` did not print: {line}"
                 )
+
+
+def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
+    """Where only the main flow has been reproduced, what docs/experiments.md tells to do with an experiment exits 0."""
+    page = (ROOT / "docs/experiments.md").read_text()
+    (block,) = re.findall(r"## Compare, keep, throw away\n\n```sh\n(.*?)```", page, re.DOTALL)
+    kept = subprocess.check_output(["git", "ls-files", "flows"], cwd=ROOT, text=True).split()
+    for name in kept:
+        (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project.root / name)
+    project.commit("Flows that were never run here")
+    project.run("dvc", "exp", "run", "--set-param", "infer.decimals=7", "--name", "adust-lieu")
+    project.run("git", "checkout", "--quiet", ".")
+    for command in block.splitlines():
+        project.run("sh", "-c", command)
+    assert "decimals: 7" in (project.root / "params.yaml").read_text()
+    project.run("dvc", "status", "--quiet", "dvc.yaml")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_checkout_names_what_it_wants(page: Path) -> None:
+    """Without a target, `dvc checkout` and `dvc pull` want the outputs of every flow, and fail without them."""
+    for command in re.findall(r"(?:`|^\$ |^ *)(dvc (?:checkout|pull)\b[^`|#\n]*)", page.read_text(), re.MULTILINE):
+        targets = [word for word in command.split()[2:] if not word.startswith("-")]
+        assert targets, f"{page.name}: {command}"
 
 
 def test_every_make_target_is_one() -> None:

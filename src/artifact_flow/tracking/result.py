@@ -245,11 +245,11 @@ def _check_output(path: Path, md5: str) -> str:
         found, sha256 = hash_file(path, "md5"), hash_file(path)
     except OSError as error:
         raise TrackError(
-            f"{path} cannot be read ({error.strerror}): `dvc checkout` brings it back, `dvc repro` makes it."
+            f"{path} cannot be read ({error.strerror}): `dvc checkout {path}` brings it back, `dvc repro` makes it."
         ) from error
     if found != md5:
         raise TrackError(
             f"{path} is not the one that {LOCK} names (md5 {found[:12]}…, not {md5[:12]}…), so nothing was logged: "
-            "run `dvc repro`, or `dvc checkout` for what was locked."
+            f"run `dvc repro`, or `dvc checkout {path}` for what was locked."
         )
     return sha256
