@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from project import Project
 from pyarrow import csv
+from unit.own import write_lock
 
 from artifact_flow.cli import main
 from artifact_flow.params import load_params
@@ -61,6 +62,7 @@ def run_stages() -> dict[str, Any]:
     for stage in ("data", "train", "infer", "export", "quantize"):
         if getattr(params, stage):
             importlib.import_module(f"artifact_flow.stages.{stage}").main(params, Path())
+    write_lock(Path(), "model_train.pkl")
     return dict(json.loads(Path("metrics.json").read_text())["test"])
 
 

@@ -8,6 +8,7 @@ import ast
 import json
 import os
 import re
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,8 @@ def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None
     )
     opened = {path for path in json.loads(done.stdout.splitlines()[-1]) if not path.startswith("src/")}
     declared = {path for path in STAGES[name]["deps"] if not path.startswith("src/")} - {ENVIRONMENT, "tests.json"}
-    written = {path for path in opened if ".part/" in path}
+    # written aside, and folders, which are opened to be synced
+    written = {path for path in opened if re.search(r"\.part(/|$)", path) or (project.root / path).is_dir()}
     assert opened - {"params.yaml", "dvc.lock", "dvc.yaml"} - written == declared
     assert "params.yaml" in opened
     assert name in STAGES[name]["params"]

@@ -68,6 +68,8 @@ def browse(project: Project, page: str = "dvc_plots/index.html") -> str:
     """Return a page's document after its scripts ran, in a browser to which every host is unreachable."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
     return project.run(
+        "env",
+        f"HOME={project.root}",  # of its crash reports and caches
         BROWSER,
         "--headless",
         "--no-sandbox",

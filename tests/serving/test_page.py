@@ -44,11 +44,12 @@ def server(models: dict[str, Path]) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium without a window; its crash reports and caches go into a folder of the tests."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        home: dict[str, str | float | bool] = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"], env=home)
         yield browser
         browser.close()
 

@@ -99,9 +99,9 @@ class Flow:
 
 
 def write_lock(folder: Path, *outputs: str) -> None:
-    """Write a dvc.lock that names these files, as DVC does."""
+    """Write a dvc.lock in which stage train made these files, as DVC does."""
     outs = [{"path": path, "md5": hash_file(folder / path, "md5")} for path in outputs]
-    (folder / LOCK).write_text(json.dumps({"schema": "2.0", "stages": {"all": {"cmd": "all", "outs": outs}}}))
+    (folder / LOCK).write_text(json.dumps({"schema": "2.0", "stages": {"train": {"cmd": "train", "outs": outs}}}))
 
 
 def make_flow(folder: Path, task: Task = "classification") -> Flow:
