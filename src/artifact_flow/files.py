@@ -98,8 +98,8 @@ def _side_folder(path: Path) -> Iterator[Path]:
     """
     side, handle = next(taken for number in count() if (taken := _make_or_take(path, number)))
     try:
-        for left in side.iterdir():
-            left.unlink()
+        for left in side.iterdir():  # a side file may have been written aside too
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         yield side
     finally:
         shutil.rmtree(side, ignore_errors=True)

@@ -215,6 +215,16 @@ with replace_files(Path(sys.argv[1])) as (part,):
     assert (living.returncode, path.read_text(), names(tmp_path)) == (0, "half", ["file"])
 
 
+def test_what_was_left_of_a_side_file_that_was_written_aside_is_no_obstacle(tmp_path: Path) -> None:
+    """A part of a batch is written aside twice: killed then, it leaves a side folder in a side folder."""
+    inner = tmp_path / ".one.0.part/.one.0.part"
+    inner.mkdir(parents=True)
+    (inner / "one").write_text("half")
+    (tmp_path / ".one.0.part/~one").symlink_to(tmp_path)
+    write("new", tmp_path / "one")
+    assert ((tmp_path / "one").read_text(), names(tmp_path)) == ("new", ["one"])
+
+
 def test_what_killed_processes_left_can_be_removed_at_once(tmp_path: Path) -> None:
     """A folder of finished parts is cleared without writing them again."""
     (tmp_path / ".one.0.part").mkdir()
