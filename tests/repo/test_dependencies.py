@@ -8,7 +8,6 @@ import ast
 import json
 import os
 import re
-import re
 import subprocess
 import sys
 from pathlib import Path
