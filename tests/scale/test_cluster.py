@@ -225,6 +225,8 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     file = tmp_path / "scheduler.json"
     with dask(*SCHEDULER, "--scheduler-file", str(file)) as doomed:
         wait_for(file, doomed)
+        while not file.read_text().endswith("}"):  # it is there before it is whole
+            time.sleep(0.05)
         address = str(json.loads(file.read_text())["address"])
         with dask(*worker_of(address, tmp_path), "--no-nanny"):
             process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", address)
