@@ -46,7 +46,8 @@ def change_consistently(folder: Path, trace: Path) -> None:
         if content.pop(str(OBJECTS / md5[:2] / md5[2:]), None) is not None:
             made = hash_bytes(new, "md5")
             content[str(OBJECTS / made[:2] / made[2:])] = new
-        lock = content["dvc.lock"].decode().replace(md5, hash_bytes(new, "md5"))
+        held = content["dvc.lock"] if "dvc.lock" in content else Path("dvc.lock").read_bytes()  # unchanged
+        lock = held.decode().replace(md5, hash_bytes(new, "md5"))
         content["dvc.lock"] = lock.replace(f"size: {len(old)}\n", f"size: {len(new)}\n").encode()
 
     named = json.loads(content["contract.json"])["sha256"]["model_train.pkl"]
