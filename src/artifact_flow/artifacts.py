@@ -38,7 +38,8 @@ def open_model(contract: Contract, path: Path = MODEL) -> Any:
     The contract must have been found to be the lock's; where nothing has vouched for it, call `open_vouched`.
     Raises ModelError when the file is missing, has another sha256, or was written by another scikit-learn.
     """
-    return _open_pickle(_read_pickle(path), contract, path)
+    content = _read_pickle(path)
+    return _open_pickle(content, hash_bytes(content), contract, path)
 
 
 def open_vouched(contract: Contract, path: Path, lock: Path, allowed: Collection[str] = ()) -> Any:
@@ -49,12 +50,13 @@ def open_vouched(contract: Contract, path: Path, lock: Path, allowed: Collection
     when neither holds.
     """
     content = _read_pickle(path)
-    if not _check_hashes(content, path, lock, allowed):
+    sha256 = hash_bytes(content)
+    if not _is_vouched(content, sha256, path, lock, allowed):
         raise ModelError(
             f"{path} was not opened: opening a pickle runs code, and no {LOCK.name} from its folder upwards names this "
             f"one. Open it where `dvc repro` made it, or name the {PORTABLE} beside it, which runs no code."
         )
-    return _open_pickle(content, contract, path)
+    return _open_pickle(content, sha256, contract, path)
 
 
 def _read_pickle(path: Path) -> bytes:
@@ -64,11 +66,11 @@ def _read_pickle(path: Path) -> bytes:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
 
 
-def _open_pickle(content: bytes, contract: Contract, path: Path) -> Any:
-    expected, found = contract.sha256.get(MODEL.name), hash_bytes(content)
-    if found != expected:
+def _open_pickle(content: bytes, sha256: str, contract: Contract, path: Path) -> Any:
+    expected = contract.sha256.get(MODEL.name)
+    if sha256 != expected:
         raise ModelError(
-            f"{path} is not the model that contract.json names (sha256 {found[:12]}…, not {str(expected)[:12]}…), "
+            f"{path} is not the model that contract.json names (sha256 {sha256[:12]}…, not {str(expected)[:12]}…), "
             f"so it was not opened: {_REMEDY}"
         )
     written, installed = contract.libraries.get("scikit-learn"), metadata.version("scikit-learn")
@@ -104,7 +106,8 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
         content = path.read_bytes()  # once: what is checked is what is opened
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
-    _check_hashes(content, path, lock, allowed)
+    sha256 = hash_bytes(content)
+    _is_vouched(content, sha256, path, lock, allowed)
     session = start_session(content, path)
     bound, found = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY), hash_file(contract)
     if bound != found:
@@ -112,12 +115,12 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
             f"{path} belongs to another {CONTRACT} (sha256 {str(bound)[:12]}…) than {contract} ({found[:12]}…): "
             "take both from one run; `dvc repro` makes them."
         )
-    return Portable(session, hash_bytes(content))
+    return Portable(session, sha256)
 
 
-def _check_hashes(content: bytes, path: Path, lock: Path, allowed: Collection[str]) -> bool:
+def _is_vouched(content: bytes, sha256: str, path: Path, lock: Path, allowed: Collection[str]) -> bool:
     """Tell whether `allowed` or the lock names a model's bytes; raise ModelError where either names others."""
-    sha256, locked = hash_bytes(content), locked_md5(path, lock)
+    locked = locked_md5(path, lock)
     if allowed and sha256 not in allowed:
         asked = ", ".join(f"{one[:12]}…" for one in allowed)
         raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")

@@ -17,7 +17,7 @@ ArtifactFlowError
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class ArtifactFlowError(Exception):
@@ -78,4 +78,6 @@ def told_in_one_sentence(whose: str = "") -> Iterator[None]:
     try:
         yield
     except ArtifactFlowError as error:
+        with suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()  # so that the sentence comes after what was printed, on a line of its own
         sys.exit(f"error: {whose}{error}")

@@ -1,15 +1,17 @@
 """Lock: what a dvc.lock names, of the stages that there still are. It reads; only DVC writes one."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import yaml
 
 from artifact_flow.errors import LockError
 from artifact_flow.pipeline import Pipeline, read_pipeline
+
+Way: TypeAlias = Literal["before", "after"]
 
 LOCK = Path("dvc.lock")  # beside the dvc.yaml in question, where its stages run
 
@@ -70,6 +72,20 @@ def output_hashes(stages: dict[str, dict[str, Any]]) -> dict[str, str]:
 def shares_path(one: str, other: str) -> bool:
     """Tell whether two paths of outputs or dependencies are the same, or one lies in the other."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def walk_stages(stages: Mapping[str, Mapping[str, Any]], start: Iterable[str], way: Way) -> list[str]:
+    """Return `start` and all stages before them, that they read, directly or not, or all after, which read them."""
+    mine, theirs = ("deps", "outs") if way == "before" else ("outs", "deps")
+    found = list(dict.fromkeys(start))
+    for name in found:  # which grows meanwhile
+        paths = [entry["path"] for entry in stages[name][mine]]
+        found += [
+            other
+            for other, stage in stages.items()
+            if other not in found and any(shares_path(entry["path"], path) for entry in stage[theirs] for path in paths)
+        ]
+    return found
 
 
 def nearest_lock(folder: Path) -> Path:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 
 from artifact_flow.errors import ParcelError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, merge_locks, read_lock, shares_path
+from artifact_flow.lock import LOCK, merge_locks, read_lock, walk_stages
 
 MANIFEST = "manifest"  # beside the files of a parcel
 OBJECTS = PurePosixPath(".dvc/cache/files/md5")  # in the repository; the name of what lies there is its md5
@@ -123,13 +123,13 @@ def receive(root: Path, folder: Path, parcels: Sequence[Parcel], stages: Sequenc
     These are those of `stages` and before them, but for stages that run whenever they are asked to. Raises ParcelError.
     """
     unpack(root, folder, parcels)
-    _run_dvc(root, "checkout", "--quiet", "--with-deps", *stages)
-    status: dict[str, Any] = json.loads(_run_dvc(root, "status", "--json", "--with-deps", *stages) or "{}")
+    _run(root, "dvc", "checkout", "--quiet", "--with-deps", *stages)
+    status: dict[str, Any] = json.loads(_run(root, "dvc", "status", "--json", "--with-deps", *stages) or "{}")
     restless = {name for name, found in status.items() if "always changed" in found}
     stale = {name: found for name, found in status.items() if name not in restless}
     if stale:
         raise ParcelError(f"what was handed over is not what its {LOCK} names ({json.dumps(stale)}); {_REMEDY}")
-    dry = _run_dvc(root, "repro", "--dry", *stages)
+    dry = _run(root, "dvc", "repro", "--dry", *stages)
     again = set(re.findall(r"^Running stage '(.+)'", dry, re.MULTILINE)) - restless
     if again:
         raise ParcelError(f"{', '.join(sorted(again))} would run again, though all it left was received; {_REMEDY}")
@@ -146,7 +146,7 @@ def list_files(root: Path, stages: Sequence[str]) -> list[str]:
     unknown = [name for name in stages if name not in locked]
     if unknown:
         raise ParcelError(f"{LOCK} has no stage {', '.join(unknown)}: `dvc repro {' '.join(unknown)}` runs it.")
-    wanted = _with_those_before(locked, stages)
+    wanted = walk_stages(locked, stages, "before")
     homes = {_lock_of(name) for name in wanted}
     found = {path for path in paths if path in homes}
     for name in wanted:
@@ -225,16 +225,14 @@ def _refuse_undeclared(root: Path, files: Collection[str]) -> None:
 
 def _declared_outputs(root: Path) -> set[str]:
     """Return the outputs of every dvc.yaml and .dvc file, from the repository's root."""
-    lines = _run_dvc(root, "dag", "--outs", "--dot").splitlines()
+    lines = _run(root, "dvc", "dag", "--outs", "--dot").splitlines()
     return {match[1] for line in lines if (match := re.fullmatch(r'"(.+)";', line.strip())) and '" -> "' not in line}
 
 
 def _find_pipelines(root: Path, name: str = "dvc.yaml") -> Iterator[Path]:
     """Yield the path of `name` beside each dvc.yaml that git tracks."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", "dvc.yaml", "*/dvc.yaml"], cwd=root, capture_output=True, text=True, check=True
-    )
-    return ((root / path).with_name(name) for path in listed.stdout.split("\0") if path)
+    listed = _run(root, "git", "ls-files", "-z", "--", "dvc.yaml", "*/dvc.yaml")
+    return ((root / path).with_name(name) for path in listed.split("\0") if path)
 
 
 def _find_locks(root: Path) -> list[Path]:
@@ -245,19 +243,6 @@ def _lock_of(stage: str) -> str:
     """Return the path of the lock that a stage's name, as `merge_locks` gives it, belongs to."""
     pipeline, found, _ = stage.rpartition(":")
     return posixpath.join(posixpath.dirname(pipeline), LOCK.name) if found else LOCK.name
-
-
-def _with_those_before(locked: Stages, stages: Sequence[str]) -> list[str]:
-    """Return stages and all whose outputs they read, directly or not."""
-    queue, found = list(stages), dict.fromkeys(stages)
-    while queue:
-        reads = [dep["path"] for dep in locked[queue.pop()]["deps"]]
-        for name, stage in locked.items():
-            makes = [out["path"] for out in stage["outs"]]
-            if name not in found and any(shares_path(made, read) for made in makes for read in reads):
-                found[name] = None
-                queue.append(name)
-    return list(found)
 
 
 def _files_of(root: Path, path: str, md5: str) -> Iterator[str]:
@@ -291,12 +276,12 @@ def _seen_manifest(root: Path, parcel: Parcel) -> Files:
     return parse_manifest(path.read_bytes())
 
 
-def _run_dvc(root: Path, *arguments: str) -> str:
-    """Return what a DVC command printed; raise ParcelError when it fails."""
+def _run(root: Path, *command: str) -> str:
+    """Return what a command of DVC or git printed; raise ParcelError when it fails."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     done = subprocess.run(
-        ["dvc", *arguments], cwd=root, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        command, cwd=root, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ParcelError(f"`dvc {' '.join(arguments)}` fails: {done.stderr.strip() or done.stdout.strip()}")
+        raise ParcelError(f"`{' '.join(command)}` fails: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

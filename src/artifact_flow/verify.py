@@ -26,7 +26,7 @@ from artifact_flow.builtin import FETCHED, VARIABLE, data_folder, is_here, load_
 from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, broken_promises
 from artifact_flow.errors import DataError, VerifyError
 from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock, shares_path
+from artifact_flow.lock import LOCK, merge_locks, output_hashes, parse_lock, shares_path, walk_stages
 from artifact_flow.pipeline import PIPELINE, VALUES, parse_pipeline
 from artifact_flow.predictions import METRICS, PREDICTIONS
 
@@ -357,8 +357,8 @@ def _leave_out_unavailable(head: Head, console: Console) -> Head:
     left_out: set[str] = set()
     for name, stage in head.stages.items():
         if name not in left_out and (reason := _lacking(stage, head.root, known)):
-            after = _with_those_after(head.stages, name)
-            left_out |= after
+            after = walk_stages(head.stages, [name], "after")
+            left_out.update(after)
             more = f" and {len(after) - 1} after it" if len(after) > 1 else ""
             console.print(f"[yellow]Not verified: stage {name}{more}, because {reason}[/]")
     if left_out >= head.stages.keys():
@@ -384,18 +384,6 @@ def _lacking(stage: Mapping[str, Any], root: Path, known: Collection[str]) -> st
                 "`dvc checkout` brings what DVC tracks."
             )
     return ""
-
-
-def _with_those_after(stages: Stages, first: str) -> set[str]:
-    """Return a stage and all that read what it makes, directly or not."""
-    found, queue = {first}, [first]
-    while queue:
-        made = {out["path"] for out in stages[queue.pop()]["outs"]}
-        after = {name for name, stage in stages.items() if any(_is_of(dep["path"], made) for dep in stage["deps"])}
-        after -= found
-        found |= after
-        queue += after
-    return found
 
 
 def _beside(path: str, name: Path) -> str:

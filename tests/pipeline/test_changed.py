@@ -50,7 +50,7 @@ def refused(project: Project, stage: str, changed: str) -> None:
     lock, before = (project.root / "dvc.lock").read_bytes(), project.hashes()
     printed = project.run("dvc", "repro", "--single-item", stage, code=255)
     sentence = f"error: {changed} changed while stage {stage} ran, so dvc.lock would name what did not run"
-    assert f"{sentence}: run `dvc repro` again." in printed, printed
+    assert f"{sentence}: run `dvc repro` again." in printed.splitlines(), printed
     assert "Traceback" not in printed
     assert (project.root / "dvc.lock").read_bytes() == lock
     assert [project.hashes()[path] for path in kept] == [before[path] for path in kept]

@@ -260,6 +260,15 @@ def test_mistakes_at_the_command_are_one_sentence(project: Project, tmp_path: Pa
     assert "tests.json, which dvc.lock names, is not there" in told("--into", str(tmp_path / "new"), "test")
 
 
+def test_a_folder_that_git_refuses_is_one_sentence(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another user owns it."""
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    with pytest.raises(ParcelError, match=r"^`git ls-files .*` fails: fatal: not a git repository"):
+        list_files(built.root, ["train"])
+
+
 def test_files_of_another_pipeline_go_with_its_lock(project: Project) -> None:
     """A stage of flows/dvc.yaml brings that lock, and what it reads of the root's."""
     (project.root / "flows").mkdir()

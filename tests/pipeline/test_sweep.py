@@ -4,12 +4,16 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 from project import Project
+
+from artifact_flow.errors import TrackError
+from artifact_flow.tracking.sweep import list_experiments, run_sweep, tabulate
 
 SWEEP = ["make", "--no-print-directory", "--assume-old=setup", "sweep"]
 
 
-def test_a_sweep_leaves_a_table_and_nothing_else(project: Project) -> None:
+def test_a_sweep_leaves_a_table_and_nothing_else(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value is a row; the files are as they were, the worker has gone, and a branch of one is reproduced.
 
     A value that was refused has no metrics, its reason is named, and the sweep fails; the others have run.
@@ -25,6 +29,11 @@ def test_a_sweep_leaves_a_table_and_nothing_else(project: Project) -> None:
     assert set(found["-1"][2:-1]) == {"-"}
     name, failed = (re.findall(r"\[([\w-]+)\]", found[value][0])[0] for value in ("0.1", "-1"))
     assert f"error: no result of {failed}: `dvc queue logs {failed}` says why." in printed
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", project.environ["DVC_SITE_CACHE_DIR"])
+    assert tabulate(list_experiments()) in printed
+    with pytest.raises(TrackError, match="`dvc exp run --queue` failed, for the reason above"):
+        run_sweep(["train.C"], 1)
     assert project.run("git", "status", "--porcelain") == ""
     assert project.repro() == []
     assert not list((project.root / ".dvc/tmp/exps").glob("tmp*"))

@@ -12,10 +12,10 @@ import pytest
 from pyarrow import csv, parquet
 from tracking.conftest import Tracked
 
-from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, is_reference_cpu
+from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, is_reference_cpu, pin
 from artifact_flow.errors import ModelError
 from artifact_flow.files import hash_file
-from artifact_flow.tracking.loader import Loaded
+from artifact_flow.tracking.loader import KERNEL, OTHER_DISPATCH, REMEDY, Loaded
 
 # What another team's script does: numpy first, its own threads, nothing of this repository on the path.
 CLIENT = """
@@ -108,3 +108,12 @@ def test_what_is_not_as_it_was_logged_is_not_opened(tracked: Tracked, tmp_path: 
     sha256["contract.json"] = hash_file(contract)
     with pytest.raises(ModelError, match=r"scikit-learn is .* here and was 0\.\S+ when the model was made; not opened"):
         Loaded(folder, sha256)
+
+
+def test_the_loader_asks_for_what_the_pipeline_pins() -> None:
+    """It must not import the pin, which would change its client's variables, and so names the same values again."""
+    pinned: dict[str, str] = {}
+    pin(pinned, reference_cpu=True)
+    kernel, dispatch = pinned["OPENBLAS_CORETYPE"], pinned["NPY_DISABLE_CPU_FEATURES"]
+    assert (kernel, set(dispatch.split())) == (KERNEL, OTHER_DISPATCH)
+    assert f'OPENBLAS_CORETYPE={kernel} NPY_DISABLE_CPU_FEATURES="{dispatch}"' in REMEDY

@@ -1,13 +1,19 @@
 """What a stage reads is found in dvc.yaml, and a change of it is told; what it does not read may change."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from artifact_flow import stages
 from artifact_flow.errors import ChangedError
+from artifact_flow.files import replace_files
 from artifact_flow.fingerprint import LARGE, Fingerprint, compare_params, read_inputs, take_fingerprint
+from artifact_flow.params import Params
 
+DEFAULTS = Path(__file__).with_name("params.yaml")
 PIPELINE = """
 vars:
   - folder: src
@@ -214,3 +220,38 @@ def test_parameters_in_another_format_are_compared_by_their_bytes() -> None:
     """Only YAML and JSON are read."""
     assert list(compare_params("a.toml", b"a = 1", b"a = 1 # one", ["a"])) == ["a.toml"]
     assert list(compare_params("a.json", b'{"a": 1}', b'{"a":1}', ["a"])) == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_stage_puts_nothing_in_place_once_its_inputs_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Before its outputs are in place nothing is written; after them, the stage fails all the same."""
+
+    def write(params: Params, folder: Path) -> None:
+        if not late:
+            Path("data.csv").write_text("2")
+        with replace_files(folder / "model") as (part,):
+            part.write_text(params.data.source)
+        Path("data.csv").write_text("2")
+
+    (root / "params.yaml").write_text(DEFAULTS.read_text())
+    monkeypatch.setattr(stages, "START", fingerprint_of("train"))
+    monkeypatch.setattr("sys.argv", ["-m"])
+    with pytest.raises(SystemExit, match=r"^error: data\.csv changed while stage train ran"):
+        stages.run(write)
+    assert (root / "model").exists() == late
+
+
+def test_an_unchanged_stage_puts_its_outputs_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flow that the command line names is the one that runs."""
+
+    def write(params: Params, folder: Path) -> None:
+        with replace_files(folder / "model") as (part,):
+            part.write_text(params.data.source)
+
+    (root / "params.yaml").write_text(f"flows:\n  iris: {json.dumps(YAML(typ='safe').load(DEFAULTS))}\n")
+    monkeypatch.setattr(stages, "START", fingerprint_of("each@iris"))
+    monkeypatch.setattr("sys.argv", ["-m", "iris"])
+    stages.run(write)
+    assert (root / "iris/model").read_text() == "digits"

@@ -6,7 +6,7 @@ import pytest
 
 from artifact_flow.artifacts import open_portable
 from artifact_flow.errors import LockError, ModelError
-from artifact_flow.lock import locked_md5, read_lock
+from artifact_flow.lock import Way, locked_md5, read_lock, walk_stages
 from artifact_flow.pipeline import Pipeline, parse_pipeline, read_pipeline
 
 DVC_YAML = b"""\
@@ -125,3 +125,27 @@ def test_a_model_that_nothing_makes_is_told_so(lock: Path) -> None:
     )
     with pytest.raises(ModelError, match="`dvc repro` makes it"):
         open_portable(folder / "iris/model.onnx", folder / "iris/contract.json", lock)
+
+
+@pytest.mark.parametrize(
+    ("way", "start", "found"),
+    [
+        ("before", ["infer"], ["infer", "train", "data"]),
+        ("after", ["data"], ["data", "train", "infer"]),
+        ("before", ["data", "data"], ["data"]),
+        ("after", ["alone"], ["alone"]),
+    ],
+)
+def test_stages_are_walked_along_what_they_make_and_read(way: Way, start: list[str], found: list[str]) -> None:
+    """A file in a folder that a stage makes counts as the folder, and a folder as the files that are made in it."""
+
+    def stage(deps: list[str], outs: list[str]) -> dict[str, list[dict[str, str]]]:
+        return {"deps": [{"path": path} for path in deps], "outs": [{"path": path} for path in outs]}
+
+    stages = {
+        "data": stage(["rows.csv"], ["tables"]),
+        "train": stage(["tables/train.csv"], ["models/a.pkl", "models/b.pkl"]),
+        "infer": stage(["models"], ["predictions.csv"]),
+        "alone": stage(["tables_of_others"], ["model"]),
+    }
+    assert sorted(walk_stages(stages, start, way)) == sorted(found)
