@@ -11,6 +11,7 @@ from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin t
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from filelock import FileLock
 from project import Project, copy_tree, is_finished
 
 from artifact_flow import builtin
+
+# Where the tests are started in the background, as by nohup or a script's &, the shell has them ignore Ctrl-C, and they
+# would hand that on to the processes that they interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SOURCE = Path(__file__).resolve().parents[1]
 DATA = builtin.data_folder(os.environ, SOURCE)
