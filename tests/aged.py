@@ -221,9 +221,10 @@ def clone(folder: Path, linked: bool) -> Aged:
 
 
 def reproduce(project: Aged) -> str:
-    """Reproduce what was changed, and commit it; nothing is left to do then."""
+    """Reproduce what was changed, and commit what that has changed; nothing is left to do then."""
     ran = project.repro(*(["--all-pipelines"] if project.is_complete else []))
-    project.commit("Reproduced")
+    if project.run("git", "status", "--porcelain"):
+        project.commit("Reproduced")
     assert project.repro() == []
     assert project.run("git", "status", "--porcelain") == ""
     return f"{len(ran)} stages"

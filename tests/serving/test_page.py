@@ -29,6 +29,8 @@ def made(name: str, *values: object) -> Any:
 MODELS = ["digits", "iris", "own", made("california_housing"), made("olivetti_faces")]
 SEVEN = [(0.28, 0.22), (0.72, 0.22), (0.6, 0.5), (0.48, 0.82)]  # a stroke, as shares of the drawing field
 
+PATIENCE = 20_000  # milliseconds until a page that shares its processors with other tests has failed
+
 REFUSED = re.compile(r"Failed to load resource: (the server responded with a status of 4(01|15|22)|net::ERR_INTERNET)")
 
 Open = Callable[..., Page]
@@ -47,6 +49,7 @@ def server(models: dict[str, Path]) -> Iterator[Server]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium without a window; its crash reports and caches go into a folder of the tests."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         home: dict[str, str | float | bool] = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"], env=home)
@@ -64,7 +67,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("response", lambda answer: faults.append(answer.url) if answer.status == 404 else None)
         page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)

@@ -98,7 +98,7 @@ def test_what_would_have_no_effect_is_refused(
     block: dict[str, Any], values: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An estimator without such an argument, an argument that is searched, no number: one sentence, nothing changed."""
-    document = YAML(typ="safe").load(SOURCE / "params.yaml")
+    document = YAML(typ="safe").load(SOURCE / "tests/unit/params.yaml")
     document["train"] = {"estimator": "sklearn.linear_model.LogisticRegression", "threads": 1} | block
     params = tmp_path / "params.yaml"
     YAML().dump(document, params)
