@@ -23,7 +23,7 @@ RUN printf '#!/venv/bin/python\nfrom artifact_flow.cli import main\n\nmain()\n' 
     && chmod 0755 /venv/bin/artifact-flow \
     && chmod -R a+rX . \
     && python -m compileall -q --invalidation-mode unchecked-hash . \
-    && /venv/bin/python -c 'import artifact_flow.predict, artifact_flow.serving.server'
+    && /venv/bin/python -c 'import artifact_flow.predict.files, artifact_flow.serving.server'
 
 # The model with what belongs to it, in its place under the dvc.lock that names it; opened here as the service opens it.
 WORKDIR /build

@@ -91,7 +91,7 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the ima
 	ruff format --check .
 	mypy
 	lint-imports --cache-dir .artifact-flow/import-linter
-	shellcheck .ci/run src/stage
+	shellcheck .ci/run src/artifact_flow/core/stage.sh
 	hadolint Dockerfile
 	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.team.yaml
 	zizmor --offline --quiet .github

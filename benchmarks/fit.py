@@ -9,15 +9,15 @@ import sys
 import time
 
 if sys.argv[1:] == ["pinned"]:
-    import artifact_flow.stages  # noqa: F401 - pins, and must do so before numpy is imported
+    import artifact_flow.core.base.determinism  # noqa: F401 - pins, and must do so before numpy is imported
 
 from threadpoolctl import threadpool_info
 
-from artifact_flow.contract import describe_features
-from artifact_flow.encoding import encode_rows
-from artifact_flow.models import build_estimator
-from artifact_flow.params import load_params
-from artifact_flow.tables import read_table
+from artifact_flow.core.base.contract import describe_features
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.base.params import load_params
+from artifact_flow.core.model.models import build_estimator
+from artifact_flow.core.table.tables import read_table
 
 
 def main() -> None:
@@ -34,6 +34,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["default"] and "artifact_flow.determinism" in sys.modules:
+    if sys.argv[1:] == ["default"] and "artifact_flow.core.base.determinism" in sys.modules:
         sys.exit("error: benchmarks/fit.py: a core module now pins at import, so nothing measured is the default")
     main()

@@ -5,7 +5,7 @@ same coefficients: ours is the stage quantize's; the naive way rounds them with 
 and static quantizers get a float32 product of rows and weights, with their defaults.
 """
 
-import artifact_flow.stages  # noqa: F401, I001 - pins, and must do so before numpy is imported
+import artifact_flow.core.base.determinism  # noqa: F401, I001 - pins, and must do so before numpy is imported
 
 import json
 import sys
@@ -18,11 +18,11 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
 from sklearn.metrics import r2_score
 
-from artifact_flow.artifacts import MODEL, QUANTIZED, open_model
-from artifact_flow.contract import CONTRACT, read_contract
-from artifact_flow.encoding import encode_rows
-from artifact_flow.predict import open_pair
-from artifact_flow.tables import DATA, read_table
+from artifact_flow.core.model.artifacts import MODEL, QUANTIZED, open_model
+from artifact_flow.core.base.contract import CONTRACT, read_contract
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.predict.files import open_pair
+from artifact_flow.core.table.tables import DATA, read_table
 
 INPUT, OUTPUT = "rows", "value"
 CALIBRATION = 1000  # rows that the static quantizer sees

@@ -5,7 +5,7 @@ of a LogisticRegression on the train split of the digits, four times over; the t
 starting and ending the workers, the fits. The best is fitted again and its bytes are hashed.
 """
 
-import artifact_flow.stages  # noqa: F401, I001 - pins, and must do so before numpy is imported
+import artifact_flow.core.base.determinism  # noqa: F401, I001 - pins, and must do so before numpy is imported
 
 import json
 import sys
@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import psutil
 
-from artifact_flow.artifacts import write_model
-from artifact_flow.contract import describe_features
-from artifact_flow.determinism import reproducible
-from artifact_flow.encoding import encode_rows
-from artifact_flow.models import build_model, fit_model
-from artifact_flow.params import SearchParams, TrainParams
+from artifact_flow.core.model.artifacts import write_model
+from artifact_flow.core.base.contract import describe_features
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.base.params import SearchParams, TrainParams
 from artifact_flow.scale.backend import Settings, open_backend
-from artifact_flow.search import prepare_bench, search_best
-from artifact_flow.tables import read_table
+from artifact_flow.core.model.search import prepare_bench, search_best
+from artifact_flow.core.table.tables import read_table
 
 TIMES, CANDIDATES, FOLDS = 4, 40, 5
 

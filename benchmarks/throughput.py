@@ -105,7 +105,8 @@ def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
     project.run(*env, "artifact-flow", "init", "--data", "mixed.csv", "--target", "spent")
     return meter.compare(
         Contender(
-            "stage data, a CSV of 100 MB", lambda: project.time(*env, sys.executable, "-m", "artifact_flow.stages.data")
+            "stage data, a CSV of 100 MB",
+            lambda: project.time(*env, sys.executable, "-m", "artifact_flow.core.stage", "data"),
         ),
         Contender(
             "pyarrow's read_csv and write_table", lambda: project.time(*peer, "convert", "mixed.csv", "peer.parquet")

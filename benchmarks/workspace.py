@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from artifact_flow.builtin import FETCHED, VARIABLE, data_folder
+from artifact_flow.core.table.builtin import FETCHED, VARIABLE, data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADING_CORE, *_, MEASURED_CORE = sorted(os.sched_getaffinity(0)) * 2  # what is on the latter is alone there

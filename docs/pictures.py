@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_flow.errors import ArtifactFlowError
+from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.tracking.pictures import start_drawing
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,7 +4,7 @@
 `--fast`, for CI, is one project with all that goes together in it, and a part of the tests: about a minute.
 """
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import argparse
 import os
@@ -22,9 +22,9 @@ from project import Project
 from ruamel.yaml import YAML
 from shipped import changes
 
-from artifact_flow.builtin import FETCHED, VARIABLE, data_folder, is_here
-from artifact_flow.lock import parse_lock
-from artifact_flow.pipeline import read_pipeline
+from artifact_flow.core.table.builtin import FETCHED, VARIABLE, data_folder, is_here
+from artifact_flow.core.base.lock import parse_lock
+from artifact_flow.core.base.pipeline import read_pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = Path(".github/workflows/pipeline.yml")
@@ -39,10 +39,9 @@ OWN_MODULE = '''\
 import json
 from pathlib import Path
 
-from artifact_flow.files import replace_files
-from artifact_flow.params import Params
-from artifact_flow.stages import run
-from artifact_flow.tables import DATA, read_table
+from artifact_flow.core.base.files import replace_files
+from artifact_flow.core.base.params import Params
+from artifact_flow.core.table.tables import DATA, read_table
 
 
 def main(params: Params, folder: Path) -> None:
@@ -51,9 +50,6 @@ def main(params: Params, folder: Path) -> None:
     with replace_files(folder / "cleaning.json") as (part,):
         part.write_text(json.dumps({"rows": rows}) + "\\n")
 
-
-if __name__ == "__main__":
-    run(main)
 '''
 OWN_STAGES = """
   clean:
@@ -63,7 +59,8 @@ OWN_STAGES = """
     deps:
       - data.parquet
       - requirements/lean.txt
-      - src/artifact_flow
+      - src/artifact_flow/core
+      - src/artifact_flow/stages/clean.py
     outs:
       - cleaning.json:
           cache: false
@@ -290,7 +287,7 @@ def verify(project: Aged) -> str:
 
 def verify_once(project: Aged) -> str:
     """Prove it in one clone, as it is."""
-    code = "from artifact_flow.verify import *; import sys; sys.exit(not verify_head([AS_IT_IS], ['dvc.yaml']))"
+    code = "from artifact_flow.proof.verify import *; import sys; sys.exit(not verify_head([AS_IT_IS], ['dvc.yaml']))"
     return last_line(project.run("python", "-c", code))
 
 

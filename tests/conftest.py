@@ -7,7 +7,7 @@ Tests bring what they need, so that they pass in a fresh clone. Those about the 
 reproduced, or about data sets that are fetched, are marked and skip until somebody has provided them.
 """
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import os
 import shutil
@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 from project import Project, copy_tree, is_finished
 
-from artifact_flow import builtin
+from artifact_flow.core.table import builtin
 
 # Where the tests are started in the background, as by nohup or a script's &, the shell has them ignore Ctrl-C, and they
 # would hand that on to the processes that they interrupt.

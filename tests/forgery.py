@@ -12,8 +12,8 @@ from typing import Any
 
 import joblib
 
-from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.parcel import MANIFEST, OBJECTS, format_manifest, parse_manifest
+from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.proof.parcel import MANIFEST, OBJECTS, format_manifest, parse_manifest
 
 
 class Trace:

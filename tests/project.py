@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_flow.errors import ArtifactFlowError
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.errors import ArtifactFlowError
+from artifact_flow.core.base.files import hash_file
 from artifact_flow.tracking.result import read_result
 
 OUTPUTS = (

@@ -39,7 +39,7 @@ def take_own_table(project: Project) -> None:
     project.edit(
         "dvc.yaml",
         lambda text: text.replace(
-            "      - src/artifact_flow/builtin.py", "      - rows.csv\n      - src/artifact_flow/builtin.py", 1
+            "      - src/artifact_flow/core/base\n", "      - rows.csv\n      - src/artifact_flow/core/base\n", 1
         ),
     )
 
@@ -61,18 +61,22 @@ def test_an_edit_during_the_split_is_refused(project: Project) -> None:
     """Stage data: its block, a module and the file that the rows come from."""
     take_own_table(project)
     edit_before_writing(
-        project, "data", "sed -i 's/seed: 42/seed: 43/' params.yaml", CODE.format("readers"), "echo 1,2,p >> rows.csv"
+        project,
+        "data",
+        "sed -i 's/seed: 42/seed: 43/' params.yaml",
+        CODE.format("core/table/readers"),
+        "echo 1,2,p >> rows.csv",
     )
-    refused(project, "data", "params.yaml: data.seed, rows.csv, src/artifact_flow/readers.py")
+    refused(project, "data", "params.yaml: data.seed, rows.csv, src/artifact_flow/core/table/readers.py")
 
 
 @pytest.mark.parametrize(
     ("stage", "old", "new", "module"),
     [
-        ("train", "C: 1.0", "C: 0.01", "models"),
-        ("infer", "decimals: 8", "decimals: 7", "predictions"),
-        ("export", "opset: 17", "opset: 18", "export"),
-        ("quantize", "min_agreement: 0.995", "min_agreement: 0.99", "quantize"),
+        ("train", "C: 1.0", "C: 0.01", "core/model/models"),
+        ("infer", "decimals: 8", "decimals: 7", "core/model/predictions"),
+        ("export", "opset: 17", "opset: 18", "portable/export"),
+        ("quantize", "min_agreement: 0.995", "min_agreement: 0.99", "portable/quantize"),
     ],
 )
 def test_an_edit_during_the_run_is_refused(project: Project, stage: str, old: str, new: str, module: str) -> None:
@@ -103,8 +107,8 @@ def test_an_edit_that_is_not_the_stages_is_let_through(project: Project) -> None
         "train",
         "sed -i -e 's/# inverse strength/# strength/' -e 's/decimals: 8/decimals: 7/' params.yaml",
         "echo >> README.md",
-        CODE.format("scoring"),
-        "touch data.parquet src/artifact_flow/models.py",
+        CODE.format("stages/infer"),
+        "touch data.parquet src/artifact_flow/core/model/models.py",
     )
     project.run("dvc", "repro", "--single-item", "train")
     assert "decimals: 7" in (project.root / "params.yaml").read_text()
@@ -112,26 +116,23 @@ def test_an_edit_that_is_not_the_stages_is_let_through(project: Project) -> None
 
 def test_an_edit_during_the_gate_is_refused(project: Project) -> None:
     """A module that changes while its tests run has not passed them."""
-    (project.root / "edit.sh").write_text(CODE.format("models") + "; echo >> tests/unit/own.py")
+    (project.root / "edit.sh").write_text(CODE.format("core/model/models") + "; echo >> tests/unit/own.py")
     (project.root / "tests/unit/test_edit.py").write_text(f"def test_edit() -> None:\n    {TRIGGER}\n")
-    refused(project, "test", "src/artifact_flow/models.py, tests/unit/own.py")
+    refused(project, "test", "src/artifact_flow/core/model/models.py, tests/unit/own.py")
     assert not (project.root / "tests.json").exists()  # which DVC removes before it runs the stage
 
 
 def test_a_stage_of_ones_own_is_watched(project: Project) -> None:
-    """It needs nothing but `run`, and may write as it likes."""
+    """It needs nothing but a `main`, and may write as it likes."""
     (project.root / "src/artifact_flow/stages/own.py").write_text(
         "from pathlib import Path\n"
-        "from artifact_flow.stages import run\n"
         "def main(params, folder):\n"
         "    (folder / 'own.txt').write_text(Path('notes.txt').read_text())\n"
         f"    {TRIGGER}\n"
-        "run(main)\n"
     )
     (project.root / "notes.txt").write_text("one")
     (project.root / "edit.sh").write_text("echo two > notes.txt")
-    command = "PYTHONPATH=src python -m artifact_flow.stages.own"
-    stage = f"  own:\n    cmd: {command}\n    deps: [notes.txt]\n    outs: [own.txt]\n"
+    stage = "  own:\n    cmd: sh src/artifact_flow/core/stage.sh own\n    deps: [notes.txt]\n    outs: [own.txt]\n"
     project.edit("dvc.yaml", lambda text: text.replace("\nplots:", stage + "\nplots:"))
     refused(project, "own", "notes.txt")
     (project.root / "edit.sh").write_text("")
@@ -149,12 +150,12 @@ def test_an_edit_during_a_flows_stage_is_refused(project: Project) -> None:
         project,
         "train",
         "sed -i -e 's/max_iter: 200/max_iter: 100/' -e 's/max_depth: 25/max_depth: 5/' params.yaml",
-        "echo >> ../src/artifact_flow/serving/app.py; echo >> ../src/artifact_flow/models.py",
+        "echo >> ../src/artifact_flow/serving/app.py; echo >> ../src/artifact_flow/core/model/models.py",
     )
     project.edit("src/artifact_flow/stages/train.py", lambda text: text.replace("sh edit.sh", "sh ../edit.sh"))
     lock = (project.root / "flows/dvc.lock").read_bytes()
     printed = project.run("dvc", "repro", "--single-item", "flows/dvc.yaml:train@iris", code=255)
-    changed = "params.yaml: flows.iris.train.max_iter, ../src/artifact_flow/models.py"
+    changed = "params.yaml: flows.iris.train.max_iter, ../src/artifact_flow/core/model/models.py"
     assert f"error: flow iris: {changed} changed while stage train@iris ran" in printed
     assert (project.root / "flows/dvc.lock").read_bytes() == lock
     assert not (project.root / "flows/iris/contract.json").exists()

@@ -18,9 +18,9 @@ from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
-from artifact_flow import builtin
-from artifact_flow.errors import DataError
-from artifact_flow.verify import AS_IT_IS, verify_head
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.table import builtin
+from artifact_flow.proof.verify import AS_IT_IS, verify_head
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = builtin.data_folder(os.environ, ROOT)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from artifact_flow.interpreter import OLDEST
+from artifact_flow.core.base.interpreter import OLDEST
 
 REMEDY = "run `make setup`, then `source .venv/bin/activate`"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from artifact_flow.lock import parse_lock
+from artifact_flow.core.base.lock import parse_lock
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPEN_MODEL = ["infer", "export", "quantize"]

@@ -10,9 +10,9 @@ import pytest
 from forgery import KINDS
 from project import Project
 
-from artifact_flow.errors import ParcelError
-from artifact_flow.files import hash_file
-from artifact_flow.parcel import MANIFEST, Parcel, list_files, pack, parse_manifest, read_parcels, receive, unpack
+from artifact_flow.core.base.errors import ParcelError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.proof.parcel import MANIFEST, Parcel, list_files, pack, parse_manifest, read_parcels, receive, unpack
 
 COMMAND = "artifact-flow"
 

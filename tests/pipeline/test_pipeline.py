@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from artifact_flow.pipeline import read_pipeline
+from artifact_flow.core.base.pipeline import read_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from project import OUTPUTS, Project
 
-from artifact_flow.errors import told_in_one_sentence
-from artifact_flow.params import load_params
+from artifact_flow.core.base.errors import told_in_one_sentence
+from artifact_flow.core.base.params import load_params
 
 REGRESSION = {
     "source: digits": "source: diabetes",
@@ -171,7 +171,7 @@ def test_a_full_disk_changes_nothing(project: Project, stage: str, size: int) ->
     """The disk refuses in the middle of a file (here by the limit on a file's size): one sentence, no half file."""
     before = project.hashes()
     done = subprocess.run(
-        [sys.executable, "-m", f"artifact_flow.stages.{stage}"],
+        [sys.executable, "-m", "artifact_flow.core.stage", stage],
         check=False,
         cwd=project.root,
         env=project.environ | {"PYTHONPATH": "src"},
@@ -195,7 +195,7 @@ def test_a_read_only_disk_is_one_sentence(project: Project, stage: str) -> None:
         pytest.skip("needs util-linux's unshare and the right to use it: run as root, or allow user namespaces")
     script = 'mount --bind . . && mount -o remount,bind,ro . && cd "$PWD" && exec "$@"'
     done = subprocess.run(
-        [*alone, "sh", "-c", script, "sh", sys.executable, "-m", f"artifact_flow.stages.{stage}"],
+        [*alone, "sh", "-c", script, "sh", sys.executable, "-m", "artifact_flow.core.stage", stage],
         check=False,
         cwd=project.root,
         env=project.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},

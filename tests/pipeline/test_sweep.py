@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from project import Project
 
-from artifact_flow.errors import TrackError
+from artifact_flow.core.base.errors import TrackError
 from artifact_flow.tracking.sweep import list_experiments, run_sweep, tabulate
 
 SWEEP = ["make", "--no-print-directory", "--assume-old=setup", "sweep"]

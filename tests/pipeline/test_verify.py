@@ -10,10 +10,10 @@ import pytest
 from project import Project
 from rich.console import Console
 
-from artifact_flow.builtin import VARIABLE
-from artifact_flow.determinism import is_reference_cpu
-from artifact_flow.errors import VerifyError
-from artifact_flow.verify import AS_IT_IS, QUICK, Surroundings, verify_head
+from artifact_flow.core.base.determinism import is_reference_cpu
+from artifact_flow.core.base.errors import VerifyError
+from artifact_flow.core.table.builtin import VARIABLE
+from artifact_flow.proof.verify import AS_IT_IS, QUICK, Surroundings, verify_head
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -136,7 +136,8 @@ def test_an_edited_metrics_file_is_found(plain: Project) -> None:
 def test_code_that_does_not_pin_is_found(project: Project) -> None:
     """Without the pin the model follows kernel and threads: other bytes where they change, or in every run."""
     project.edit(
-        "src/artifact_flow/determinism.py", lambda text: text.replace("\npin(os.environ", "\n# pin(os.environ")
+        "src/artifact_flow/core/base/determinism.py",
+        lambda text: text.replace("\npin(os.", "\n# pin(os."),
     )
     project.edit("dvc.yaml", lambda text: text.partition("\n  infer:\n")[0] + "\n")  # which is enough
     (project.root / "dvc.lock").unlink()

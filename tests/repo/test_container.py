@@ -105,7 +105,7 @@ def test_the_image_runs_as_nobody_and_hears_signals() -> None:
         ("flows/dvc.lock", True),
         ("flows/iris/model.onnx", True),
         ("flows/iris/contract.json", True),
-        ("src/artifact_flow/cli.py", True),
+        ("src/artifact_flow/cli/serve.py", True),
         ("requirements/serve.txt", True),
         (".git/config", False),
         (".dvc/config.local", False),
@@ -114,7 +114,7 @@ def test_the_image_runs_as_nobody_and_hears_signals() -> None:
         ("model_train.pkl", False),
         ("flows/iris/data.parquet", False),
         ("flows/iris/model_train.pkl", False),
-        ("src/artifact_flow/__pycache__/cli.cpython-311.pyc", False),
+        ("src/artifact_flow/__pycache__/errors.cpython-311.pyc", False),
         ("requirements/dev.txt", False),
     ],
 )

@@ -1,6 +1,6 @@
 """A small flow whose model the batches ask, made once."""
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import pytest
 from unit.own import Flow, make_flow

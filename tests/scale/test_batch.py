@@ -16,13 +16,12 @@ from scale.rows import contents, read_manifest, read_parts, write_mixed
 from unit.own import Flow, as_csv, as_lines, as_parquet
 
 from artifact_flow.cli import main
-from artifact_flow.errors import ArtifactFlowError, DataError, FileError
-from artifact_flow.files import hash_file
-from artifact_flow.predict import predict_files
-from artifact_flow.scale import batch
-from artifact_flow.scale import plan as plan_module
-from artifact_flow.scale.batch import Job, Summary, run_job
-from artifact_flow.scale.plan import cut_groups
+from artifact_flow.core.base.errors import ArtifactFlowError, DataError, FileError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.predict.batch import Job, Summary, run_job
+from artifact_flow.predict.files import batch, predict_files
+from artifact_flow.predict.files import plan as plan_module
+from artifact_flow.predict.plan import cut_groups
 
 
 def score(flow: Flow, *inputs: object, out: Path, **more: Any) -> Summary:

@@ -21,11 +21,11 @@ from distributed import Client
 from scale.rows import contents, die, fail, start, write_many
 from unit.own import Flow
 
-from artifact_flow.errors import ModelError, ScaleError
-from artifact_flow.scale import batch, cluster
-from artifact_flow.scale.batch import Job, run_job
+from artifact_flow.core.base.errors import ModelError, ScaleError
+from artifact_flow.predict.batch import Job, run_job
+from artifact_flow.predict.files import batch, cluster
+from artifact_flow.predict.partition import Shipped
 from artifact_flow.scale.cluster import open_cluster
-from artifact_flow.scale.partition import Shipped
 
 SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
 
@@ -174,7 +174,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
 
 def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
     """Return the command of a worker that computes as this process does."""
-    pinned = ("--preload", "artifact_flow.determinism")
+    pinned = ("--preload", "artifact_flow.core.base.determinism")
     return (
         "worker",
         scheduler,

@@ -15,13 +15,13 @@ import pytest
 from project import Project
 from scale.estimators import Killer, Pinned, Sleeper
 
-from artifact_flow.determinism import is_reference_cpu
-from artifact_flow.errors import ScaleError
-from artifact_flow.files import hash_file
-from artifact_flow.params import SearchParams
+from artifact_flow.core.base.determinism import is_reference_cpu
+from artifact_flow.core.base.errors import ScaleError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.params import SearchParams
+from artifact_flow.core.model.search import Bench, Fit, prepare_bench
 from artifact_flow.scale.backend import Settings, open_backend
 from artifact_flow.scale.cluster import open_cluster
-from artifact_flow.search import Bench, Fit, prepare_bench
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
 LOKY, DASK = Settings("loky", workers=2), Settings("dask", workers=2)
@@ -117,7 +117,7 @@ def train(project: Project, **environ: str) -> dict[str, str]:
     """Run stage train as DVC does, and return the hashes of what it wrote."""
     said = {f"ARTIFACT_FLOW_{name}": value for name, value in environ.items()}
     done = subprocess.run(
-        [sys.executable, "-m", "artifact_flow.stages.train"],
+        [sys.executable, "-m", "artifact_flow.core.stage", "train"],
         check=False,
         cwd=project.root,
         env=project.environ | {"PYTHONPATH": "src"} | said,
@@ -149,7 +149,7 @@ def test_every_backend_gives_the_same_bytes(project: Project) -> None:
     keys = best.replace("=", ": ").replace("; ", "\n  ")
     (project.root / "params.yaml").write_text(head + BY_HAND.format(best=f"  {keys}") + tail)
     run = Project(project.root).run
-    run(sys.executable, "-m", "artifact_flow.stages.train")
+    run(sys.executable, "-m", "artifact_flow.core.stage", "train")
     assert hash_file(project.root / "model_train.pkl") == expected["model_train.pkl"]
     assert (project.root / "plots/search.csv").read_text().count("\n") == 1
 
@@ -235,7 +235,7 @@ def test_a_cluster_elsewhere_gives_the_same(scheduler: tuple[str, Any], tmp_path
     """Its workers are pinned although their shell says something else, and a scheduler that goes is one sentence."""
     address, process = scheduler
     hostile = {"OPENBLAS_NUM_THREADS": "4", "OPENBLAS_CORETYPE": "Prescott"} | UNTRIMMED
-    with started(tmp_path, *worker(address, "--preload", "artifact_flow.determinism"), environ=hostile):
+    with started(tmp_path, *worker(address, "--preload", "artifact_flow.core.base.determinism"), environ=hostile):
         settings = Settings("dask", scheduler=address)
         assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
         with pytest.raises(ScaleError, match="the Dask scheduler is gone: start it, then run the same again"):

@@ -13,8 +13,8 @@ from s3fs import S3FileSystem
 from scale.rows import contents, write_mixed
 from unit.own import Flow
 
-from artifact_flow.errors import ArtifactFlowError, DataError
-from artifact_flow.scale.batch import Job, Summary, run_job
+from artifact_flow.core.base.errors import ArtifactFlowError, DataError
+from artifact_flow.predict.batch import Job, Summary, run_job
 
 
 @pytest.fixture(scope="module")

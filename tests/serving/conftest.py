@@ -1,13 +1,13 @@
 """Real server processes over real models: digits, iris, and a table with every kind of column and gaps."""
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from artifact_flow.params import Task
+from artifact_flow.core.base.params import Task
 from serving.server import Server, make_builtin
 from unit.own import make_flow
 

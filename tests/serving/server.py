@@ -14,11 +14,11 @@ from typing import Any
 
 import coverage
 
-from artifact_flow.datasets import load_builtin
-from artifact_flow.files import hash_file
-from artifact_flow.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
+from artifact_flow.core.table.datasets import load_builtin
+from artifact_flow.core.table.tables import DATA, split_rows, write_table
 from artifact_flow.stages import export, infer, quantize, train
-from artifact_flow.tables import DATA, split_rows, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "from artifact_flow.cli import main; main()"

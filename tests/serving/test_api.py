@@ -13,7 +13,7 @@ from PIL import Image
 from serving.server import IRIS_ROW, Server
 from unit.own import as_csv, as_lines, draw_rows
 
-from artifact_flow.tables import read_table
+from artifact_flow.core.table.tables import read_table
 
 COLUMNS = ("size", "open", "since", "colour")
 

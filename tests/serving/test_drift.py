@@ -11,15 +11,15 @@ from serving.server import Server, command
 from unit.own import draw_rows
 from unit.tables import text_column
 
-from artifact_flow.contract import Contract, Feature, Target, describe_features
-from artifact_flow.datasets import load_own, load_source
-from artifact_flow.encoding import Column, encode_rows
-from artifact_flow.errors import ParamsError
-from artifact_flow.params import DataParams, TableParams, Type, load_params
+from artifact_flow.core.base.contract import Contract, Feature, Target, describe_features
+from artifact_flow.core.base.encoding import Column, encode_rows
+from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.params import DataParams, TableParams, Type, load_params
+from artifact_flow.core.table.datasets import load_own, load_source
+from artifact_flow.core.table.tables import Table, split_rows
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
 from artifact_flow.serving.rows import Rows
 from artifact_flow.serving.window import Window
-from artifact_flow.tables import Table, split_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 

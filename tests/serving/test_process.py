@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from serving.server import IRIS_ROW, Answer, Server, command
 
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.files import hash_file
 
 LIMITS = "ARTIFACT_FLOW_SERVE"
 

@@ -1,6 +1,6 @@
 """Finished flows in a repository of their own, to be tracked."""
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 import os
 import shutil

@@ -12,9 +12,9 @@ import pytest
 from pyarrow import csv, parquet
 from tracking.conftest import Tracked
 
-from artifact_flow.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, is_reference_cpu, pin
-from artifact_flow.errors import ModelError
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.determinism import KERNEL_VARIABLES, THREAD_VARIABLES, is_reference_cpu, pin
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.files import hash_file
 from artifact_flow.tracking.loader import KERNEL, OTHER_DISPATCH, REMEDY, Loaded
 
 # What another team's script does: numpy first, its own threads, nothing of this repository on the path.

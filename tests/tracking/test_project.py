@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tracking.conftest import SOURCE, Tracked
 from tracking.test_runs import refusal
 
-from artifact_flow.errors import ParamsError
+from artifact_flow.core.base.errors import ParamsError
 from artifact_flow.tracking.project import run_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts

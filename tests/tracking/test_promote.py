@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from artifact_flow.datasets import load_source
-from artifact_flow.params import DataParams
-from artifact_flow.tables import split_rows, write_table
+from artifact_flow.core.base.params import DataParams
+from artifact_flow.core.table.datasets import load_source
+from artifact_flow.core.table.tables import split_rows, write_table
 from artifact_flow.tracking.client import Server
 from artifact_flow.tracking.registry import Comparison, Registry
 from artifact_flow.tracking.result import hash_test_rows

@@ -9,8 +9,8 @@ from serving.server import Server
 from tracking.conftest import Tracked
 from tracking.test_runs import refusal
 
-from artifact_flow.errors import TrackError
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import hash_file
 from artifact_flow.tracking.registry import fetch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts

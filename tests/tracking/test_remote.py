@@ -6,7 +6,7 @@ import pytest
 from tracking.conftest import Tracked
 from tracking.stores import BUCKET, s3_api
 
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.files import hash_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of moto's server
 

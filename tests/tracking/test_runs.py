@@ -14,7 +14,7 @@ from serving.server import command
 from tracking.conftest import Tracked
 from tracking.stores import free_port
 
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.files import hash_file
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_flow.errors import TrackError
+from artifact_flow.core.base.errors import TrackError
 from artifact_flow.tracking.unpack import refuse_overwriting, unpack_table
 
 TABLE = b"rooms,price\n3,100\n4,200\n"

@@ -1,16 +1,16 @@
 """The gate's fixtures: the defaults as shipped (params.yaml here is a copy, so that a user's own choice never
 fails the gate) and what the pipeline makes of them."""
 
-from artifact_flow import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
+from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artifact_flow.datasets import load_builtin
-from artifact_flow.tables import Table, split_rows
-from artifact_flow.params import DataParams, Params, TrainParams, load_params
+from artifact_flow.core.table.datasets import load_builtin
+from artifact_flow.core.table.tables import Table, split_rows
+from artifact_flow.core.base.params import DataParams, Params, TrainParams, load_params
 from unit.tables import train_model, train_rows
 
 DEFAULTS = Path(__file__).with_name("params.yaml")

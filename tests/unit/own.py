@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from artifact_flow.datasets import load_own
-from artifact_flow.files import hash_file
-from artifact_flow.lock import LOCK
-from artifact_flow.params import DataParams, ExportParams, InferParams, Params, Role, TableParams, Task, TrainParams
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.lock import LOCK
+from artifact_flow.core.base.params import (
+    DataParams,
+    ExportParams,
+    InferParams,
+    Params,
+    Role,
+    TableParams,
+    Task,
+    TrainParams,
+)
+from artifact_flow.core.table.datasets import load_own
+from artifact_flow.core.table.tables import DATA, Table, read_table, split_rows, write_table
 from artifact_flow.stages import export, infer, train
-from artifact_flow.tables import DATA, Table, read_table, split_rows, write_table
 
 ROLES: dict[str, Role] = {
     "key": "id",

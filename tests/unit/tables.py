@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from artifact_flow.contract import Contract
-from artifact_flow.encoding import Text, encode_rows
-from artifact_flow.models import build_model, fit_model
-from artifact_flow.params import TrainParams
-from artifact_flow.predictions import Predictions, predict_rows
-from artifact_flow.stages.train import draw_contract
-from artifact_flow.tables import Table
+from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.encoding import Text, encode_rows
+from artifact_flow.core.base.params import TrainParams
+from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.predictions import Predictions, predict_rows
+from artifact_flow.core.table.tables import Table
 
 
 def matrix(table: Table, part: Table | None = None) -> np.ndarray:

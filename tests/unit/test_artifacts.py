@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from unit.tables import contract_of, matrix
 
-from artifact_flow.artifacts import open_model, write_model
-from artifact_flow.contract import Contract
-from artifact_flow.errors import ModelError
-from artifact_flow.params import Params
-from artifact_flow.tables import Table
+from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.params import Params
+from artifact_flow.core.model.artifacts import open_model, write_model
+from artifact_flow.core.table.tables import Table
 
 
 @pytest.fixture

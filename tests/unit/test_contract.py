@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from unit.tables import contract_of, matrix
 
-from artifact_flow.contract import (
+from artifact_flow.core.base.contract import (
     Contract,
     Feature,
     check_data,
@@ -18,11 +18,11 @@ from artifact_flow.contract import (
     read_contract,
     write_contract,
 )
-from artifact_flow.errors import ContractError, LockError
-from artifact_flow.files import hash_file
-from artifact_flow.params import Params, TrainParams
-from artifact_flow.stages.train import draw_contract
-from artifact_flow.tables import Table
+from artifact_flow.core.base.errors import ContractError, LockError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.params import Params, TrainParams
+from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.table.tables import Table
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from unit.tables import matrix
 
-from artifact_flow.builtin import EMBEDDED, plain_name
-from artifact_flow.datasets import load_builtin, load_source
-from artifact_flow.errors import DataError
-from artifact_flow.params import DataParams
-from artifact_flow.tables import Table, read_table, split_rows, write_table
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import DataParams
+from artifact_flow.core.table.builtin import EMBEDDED, plain_name
+from artifact_flow.core.table.datasets import load_builtin, load_source
+from artifact_flow.core.table.tables import Table, read_table, split_rows, write_table
 
 
 def data_params(source: str = "iris", test_size: float = 0.2, *, stratify: bool = True) -> DataParams:

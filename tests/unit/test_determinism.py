@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_flow import determinism
+from artifact_flow.core.base import determinism
 
 HOSTILE = {
     "OPENBLAS_NUM_THREADS": "4",
@@ -19,7 +19,7 @@ HOSTILE = {
 }
 PROBE = """
 import json, sys
-import artifact_flow.stages
+import artifact_flow.core.base.determinism
 assert "numpy" not in sys.modules, "numpy was imported before the pin"
 from numpy._core._multiarray_umath import __cpu_features__ as features
 import scipy.linalg, sklearn, threadpoolctl

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from unit.tables import text_column
 
-from artifact_flow.contract import Feature
-from artifact_flow.encoding import KEPT, OTHERS, Findings, Text, encode_rows
+from artifact_flow.core.base.contract import Feature
+from artifact_flow.core.base.encoding import KEPT, OTHERS, Findings, Text, encode_rows
 
 SIZE = Feature(name="size", type="number", missing=0.1, min=0.0, max=10.0, shares=[])
 OPEN = Feature(name="open", type="boolean", missing=0.0, min=0.0, max=1.0, shares=[])

@@ -11,14 +11,14 @@ import pytest
 from unit.own import load_rows
 from unit.tables import contract_of, matrix, predict, train_model
 
-from artifact_flow.artifacts import CONTRACT_KEY, start_session
-from artifact_flow.contract import Contract
-from artifact_flow.datasets import load_builtin
-from artifact_flow.errors import ModelError
-from artifact_flow.export import check_parity, export_model, serialize
-from artifact_flow.params import DataParams, TrainParams
-from artifact_flow.predictions import Predictions, run_portable
-from artifact_flow.tables import Roles, Table, split_rows
+from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.params import DataParams, TrainParams
+from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
+from artifact_flow.core.model.predictions import Predictions, run_portable
+from artifact_flow.core.table.datasets import load_builtin
+from artifact_flow.core.table.tables import Roles, Table, split_rows
+from artifact_flow.portable.export import check_parity, export_model, serialize
 
 CLASSIFIERS = [
     ("linear_model.LogisticRegression", {"max_iter": 1000}),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from artifact_flow.figures import round_figure, show_figure
+from artifact_flow.core.base.figures import round_figure, show_figure
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import artifact_flow
-from artifact_flow.errors import ArtifactFlowError, ChangedError, FileError, told_in_one_sentence
-from artifact_flow.files import asked_before_replacing, hash_file, remove_sides, replace_files
+from artifact_flow.core.base.errors import ArtifactFlowError, ChangedError, FileError, told_in_one_sentence
+from artifact_flow.core.base.files import asked_before_replacing, hash_file, remove_sides, replace_files
 
 SOURCE = str(Path(artifact_flow.__file__).parents[1])
-BEGIN = "import os, sys; from pathlib import Path; from artifact_flow.files import replace_files\n"
+BEGIN = "import os, sys; from pathlib import Path; from artifact_flow.core.base.files import replace_files\n"
 
 
 def start(code: str, *arguments: Path | str) -> subprocess.Popen[str]:

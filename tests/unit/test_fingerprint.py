@@ -2,16 +2,25 @@
 
 import json
 import os
+import sys
+import types
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from artifact_flow import stages
-from artifact_flow.errors import ChangedError
-from artifact_flow.files import replace_files
-from artifact_flow.fingerprint import LARGE, Fingerprint, compare_params, read_inputs, take_fingerprint
-from artifact_flow.params import Params
+from artifact_flow.core import stage
+from artifact_flow.core.base.errors import ChangedError
+from artifact_flow.core.base.files import replace_files
+from artifact_flow.core.base.fingerprint import (
+    LARGE,
+    Fingerprint,
+    compare_params,
+    read_inputs,
+    take_fingerprint,
+    unchanged_inputs,
+)
+from artifact_flow.core.base.params import Params
 
 DEFAULTS = Path(__file__).with_name("params.yaml")
 PIPELINE = """
@@ -223,35 +232,40 @@ def test_parameters_in_another_format_are_compared_by_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_stage_puts_nothing_in_place_once_its_inputs_changed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, late: bool
-) -> None:
+def test_a_stage_puts_nothing_in_place_once_its_inputs_changed(root: Path, late: bool) -> None:
     """Before its outputs are in place nothing is written; after them, the stage fails all the same."""
 
-    def write(params: Params, folder: Path) -> None:
+    def write() -> None:
         if not late:
             Path("data.csv").write_text("2")
-        with replace_files(folder / "model") as (part,):
-            part.write_text(params.data.source)
+        with replace_files(Path("model")) as (part,):
+            part.write_text("model")
         Path("data.csv").write_text("2")
 
-    (root / "params.yaml").write_text(DEFAULTS.read_text())
-    monkeypatch.setattr(stages, "START", fingerprint_of("train"))
-    monkeypatch.setattr("sys.argv", ["-m"])
-    with pytest.raises(SystemExit, match=r"^error: data\.csv changed while stage train ran"):
-        stages.run(write)
+    with (
+        pytest.raises(ChangedError, match=r"^data\.csv changed while stage train ran"),
+        unchanged_inputs(fingerprint_of("train")),
+    ):
+        write()
     assert (root / "model").exists() == late
 
 
-def test_an_unchanged_stage_puts_its_outputs_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flow that the command line names is the one that runs."""
+@pytest.mark.parametrize(("flow", "folder"), [("iris", "iris"), ("", ".")])
+def test_a_stage_is_given_the_parameters_and_the_folder_of_its_flow(
+    root: Path, monkeypatch: pytest.MonkeyPatch, flow: str, folder: str
+) -> None:
+    """Without a flow they are those of the main one; a stage without parameters, as the gate is, gets the folder."""
+    given: list[object] = []
+    values = YAML(typ="safe").load(DEFAULTS)
+    document = {"flows": {flow: values}} if flow else values
+    (root / "params.yaml").write_text(json.dumps(document))
+    monkeypatch.setitem(sys.modules, "artifact_flow.stages.own", own := types.ModuleType("own"))
 
-    def write(params: Params, folder: Path) -> None:
-        with replace_files(folder / "model") as (part,):
-            part.write_text(params.data.source)
+    def main(params: Params, folder: Path) -> None:
+        given.extend((params.data.source, folder))
 
-    (root / "params.yaml").write_text(f"flows:\n  iris: {json.dumps(YAML(typ='safe').load(DEFAULTS))}\n")
-    monkeypatch.setattr(stages, "START", fingerprint_of("each@iris"))
-    monkeypatch.setattr("sys.argv", ["-m", "iris"])
-    stages.run(write)
-    assert (root / "iris/model").read_text() == "digits"
+    monkeypatch.setattr(own, "main", main, raising=False)
+    stage.run("own", flow)
+    monkeypatch.setattr(own, "main", given.append)
+    stage.run("own", flow)
+    assert given == ["digits", Path(folder), Path(folder)]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from artifact_flow import interpreter, stages
-from artifact_flow.determinism import EXPORTERS, LIBRARIES
-from artifact_flow.interpreter import (
+from artifact_flow.core import stage
+from artifact_flow.core.base import interpreter
+from artifact_flow.core.base.determinism import EXPORTERS, LIBRARIES
+from artifact_flow.core.base.interpreter import (
     DECISIVE,
     NEEDED,
     check_interpreter,
@@ -37,7 +38,7 @@ def test_what_decides_bytes_is_checked() -> None:
     assert set(NEEDED) <= set(locked_versions(interpreter.LOCK.read_text()))
 
 
-@pytest.mark.parametrize("module", [interpreter, stages])
+@pytest.mark.parametrize("module", [interpreter, stage])
 def test_an_old_python_can_read_it(module: object) -> None:
     """What is read before the check keeps to the syntax of Python 3.6, or the sentence would be a SyntaxError."""
     ast.parse(Path(str(module.__file__)).read_text(), feature_version=(3, 6))  # type: ignore[attr-defined]

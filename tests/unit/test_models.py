@@ -8,11 +8,11 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from unit.tables import matrix, train_model, train_rows
 
-from artifact_flow.determinism import reproducible
-from artifact_flow.errors import ParamsError
-from artifact_flow.models import build_estimator, build_model, fit_model
-from artifact_flow.params import Params, SearchParams, TrainParams
-from artifact_flow.tables import Table
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.params import Params, SearchParams, TrainParams
+from artifact_flow.core.model.models import build_estimator, build_model, fit_model
+from artifact_flow.core.table.tables import Table
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from unit.own import as_csv, draw_rows, own_params
 
-from artifact_flow.datasets import load_own
-from artifact_flow.errors import DataError
-from artifact_flow.params import DataParams
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import DataParams
+from artifact_flow.core.table.datasets import load_own
 
 Rows = list[dict[str, Any]]
 

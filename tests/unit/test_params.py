@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from artifact_flow.errors import ParamsError
-from artifact_flow.params import Params, load_params, parse_params
+from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.params import Params, load_params, parse_params
 
 DEFAULTS = Path(__file__).with_name("params.yaml")
 

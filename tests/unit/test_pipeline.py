@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from artifact_flow.artifacts import open_portable
-from artifact_flow.errors import LockError, ModelError
-from artifact_flow.lock import Way, locked_md5, read_lock, walk_stages
-from artifact_flow.pipeline import Pipeline, parse_pipeline, read_pipeline
+from artifact_flow.core.base.errors import LockError, ModelError
+from artifact_flow.core.base.lock import Way, locked_md5, read_lock, walk_stages
+from artifact_flow.core.base.pipeline import Pipeline, parse_pipeline, read_pipeline
+from artifact_flow.core.model.artifacts import open_portable
 
 DVC_YAML = b"""\
 stages:

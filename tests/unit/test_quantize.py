@@ -11,12 +11,14 @@ from unit.own import load_rows
 from unit.tables import matrix, predict, train_model
 from unit.test_export import built_in, estimator_of, of_two_classes
 
-from artifact_flow.artifacts import start_session
-from artifact_flow.errors import ModelError
-from artifact_flow.export import check_parity, serialize
-from artifact_flow.params import QuantizeParams, TrainParams
-from artifact_flow.predictions import run_portable
-from artifact_flow.quantize import (
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.params import QuantizeParams, TrainParams
+from artifact_flow.core.model.artifacts import start_session
+from artifact_flow.core.model.predictions import run_portable
+from artifact_flow.core.model.scoring import measure_cost
+from artifact_flow.core.table.tables import Table
+from artifact_flow.portable.export import check_parity, serialize
+from artifact_flow.portable.quantize import (
     Linear,
     Quantized,
     apply_link,
@@ -26,9 +28,7 @@ from artifact_flow.quantize import (
     quantize_linear,
     write_quantized,
 )
-from artifact_flow.scoring import measure_cost
 from artifact_flow.stages.quantize import check_gate
-from artifact_flow.tables import Table
 
 CLASSIFIERS = [
     ("linear_model.LogisticRegression", {"max_iter": 1000}),

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from artifact_flow.columns import missing_columns, to_column, type_columns
-from artifact_flow.encoding import Text
-from artifact_flow.errors import DataError
-from artifact_flow.params import Role
-from artifact_flow.readers import (
+from artifact_flow.core.base.encoding import Text
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import Role
+from artifact_flow.core.table.columns import missing_columns, to_column, type_columns
+from artifact_flow.core.table.readers import (
     Form,
     open_table,
     read_columns,

@@ -22,10 +22,10 @@ from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
 from unit.tables import matrix, predict
 
-from artifact_flow.errors import ModelError
-from artifact_flow.params import DataParams
-from artifact_flow.predictions import Predictions
-from artifact_flow.scoring import (
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.params import DataParams
+from artifact_flow.core.model.predictions import Predictions
+from artifact_flow.core.model.scoring import (
     PLOT_ROWS,
     count_confusion,
     report_classes,
@@ -34,7 +34,7 @@ from artifact_flow.scoring import (
     score_splits,
     tabulate_predictions,
 )
-from artifact_flow.tables import Roles, Table
+from artifact_flow.core.table.tables import Roles, Table
 
 DIABETES = DataParams(source="diabetes", test_size=0.5, seed=0, stratify=False)
 

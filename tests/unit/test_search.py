@@ -12,12 +12,12 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-from artifact_flow.contract import Contract
-from artifact_flow.errors import ParamsError, ScaleError
-from artifact_flow.models import build_model
-from artifact_flow.params import SearchParams, TrainParams
-from artifact_flow.scale.backend import Growing, Loky, Serial, Settings, open_backend, read_settings
-from artifact_flow.search import (
+from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.errors import ParamsError, ScaleError
+from artifact_flow.core.base.params import SearchParams, TrainParams
+from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.model.models import build_model
+from artifact_flow.core.model.search import (
     Bench,
     Fit,
     Found,
@@ -31,8 +31,8 @@ from artifact_flow.search import (
     search_best,
     tabulate_trials,
 )
-from artifact_flow.stages.train import draw_contract
-from artifact_flow.tables import Table
+from artifact_flow.core.table.tables import Table
+from artifact_flow.scale.backend import Growing, Loky, Serial, Settings, open_backend, read_settings
 
 LOGISTIC, TREE = "sklearn.linear_model.LogisticRegression", "sklearn.tree.DecisionTreeClassifier"
 SERIAL = Serial().run

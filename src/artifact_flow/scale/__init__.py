@@ -1,1 +1,1 @@
-"""Scale: the same work in other processes, on a Dask cluster, and on tables in object stores, with one result."""
+"""Scale: where the fits of a search run: in this process, in several, or on a Dask cluster."""

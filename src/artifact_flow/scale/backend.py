@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import joblib
 
-from artifact_flow.errors import ScaleError
-from artifact_flow.params import closest
+from artifact_flow.core.base.errors import ScaleError
+from artifact_flow.core.base.params import closest
+from artifact_flow.core.model.search import Bench, Fit, Outcome, score_fit
 from artifact_flow.scale.cluster import TaskError, gather, open_cluster
 from artifact_flow.scale.worker import begin
-from artifact_flow.search import Bench, Fit, Outcome, score_fit
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import artifact_flow
-from artifact_flow.determinism import LIBRARIES
-from artifact_flow.errors import ScaleError
-from artifact_flow.files import hash_bytes
+from artifact_flow.core.base.determinism import LIBRARIES
+from artifact_flow.core.base.errors import ScaleError
+from artifact_flow.core.base.files import hash_bytes
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -195,4 +195,4 @@ def _packages(said: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _remedy(scheduler: str) -> str:
-    return f"dask worker {scheduler} --nthreads 1 --nworkers 2 --preload artifact_flow.determinism"
+    return f"dask worker {scheduler} --nthreads 1 --nworkers 2 --preload artifact_flow.core.base.determinism"

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from artifact_flow.lean import leave_out_pandas
+from artifact_flow.core.base.without_pandas import leave_out_pandas
 
 
 def begin(parent: int) -> None:

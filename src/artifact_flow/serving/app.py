@@ -29,7 +29,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from artifact_flow.errors import ArtifactFlowError
+from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving import meters
 from artifact_flow.serving.document import describe_api
 from artifact_flow.serving.logs import Asked, PredictionLog, open_writer, shared_folder

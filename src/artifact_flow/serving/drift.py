@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from artifact_flow.contract import EDGE_DIGITS, FLOAT32_ROUNDING, Feature, count_bins
-from artifact_flow.figures import round_figure
+from artifact_flow.core.base.contract import EDGE_DIGITS, FLOAT32_ROUNDING, Feature, count_bins
+from artifact_flow.core.base.figures import round_figure
 
 Status = Literal["alert", "warn", "ok", "few rows"]
 STATUSES: tuple[Status, ...] = ("alert", "warn", "ok", "few rows")  # the worst first

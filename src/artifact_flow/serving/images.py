@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from artifact_flow.contract import Contract
+from artifact_flow.core.base.contract import Contract
 from artifact_flow.serving.problems import Problem
 
 Image.MAX_IMAGE_PIXELS = None  # `read_pixels` has a limit of its own, below Pillow's

@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
-from artifact_flow.artifacts import QUANTIZED, open_portable
-from artifact_flow.contract import CONTRACT, Contract, read_contract
-from artifact_flow.errors import ModelError, ServeError
-from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import locked_md5, nearest_lock
-from artifact_flow.predictions import METRICS, Predictions, run_portable
+from artifact_flow.core.base.contract import CONTRACT, Contract, read_contract
+from artifact_flow.core.base.errors import ModelError, ServeError
+from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.core.base.lock import locked_md5, nearest_lock
+from artifact_flow.core.model.artifacts import QUANTIZED, open_portable
+from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Rows

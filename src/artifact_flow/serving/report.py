@@ -9,8 +9,8 @@ from string import Template
 
 import numpy as np
 
-from artifact_flow.contract import Contract
-from artifact_flow.errors import DataError
+from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.errors import DataError
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Row, Rows

@@ -16,9 +16,9 @@ import orjson
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
-from artifact_flow.contract import Contract, Feature
-from artifact_flow.encoding import SECONDS_A_DAY, UNSEEN
-from artifact_flow.params import closest
+from artifact_flow.core.base.contract import Contract, Feature
+from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN
+from artifact_flow.core.base.params import closest
 from artifact_flow.serving.problems import Problem
 
 FLOAT32_MAX = 3.4e38  # what a model takes is float32

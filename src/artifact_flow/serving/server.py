@@ -14,8 +14,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
-from artifact_flow.errors import ServeError
-from artifact_flow.files import repository_root
+from artifact_flow.core.base.errors import ServeError
+from artifact_flow.core.base.files import repository_root
 from artifact_flow.serving.logs import SHARED, log_config
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from artifact_flow.errors import ServeError
+from artifact_flow.core.base.errors import ServeError
 
 VARIABLE = "ARTIFACT_FLOW_SERVE"  # settings as JSON: limits from whoever deploys, all from a supervisor to its workers
 API_KEY = "ARTIFACT_FLOW_API_KEY"

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from artifact_flow.datasets import load_source
-from artifact_flow.files import replace_files
-from artifact_flow.params import Params
-from artifact_flow.stages import run
-from artifact_flow.tables import DATA, split_rows, write_table
+from artifact_flow.core.base.files import replace_files
+from artifact_flow.core.base.params import Params
+from artifact_flow.core.table.datasets import load_source
+from artifact_flow.core.table.tables import DATA, split_rows, write_table
 
 
 def main(params: Params, folder: Path) -> None:
@@ -16,7 +15,3 @@ def main(params: Params, folder: Path) -> None:
         write_table(table, path)
     counts = f"{table.count('train')} train, {table.count('test')} test"
     print(f"{params.data.source}: {table.columns.num_rows} rows, {len(table.roles.features)} features; {counts}")
-
-
-if __name__ == "__main__":
-    run(main)

@@ -3,16 +3,15 @@
 import json
 from pathlib import Path
 
-from artifact_flow.artifacts import MODEL, PORTABLE, start_session
-from artifact_flow.contract import CONTRACT
-from artifact_flow.determinism import EXPORTERS, library_versions, reproducible
-from artifact_flow.errors import ModelError
-from artifact_flow.export import check_parity, export_model, serialize
-from artifact_flow.files import hash_bytes, hash_file, replace_files
-from artifact_flow.handover import receive
-from artifact_flow.params import ExportParams, Params
-from artifact_flow.predictions import predict_rows, run_portable
-from artifact_flow.stages import run
+from artifact_flow.core.base.contract import CONTRACT
+from artifact_flow.core.base.determinism import EXPORTERS, library_versions, reproducible
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.files import hash_bytes, hash_file, replace_files
+from artifact_flow.core.base.params import ExportParams, Params
+from artifact_flow.core.model.artifacts import MODEL, PORTABLE, start_session
+from artifact_flow.core.model.handover import receive
+from artifact_flow.core.model.predictions import predict_rows, run_portable
+from artifact_flow.portable.export import check_parity, export_model, serialize
 
 PARITY = Path("parity.json")
 
@@ -49,7 +48,3 @@ def main(params: Params, folder: Path) -> None:
         portable.write_bytes(model)
         record.write_text(json.dumps(parity, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     print(f"{PORTABLE}: {len(model)} bytes; equal to {MODEL} on {len(X)} rows (largest difference {difference:.1e})")
-
-
-if __name__ == "__main__":
-    run(main)

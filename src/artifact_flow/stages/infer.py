@@ -3,21 +3,20 @@
 import json
 from pathlib import Path
 
-from artifact_flow.determinism import reproducible
-from artifact_flow.figures import show_figure
-from artifact_flow.files import replace_files
-from artifact_flow.handover import receive
-from artifact_flow.params import Params
-from artifact_flow.predictions import METRICS, PREDICTIONS, predict_rows
-from artifact_flow.scoring import (
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.figures import show_figure
+from artifact_flow.core.base.files import replace_files
+from artifact_flow.core.base.params import Params
+from artifact_flow.core.model.handover import receive
+from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, predict_rows
+from artifact_flow.core.model.scoring import (
     count_confusion,
     report_classes,
     sample_predicted_actual,
     score_splits,
     tabulate_predictions,
 )
-from artifact_flow.stages import run
-from artifact_flow.writers import write_csv
+from artifact_flow.core.table.writers import write_csv
 
 CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted_actual.csv")
 
@@ -39,7 +38,3 @@ def main(params: Params, folder: Path) -> None:
         print(report_classes(table, predictions))
     for split, values in scores.items():
         print(f"{split}: " + ", ".join(f"{name} {show_figure(value)}" for name, value in values.items()))
-
-
-if __name__ == "__main__":
-    run(main)

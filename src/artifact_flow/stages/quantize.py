@@ -4,20 +4,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED, start_session
-from artifact_flow.contract import CONTRACT
-from artifact_flow.determinism import reproducible
-from artifact_flow.errors import ModelError
-from artifact_flow.export import check_parity, serialize
-from artifact_flow.figures import show_figure
-from artifact_flow.files import hash_file, replace_files
-from artifact_flow.handover import receive
-from artifact_flow.params import Params, QuantizeParams
-from artifact_flow.predictions import predict_rows, run_portable
-from artifact_flow.quantize import extract_linear, predict_quantized, preprocess, quantize_linear, write_quantized
-from artifact_flow.scoring import measure_cost, sample_pairs
-from artifact_flow.stages import run
-from artifact_flow.writers import write_csv
+from artifact_flow.core.base.contract import CONTRACT
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.figures import show_figure
+from artifact_flow.core.base.files import hash_file, replace_files
+from artifact_flow.core.base.params import Params, QuantizeParams
+from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZED, start_session
+from artifact_flow.core.model.handover import receive
+from artifact_flow.core.model.predictions import predict_rows, run_portable
+from artifact_flow.core.model.scoring import measure_cost, sample_pairs
+from artifact_flow.core.table.writers import write_csv
+from artifact_flow.portable.export import check_parity, serialize
+from artifact_flow.portable.quantize import (
+    extract_linear,
+    predict_quantized,
+    preprocess,
+    quantize_linear,
+    write_quantized,
+)
 
 QUANTIZATION, FLOAT_8BIT = Path("quantization.json"), Path("plots/float_8bit.csv")
 RUNTIME_TOLERANCE = 1e-4  # between the runtime's float32 and this stage's float64, as `export.check_parity` takes it
@@ -81,7 +86,3 @@ def check_gate(cost: dict[str, Any], gate: QuantizeParams) -> None:
             f"quantize.min_agreement in params.yaml: {gate.min_agreement}: nothing was written; serve {PORTABLE}, or "
             "allow less."
         )
-
-
-if __name__ == "__main__":
-    run(main)

@@ -8,39 +8,29 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.pipeline import Pipeline
 
-from artifact_flow.artifacts import MODEL, write_model
-from artifact_flow.contract import (
-    CONTRACT,
-    Contract,
-    Feature,
-    Target,
-    blocks_of,
-    describe_features,
-    plain,
-    write_contract,
-)
-from artifact_flow.determinism import library_versions, reproducible
-from artifact_flow.encoding import encode_rows
-from artifact_flow.figures import show_figure
-from artifact_flow.files import hash_file, replace_files
-from artifact_flow.models import build_model, fit_model
-from artifact_flow.params import Params, Task, TrainParams
+from artifact_flow.core.base.contract import CONTRACT, describe_features, write_contract
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.base.figures import show_figure
+from artifact_flow.core.base.files import hash_file, replace_files
+from artifact_flow.core.base.params import Params, Task, TrainParams
+from artifact_flow.core.model.artifacts import MODEL, write_model
+from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
+from artifact_flow.core.table.tables import DATA, check_made, read_table
+from artifact_flow.core.table.writers import write_csv
 from artifact_flow.scale.backend import open_backend, read_settings
-from artifact_flow.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
-from artifact_flow.stages import run
-from artifact_flow.tables import DATA, Table, check_made, read_table
-from artifact_flow.writers import write_csv
 
 SEARCH = Path("plots/search.csv")
 
@@ -105,32 +95,3 @@ def shown_progress() -> Iterator[Callable[[int, int], object]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def draw_contract(
-    table: Table,
-    features: list[Feature],
-    params: TrainParams,
-    sha256: dict[str, str],
-    best: Mapping[str, Any] | None = None,
-) -> Contract:
-    """Return the contract of the model that was fitted on the train split of `table` with `params`.
-
-    `best` holds the arguments that a search of `params` chose; they stand as `params.best` in it.
-    """
-    roles = table.roles
-    blocks = blocks_of(roles.params, params)
-    return Contract(
-        version=2,
-        target=Target(name=roles.target, task=roles.task, classes=roles.classes),
-        id=roles.id,
-        rows={"train": table.count("train"), "test": table.count("test")},
-        params=blocks if best is None else blocks | {"best": plain(dict(best))},
-        sha256=sha256,
-        libraries=library_versions(),
-        features=features,
-    )
-
-
-if __name__ == "__main__":
-    run(main)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.errors import TrackError
-from artifact_flow.files import repository_root
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import repository_root
 
 STORE = Path(".artifact-flow/mlflow")  # of the embedded database and its artifacts, under the repository's root
 URI = "MLFLOW_TRACKING_URI"

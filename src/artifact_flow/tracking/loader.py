@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from artifact_flow.artifacts import MODEL
-from artifact_flow.contract import CONTRACT, Contract, read_contract
-from artifact_flow.errors import ModelError
-from artifact_flow.files import hash_file
-from artifact_flow.lock import LOCK
-from artifact_flow.predict import PREDICTION, PROBABILITY, open_pair, predict_table
+from artifact_flow.core.base.contract import CONTRACT, Contract, read_contract
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.lock import LOCK
+from artifact_flow.core.model.artifacts import MODEL
+from artifact_flow.predict.files import PREDICTION, PROBABILITY, open_pair, predict_table
 
 SHA256 = "sha256"  # in an MLmodel's metadata: file name → hash
 # What determinism.py pins; that module is not imported, because it would set the client's variables, too late.

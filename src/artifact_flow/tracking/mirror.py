@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from artifact_flow.errors import TrackError
-from artifact_flow.files import repository_root
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import repository_root
 from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
 from artifact_flow.tracking.sink import Logged

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_flow.errors import TrackError
+from artifact_flow.core.base.errors import TrackError
 
 VEGA_LITE = "5.21"  # as in docs/page.py
 # vl-convert brings this typeface along, so that the machine's own fonts change nothing.

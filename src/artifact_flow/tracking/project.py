@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 from ruamel.yaml import YAML
 
-from artifact_flow.errors import ArtifactFlowError, ParamsError, TrackError
-from artifact_flow.files import hash_file, repository_root
-from artifact_flow.models import build_estimator
-from artifact_flow.params import PARAMS, TrainParams, parse_params
-from artifact_flow.readers import Form, read_names, sniff_separator
-from artifact_flow.schema import NUMBER
+from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, TrackError
+from artifact_flow.core.base.files import hash_file, repository_root
+from artifact_flow.core.base.params import PARAMS, TrainParams, parse_params
+from artifact_flow.core.model.models import build_estimator
+from artifact_flow.core.table.readers import Form, read_names, sniff_separator
+from artifact_flow.init.schema import NUMBER
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.runs import TAG, dataset_input
 from artifact_flow.tracking.unpack import refuse_overwriting, unpack_table

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.artifacts import MODEL, PORTABLE
-from artifact_flow.contract import CONTRACT
-from artifact_flow.errors import TrackError
-from artifact_flow.files import hash_file
+from artifact_flow.core.base.contract import CONTRACT
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.model.artifacts import MODEL, PORTABLE
 from artifact_flow.tracking.client import STORE, Server, shown
 from artifact_flow.tracking.result import MODEL_FILES, Result
 from artifact_flow.tracking.runs import DATA_TAG, DIRTY_TAG, FILES, LOCK_TAG, MEASURED_TAG, SHA256_TAG, TAG, Runs

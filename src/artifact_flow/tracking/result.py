@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.artifacts import MODEL, PORTABLE, QUANTIZED
-from artifact_flow.contract import CONTRACT, Contract, plain, read_contract
-from artifact_flow.errors import TrackError
-from artifact_flow.files import hash_bytes, hash_file
-from artifact_flow.lock import LOCK, read_lock
-from artifact_flow.params import PARAMS, Params, load_params
-from artifact_flow.predictions import METRICS
-from artifact_flow.tables import DATA, SPLIT
+from artifact_flow.core.base.contract import CONTRACT, Contract, plain, read_contract
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.core.base.lock import LOCK, read_lock
+from artifact_flow.core.base.params import PARAMS, Params, load_params
+from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZED
+from artifact_flow.core.model.predictions import METRICS
+from artifact_flow.core.table.tables import DATA, SPLIT
 
 # What a client needs to predict, in the order in which it is preferred.
 MODEL_FILES = (PORTABLE.name, QUANTIZED.name, MODEL.name, CONTRACT.name, METRICS.name)

@@ -8,17 +8,17 @@ import datetime
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import artifact_flow
-from artifact_flow.contract import Contract, Feature
-from artifact_flow.lock import LOCK
-from artifact_flow.params import PARAMS
-from artifact_flow.tables import DATA
+from artifact_flow.core.base.contract import Contract, Feature
+from artifact_flow.core.base.lock import LOCK
+from artifact_flow.core.base.params import PARAMS
+from artifact_flow.core.table.tables import DATA
 from artifact_flow.tracking.client import Server
 from artifact_flow.tracking.loader import SHA256
 from artifact_flow.tracking.pictures import Drawing
@@ -312,15 +312,12 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _copy_code(folder: Path) -> Path:
-    """Return a folder with the modules that the loader needs, so that a model loads where this package is not."""
+    """Return a folder with the packages that the loader needs, so that a model loads where this package is not."""
     source = Path(artifact_flow.__file__).parent
     package = folder / "code" / source.name
     (package / "tracking").mkdir(parents=True)
-    modules: Sequence[str] = (
-        *(path.name for path in source.glob("*.py")),
-        "tracking/__init__.py",
-        "tracking/loader.py",
-    )
-    for module in sorted(modules):
+    for module in ("__init__.py", "tracking/__init__.py", "tracking/loader.py"):
         shutil.copyfile(source / module, package / module)
+    for wing in ("core", "predict"):
+        shutil.copytree(source / wing, package / wing, ignore=shutil.ignore_patterns("__pycache__"))
     return package

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.errors import TrackError
-from artifact_flow.files import repository_root
-from artifact_flow.params import PARAMS
-from artifact_flow.predictions import METRICS
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import repository_root
+from artifact_flow.core.base.params import PARAMS
+from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.tracking.result import flatten
 
 QUEUE = Path(".dvc/tmp/exps")

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from artifact_flow.errors import TrackError
-from artifact_flow.files import replace_files
+from artifact_flow.core.base.errors import TrackError
+from artifact_flow.core.base.files import replace_files
 
 TABLES = (".csv", ".data", ".jsonl", ".parquet", ".tsv", ".txt")  # names of tables end so, or with .gz behind it
 # How files begin that are no archives, and that no reader here unpacks.

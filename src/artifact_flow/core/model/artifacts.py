@@ -1,0 +1,161 @@
+"""Artifacts: the only module that writes or opens a model file. Its hash comes first: opening a pickle runs code.
+
+An ONNX file runs none, but it must be the one that a dvc.lock names, where one does, and belong to its contract.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Collection
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artifact_flow.core.base.contract import CONTRACT, Contract
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.core.base.lock import LOCK, locked_md5
+from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
+
+MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
+CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
+# joblib's default moves to 5 with Python 3.14; 4 gives the same bytes from every supported Python.
+PICKLE_PROTOCOL = 4
+_REMEDY = "`dvc checkout` brings back the one in the lock, `dvc repro --force train` makes a new one."
+
+
+def write_model(estimator: Any, path: Path) -> str:
+    """Write a fitted estimator by joblib and return the sha256 of the file."""
+    import joblib  # noqa: PLC0415 - what opens only ONNX does without joblib and scikit-learn
+
+    joblib.dump(estimator, path, protocol=PICKLE_PROTOCOL)
+    return hash_file(path)
+
+
+def open_model(contract: Contract, path: Path = MODEL) -> Any:
+    """Return the estimator in `path`, opened only when it is the file that the contract names.
+
+    The contract must have been found to be the lock's; where nothing has vouched for it, call `open_vouched`.
+    Raises ModelError when the file is missing, has another sha256, or was written by another scikit-learn.
+    """
+    content = _read_pickle(path)
+    return _open_pickle(content, hash_bytes(content), contract, path)
+
+
+def open_vouched(contract: Contract, path: Path, lock: Path, allowed: Collection[str] = ()) -> Any:
+    """Return the estimator in `path`, opened only when more than the files beside it say that it may be.
+
+    Whoever can replace a pickle can replace the contract that names it too. So its sha256 must be one of `allowed` or,
+    where that is empty, its md5 the one that the dvc.lock in `lock` names. Raises ModelError as `open_model` does, and
+    when neither holds.
+    """
+    content = _read_pickle(path)
+    sha256 = hash_bytes(content)
+    if not _is_vouched(content, sha256, path, lock, allowed):
+        raise ModelError(
+            f"{path} was not opened: opening a pickle runs code, and no {LOCK.name} from its folder upwards names this "
+            f"one. Open it where `dvc repro` made it, or name the {PORTABLE} beside it, which runs no code."
+        )
+    return _open_pickle(content, sha256, contract, path)
+
+
+def _read_pickle(path: Path) -> bytes:
+    try:
+        return path.read_bytes()  # once: what is hashed is what is opened
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+
+
+def _open_pickle(content: bytes, sha256: str, contract: Contract, path: Path) -> Any:
+    expected = contract.sha256.get(MODEL.name)
+    if sha256 != expected:
+        raise ModelError(
+            f"{path} is not the model that contract.json names (sha256 {sha256[:12]}…, not {str(expected)[:12]}…), "
+            f"so it was not opened: {_REMEDY}"
+        )
+    written, installed = contract.libraries.get("scikit-learn"), metadata.version("scikit-learn")
+    if written != installed:
+        raise ModelError(
+            f"{path} was written by scikit-learn {written}, but {installed} is installed, so it was not opened: "
+            "`make setup` installs the locked version, `dvc repro --force train` makes a new model with this one."
+        )
+    import joblib  # noqa: PLC0415
+    from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InconsistentVersionWarning)
+        return joblib.load(io.BytesIO(content))
+
+
+class Portable(NamedTuple):
+    """An ONNX file, opened: its onnxruntime session, and the sha256 of the bytes that it runs."""
+
+    session: Any
+    sha256: str
+
+
+def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collection[str] = ()) -> Portable:
+    """Return an onnxruntime session over the ONNX file in `path`, with one thread.
+
+    `contract` is the contract.json that it must belong to, `lock` the dvc.lock beside the dvc.yaml in question,
+    `allowed` the sha256 sums of the files that may be opened, any where it is empty.
+    Raises ModelError when the file is missing, is not the one that the lock names, is none of the allowed, is damaged,
+    or belongs to another contract.
+    """
+    try:
+        content = path.read_bytes()  # once: what is checked is what is opened
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
+    sha256 = hash_bytes(content)
+    _is_vouched(content, sha256, path, lock, allowed)
+    session = start_session(content, path)
+    bound, found = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY), hash_file(contract)
+    if bound != found:
+        raise ModelError(
+            f"{path} belongs to another {CONTRACT} (sha256 {str(bound)[:12]}…) than {contract} ({found[:12]}…): "
+            "take both from one run; `dvc repro` makes them."
+        )
+    return Portable(session, sha256)
+
+
+def _is_vouched(content: bytes, sha256: str, path: Path, lock: Path, allowed: Collection[str]) -> bool:
+    """Tell whether `allowed` or the lock names a model's bytes; raise ModelError where either names others."""
+    locked = locked_md5(path, lock)
+    if allowed and sha256 not in allowed:
+        asked = ", ".join(f"{one[:12]}…" for one in allowed)
+        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")
+    if locked and locked != hash_bytes(content, "md5"):
+        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
+    return bool(allowed or locked)
+
+
+def _how_to_have(path: Path, lock: Path) -> str:
+    """Say how to come by an ONNX file, or which models there are instead where no stage makes it."""
+    root, folder = lock.parent.resolve(), path.parent.resolve()
+    pipeline = read_pipeline(root)
+    if pipeline is None or not folder.is_relative_to(root):
+        return "`dvc repro` makes it, or name another."
+    names = (PORTABLE, QUANTIZED, MODEL)
+    made = [name.name for name in names if pipeline.makes((folder / name).relative_to(root).as_posix())]
+    if path.name in made:
+        return "`dvc repro` makes it, or name another."
+    others = " or ".join(f"--model {path.with_name(name)}" for name in made)
+    return (
+        f"no stage of {lock.with_name(PIPELINE.name)} makes it, as where an estimator has no such form: predict by "
+        f"another file ({others or 'there is none'}); only an ONNX file can be served."
+    )
+
+
+def start_session(content: bytes, path: Path = PORTABLE) -> Any:
+    """Return an onnxruntime session over a model's bytes, with one thread; `path` is named when they are damaged."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # releases after the locked one would call home
+    import onnxruntime  # noqa: PLC0415 - heavy
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own kinds have no common base
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(f"{path} is damaged or no ONNX model ({reason}): `dvc checkout` brings it back.") from error

@@ -1,0 +1,76 @@
+"""Handover: the contract that `train` writes beside its model, and how later stages open both after their checks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact_flow.core.base.contract import (
+    CONTRACT,
+    Contract,
+    Feature,
+    Target,
+    blocks_of,
+    check_data,
+    check_params,
+    plain,
+    read_contract,
+)
+from artifact_flow.core.base.determinism import library_versions
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.base.params import Params, TrainParams
+from artifact_flow.core.model.artifacts import MODEL, open_model
+from artifact_flow.core.table.tables import DATA, Table, read_table
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A contract, the table and the fitted estimator that it names, and the table's rows as X [rows, features]."""
+
+    contract: Contract
+    table: Table
+    estimator: Any
+    X: np.ndarray
+
+
+def receive(folder: Path, params: Params) -> Handover:
+    """Return what lies in a flow's folder; the contract must be the lock's, the table and the model the contract's.
+
+    The contract's parameters must be those of params.yaml, so that no stage goes on with the model of other ones.
+
+    Raises ContractError, LockError, DataError or ModelError when a check fails.
+    """
+    contract = read_contract(folder / CONTRACT)
+    check_params(contract, params)
+    check_data(contract, folder / DATA)
+    table = read_table(folder / DATA)
+    estimator = open_model(contract, folder / MODEL)
+    X, _ = encode_rows(contract.features, table.raw)
+    return Handover(contract, table, estimator, X)
+
+
+def draw_contract(
+    table: Table,
+    features: list[Feature],
+    params: TrainParams,
+    sha256: dict[str, str],
+    best: Mapping[str, Any] | None = None,
+) -> Contract:
+    """Return the contract of the model that was fitted on the train split of `table` with `params`.
+
+    `best` holds the arguments that a search of `params` chose; they stand as `params.best` in it.
+    """
+    roles = table.roles
+    blocks = blocks_of(roles.params, params)
+    return Contract(
+        version=2,
+        target=Target(name=roles.target, task=roles.task, classes=roles.classes),
+        id=roles.id,
+        rows={"train": table.count("train"), "test": table.count("test")},
+        params=blocks if best is None else blocks | {"best": plain(dict(best))},
+        sha256=sha256,
+        libraries=library_versions(),
+        features=features,
+    )

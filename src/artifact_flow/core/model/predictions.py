@@ -1,0 +1,74 @@
+"""Predictions: what a model, opened from its pickle or as ONNX, says of encoded rows. numpy only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact_flow.core.base.encoding import Feature
+from artifact_flow.core.base.errors import ModelError
+
+PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
+CHUNK = 1 << 16  # rows that one call of the runtime takes
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of rows, in their order.
+
+    `values` are class indices (int64) or numbers (float) of shape [rows]; `probabilities`, of shape
+    [rows, classes], is None for regressors and for classifiers that give none.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+
+
+def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predictions:
+    """Return a fitted estimator's predictions for every row of X, encoded and of shape [rows, features].
+
+    Raises ModelError when the estimator cannot predict a row, whatever it raises itself.
+    """
+    try:
+        values = estimator.predict(X)
+        if not (classes and hasattr(estimator, "predict_proba")):
+            return Predictions(values, None)
+        probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
+        probabilities[:, estimator.classes_] = estimator.predict_proba(X)
+    except Exception as error:  # each of scikit-learn's estimators has its own
+        raise ModelError(
+            f"{type(estimator).__name__} cannot predict every row of the table: {' '.join(str(error).split())}: "
+            "choose another train.estimator or its arguments in params.yaml."
+        ) from error
+    return Predictions(values, probabilities)
+
+
+def run_portable(session: Any, features: Sequence[Feature], X: np.ndarray) -> Predictions:
+    """Return an opened ONNX model's predictions for every row of X, encoded and of shape [rows, features]."""
+    names = [output.name for output in session.get_outputs()]
+    parts = []
+    for start in range(0, max(len(X), 1), CHUNK):
+        rows = np.ascontiguousarray(X[start : start + CHUNK], dtype=np.float32)
+        parts.append(session.run(names, raw_inputs(session, features, rows)))
+    whole = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
+    if "prediction" in whole:
+        return Predictions(whole["prediction"][:, 0], None)
+    return Predictions(whole["label"], whole.get("probabilities"))
+
+
+def raw_inputs(session: Any, features: Sequence[Feature], X: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Return encoded rows as the graph's inputs: one matrix, or a column each with the categories as text."""
+    inputs = session.get_inputs()
+    if len(inputs) == 1 and inputs[0].type == "tensor(float)":
+        return {inputs[0].name: X}
+    columns = {}
+    for number, feature in enumerate(features):
+        column = X[:, number : number + 1]
+        if feature.type == "category":
+            known = feature.categories or []
+            unseen = "?" + "".join(known)  # longer than each of them, so none of them
+            column = np.array([*known, "", unseen], dtype=object)[column.astype(np.int64)]
+        columns[inputs[number].name] = column  # in the features' order; an output's name is not an input's too
+    return columns

@@ -1,0 +1,172 @@
+"""Scoring: the metrics of predictions, and the tables that show them. Pure."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn import metrics
+
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.figures import round_figure
+from artifact_flow.core.base.params import PARAMS
+from artifact_flow.core.model.predictions import Predictions
+from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Table
+
+PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
+NAMED = 10  # classes that a note names
+_REMEDY = f"which no metrics file can hold: bring the table's columns to one scale, or change train in {PARAMS}."
+
+
+def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Return the metrics of each split: accuracy, macro F1, log loss, or R², MSE, MAE.
+
+    Macro F1 is the mean over the classes that occur in the split, as a target or as a prediction; a class without
+    either has no F1. Raises ModelError when a prediction or a metric is no finite number, which JSON cannot hold.
+    """
+    return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
+
+
+def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> dict[str, Any]:
+    """Return, over the test split, the metrics of a model and of its 8-bit twin, and how near they are.
+
+    `quality_loss` is what `metric` (accuracy or R²) loses. `agreement` is the share of equal labels, or for numbers the
+    R² of the twin's predictions against the model's. `largest_error` is of a probability or a predicted number.
+    """
+    test = table.split == "test"
+    scores = [_score(table, predictions, test) for predictions in (exact, quantized)]
+    metric = "accuracy" if table.roles.classes else "r2"
+    one, two = exact.values[test], quantized.values[test]
+    agreement = np.mean(one == two) if table.roles.classes else metrics.r2_score(one, two)
+    if exact.probabilities is not None and quantized.probabilities is not None:
+        error = np.abs(exact.probabilities[test] - quantized.probabilities[test]).max()
+    else:
+        error = np.abs(one - two).max()
+    return {
+        "metric": metric,
+        "float": scores[0],
+        "quantized": scores[1],
+        "quality_loss": round_figure(scores[0][metric] - scores[1][metric], scale=_unit(scores[0][metric])),
+        "agreement": round_figure(agreement, scale=_unit(agreement)),
+        "largest_error": float(f"{error:.6g}"),
+    }
+
+
+def report_classes(table: Table, predictions: Predictions) -> str:
+    """Return scikit-learn's report per class that occurs in the test split, and a note on those without a row there.
+
+    Its macro average is the macro F1 of `score_splits`.
+    """
+    test, names = table.split == "test", table.roles.classes
+    y, values = table.y[test], predictions.values[test]
+    occurring = np.union1d(y, values)
+    titles = [names[label] for label in occurring]
+    report = str(metrics.classification_report(y, values, labels=occurring, target_names=titles, zero_division=0))
+    absent = np.setdiff1d(np.arange(len(names)), y)
+    if not len(absent):
+        return report
+    some = ", ".join(names[label] for label in absent[:NAMED]) + (" …" if len(absent) > NAMED else "")
+    return (
+        f"{report}\nnote: {len(absent)} of {len(names)} classes have no test row ({some}); "
+        "the macro average is over the classes that occur as a target or as a prediction.\n"
+    )
+
+
+def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
+    """Return the rows of predictions.csv: id, split, target, prediction and the prediction's probability.
+
+    Classes stand by name. Probabilities are rounded to `decimals` decimal places, a regressor's predictions to as
+    many significant digits; where there is no probability the column is empty.
+    """
+    rows = len(predictions.values)
+    target, prediction = pa.array(table.y), pa.array(round_significant(predictions.values.astype(float), decimals))
+    probability = pa.nulls(rows, pa.float64())
+    if table.roles.classes:
+        names = pa.array(table.roles.classes)
+        target, prediction = names.take(target), names.take(pa.array(predictions.values))
+    if predictions.probabilities is not None:
+        chosen = predictions.probabilities[np.arange(rows), predictions.values]
+        probability = pa.array(np.round(chosen, decimals))
+    return pa.table(
+        {
+            ID: table.columns[ID],
+            SPLIT: table.columns[SPLIT],
+            TARGET: target,
+            "prediction": prediction,
+            "probability": probability,
+        }
+    )
+
+
+def count_confusion(table: Table, predictions: Predictions) -> pa.Table:
+    """Return the confusion matrix of the test split, a row a cell: actual, predicted, rows; none for a regression."""
+    names = np.array(table.roles.classes, dtype=str)
+    test = np.flatnonzero(table.split == "test")[: None if len(names) else 0]
+    cells = table.y[test] * len(names) + predictions.values[test]
+    counts = np.bincount(cells.astype(np.int64), minlength=len(names) ** 2)
+    return pa.table({"actual": np.repeat(names, len(names)), "predicted": np.tile(names, len(names)), "rows": counts})
+
+
+def sample_predicted_actual(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
+    """Return actual and predicted values of at most 5000 test rows, evenly spaced; none for a classification."""
+    rows = _sample_test_rows(table)[: 0 if table.roles.classes else None]
+    values = round_significant(predictions.values[rows].astype(float), decimals)
+    return pa.table({"actual": table.y[rows], "predicted": values})
+
+
+def sample_pairs(table: Table, exact: Predictions, quantized: Predictions, decimals: int) -> pa.Table:
+    """Return what a model and its 8-bit twin say of at most 5000 test rows, evenly spaced.
+
+    That is the probability of the model's class (the class's index where there is none), or the predicted number.
+    """
+    rows = _sample_test_rows(table)
+    pair = []
+    for predictions in (exact, quantized):
+        values = predictions.values[rows].astype(float)
+        if predictions.probabilities is not None:
+            values = predictions.probabilities[rows, exact.values[rows]]
+        pair.append(round_significant(values, decimals))
+    return pa.table({"float": pair[0], "quantized": pair[1]})
+
+
+def round_significant(values: np.ndarray, digits: int) -> np.ndarray:
+    """Return numbers rounded to a number of significant decimal digits."""
+    return np.array([float(f"{value:.{digits}g}") for value in values], dtype=np.float64)
+
+
+def _sample_test_rows(table: Table) -> np.ndarray:
+    """Return the places of at most 5000 test rows, evenly spaced."""
+    test = np.flatnonzero(table.split == "test")
+    return test[:: max(1, -(-len(test) // PLOT_ROWS))]
+
+
+def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:
+    y, values = table.y[rows], predictions.values[rows]
+    probabilities = None if predictions.probabilities is None else predictions.probabilities[rows]
+    for found in (values, probabilities):
+        if found is not None and not np.isfinite(found).all():
+            raise ModelError(f"the model predicts numbers that are not finite, {_REMEDY}")
+    if not table.roles.classes:
+        with np.errstate(over="ignore"):
+            scores = {
+                "r2": metrics.r2_score(y, values),
+                "mse": metrics.mean_squared_error(y, values),
+                "mae": metrics.mean_absolute_error(y, values),
+            }
+    else:
+        labels = range(len(table.roles.classes))
+        scores = {
+            "accuracy": metrics.accuracy_score(y, values),
+            "f1_macro": metrics.f1_score(y, values, average="macro", zero_division=0),
+        }
+        if probabilities is not None:
+            scores["log_loss"] = metrics.log_loss(y, probabilities, labels=labels)
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise ModelError(f"{name} over {len(y)} rows is {value}, {_REMEDY}")
+    return {name: round_figure(value, scale=_unit(value) if name == "r2" else None) for name, value in scores.items()}
+
+
+def _unit(quality: float) -> float:
+    """Return the scale of an R² or an accuracy, which is 1 less a quotient: near 0 it is no more exact than at 0.1."""
+    return max(0.1, abs(float(quality)))

@@ -1,0 +1,260 @@
+"""Search: the candidates of `train.search`, what each scores on the folds, and the best of them. Pure.
+
+Where the fits run is the caller's: a `Run` takes them in any order, in any process. Each fit seeds its own process and
+sees nothing but its candidate and its rows, so that neither order nor place can change a score.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring, get_scorer_names
+
+from artifact_flow.core.base.contract import plain
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.figures import round_figure
+from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams, closest
+
+FACTOR = 3  # halving: a third of the candidates goes on, on three times the rows; as in scikit-learn
+
+Build: TypeAlias = Callable[[TrainParams], Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all fits of a search share, sent to each worker once.
+
+    X of shape [rows, features]; y, the number of the fold that scores a row, and the row's place in a seeded order, of
+    which a round takes the first ones, each of shape [rows].
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    fold: np.ndarray
+    place: np.ndarray
+    search: SearchParams
+    threads: int
+
+    def rows_of(self, fold: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of a fold's rows to fit on and to score, of the first `rows` of the order."""
+        taken, held_out = self.place < rows, self.fold == fold
+        return np.flatnonzero(taken & ~held_out), np.flatnonzero(taken & held_out)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One candidate on one fold: its unfitted model, the fold, and how many of the bench's rows take part."""
+
+    model: Any
+    fold: int
+    rows: int
+
+
+class Outcome(NamedTuple):
+    """What a fit scored; NaN where the estimator or the scorer refused or gave no number, with the reason."""
+
+    score: float
+    refusal: str = ""
+
+
+# Yields the place of each fit in the sequence with its outcome, in any order.
+Run: TypeAlias = Callable[[Bench, Sequence[Fit]], Iterable[tuple[int, Outcome]]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate in a round: what it scored on each fold, of so many rows."""
+
+    round: int
+    rows: int
+    arguments: Mapping[str, Any]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the folds' scores; NaN where one was refused."""
+        # digits that are nobody's promise may part two equal candidates
+        return round_figure(math.fsum(outcome.score for outcome in self.outcomes) / len(self.outcomes))
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of the folds' scores; NaN where one was refused."""
+        if math.isnan(self.mean):
+            return math.nan
+        scores = [outcome.score for outcome in self.outcomes]
+        return round_figure(float(np.std(scores)), scale=max(map(abs, scores)))
+
+    @property
+    def refusal(self) -> str:
+        """Why the candidate could not be fitted or scored, or nothing."""
+        return next((outcome.refusal for outcome in self.outcomes if outcome.refusal), "")
+
+    @property
+    def order(self) -> tuple[bool, int, float]:
+        """What sorts trials, the best first: of those that were scored the latest round, and there the mean."""
+        refused = math.isnan(self.mean)
+        return refused, -self.round, 0.0 if refused else -self.mean
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: the best trial, and the `train` block that gives its model without a search."""
+
+    params: TrainParams
+    best: Trial
+    trials: Sequence[Trial] = field(repr=False)
+
+
+def search_best(params: TrainParams, build: Build, bench: Bench, run: Run, tell: Callable[[int, int], object]) -> Found:
+    """Return the best candidate of a bench's search and what every candidate scored; of equal ones the first.
+
+    `params` is the `train` block, `build` makes the unfitted model of such a block, `run` does the fits, and `tell` is
+    called with the number of fits that are done and of all. Raises ParamsError when a candidate cannot be built, or
+    every one is refused.
+    """
+    build(params)  # tells a name in the space that is none of the estimator's
+    candidates = draw_candidates(bench.search)
+    blocks = [_without_search(params, arguments) for arguments in candidates]
+    models = [build(block) for block in blocks]
+    folds, plan = bench.search.cv, [(len(candidates), len(bench.y))]
+    if bench.search.strategy == "halving":
+        classes = len(np.unique(bench.y)) if is_classifier(models[0]) else 1
+        plan = plan_rounds(len(candidates), len(bench.y), smallest=2 * folds * classes)  # as scikit-learn
+    done, total = 0, folds * sum(count for count, _ in plan)
+    trials: list[Trial] = []
+    left = list(range(len(candidates)))
+    for number, (count, rows) in enumerate(plan):
+        left = left[:count]
+        fits = [Fit(models[candidate], fold, rows) for candidate in left for fold in range(folds)]
+        outcomes = [Outcome(math.nan)] * len(fits)
+        for place, outcome in run(bench, fits):
+            outcomes[place] = outcome
+            done += 1
+            tell(done, total)
+        parts = [outcomes[start : start + folds] for start in range(0, len(fits), folds)]
+        found = {
+            candidate: Trial(number, rows, candidates[candidate], part)
+            for candidate, part in zip(left, parts, strict=True)
+        }
+        trials += found.values()
+        left = sorted(found, key=lambda candidate: (found[candidate].order, candidate))
+    best = found[left[0]]
+    if best.refusal:
+        raise ParamsError(
+            f"{PARAMS}: train.search: every candidate is refused, {show_arguments(best.arguments)} because: "
+            f"{best.refusal.rstrip('.')}."
+        )
+    return Found(blocks[left[0]], best, trials)
+
+
+def prepare_bench(search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray, threads: int) -> Bench:
+    """Return the seeded folds of the rows, stratified for a classification, with all that the fits share.
+
+    Raises ParamsError when there are too few rows for `train.search.cv`, or `train.search.scoring` names no scorer.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold  # noqa: PLC0415 - takes a second to import
+
+    if search.scoring is not None and search.scoring not in get_scorer_names():
+        raise ParamsError(
+            f"{PARAMS}: train.search.scoring is {search.scoring!r}{closest(search.scoring, get_scorer_names())}; "
+            f"allowed: null, {', '.join(get_scorer_names())}."
+        )
+    kind = StratifiedKFold if task == "classification" else KFold
+    try:
+        fold = np.empty(len(y), dtype=np.int64)
+        for number, (_, held_out) in enumerate(kind(search.cv, shuffle=True, random_state=search.seed).split(X, y)):
+            fold[held_out] = number
+    except ValueError as error:
+        raise ParamsError(
+            f"{PARAMS}: train.search.cv is {search.cv}, but the train split cannot be cut so: "
+            f"{' '.join(str(error).split()).rstrip('.')}; choose fewer folds."
+        ) from error
+    place = np.random.RandomState(search.seed).permutation(len(y))
+    return Bench(X, y, fold, place, search, threads)
+
+
+def draw_candidates(search: SearchParams) -> list[dict[str, Any]]:
+    """Return the combinations of arguments to try, in a fixed order: the whole space, or `budget` of it."""
+    from sklearn.model_selection import ParameterGrid, ParameterSampler  # noqa: PLC0415
+
+    drawn: Iterable[Mapping[str, Any]] = ParameterGrid(search.space)
+    if search.budget is not None and search.budget < len(ParameterGrid(search.space)):
+        drawn = ParameterSampler(search.space, search.budget, random_state=search.seed)
+    return [{name: arguments[name] for name in search.space} for arguments in drawn]
+
+
+def plan_rounds(candidates: int, rows: int, smallest: int) -> list[tuple[int, int]]:
+    """Return candidates and rows of each round of a successive halving: the last compares up to three on all rows.
+
+    No round has fewer rows than `smallest`, unless there are no more.
+    """
+    counts = [candidates]
+    while counts[-1] > FACTOR and rows // FACTOR ** len(counts) >= smallest:
+        counts.append(-(-counts[-1] // FACTOR))
+    return [(count, rows // FACTOR ** (len(counts) - 1 - number)) for number, count in enumerate(counts)]
+
+
+def score_fit(bench: Bench, fit: Fit) -> Outcome:
+    """Return what one candidate scores on one fold, in a process seeded for it alone; its warnings are not told."""
+    rows, held_out = bench.rows_of(fit.fold, fit.rows)
+    with reproducible(bench.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = clone(fit.model).fit(bench.X[rows], bench.y[rows])
+            score = check_scoring(model, bench.search.scoring)(model, bench.X[held_out], bench.y[held_out])
+        except MemoryError:  # is the machine's, not the candidate's
+            raise
+        except Exception as error:  # each of scikit-learn's estimators has its own
+            return Outcome(math.nan, " ".join(str(error).split()) or type(error).__name__)
+    if not math.isfinite(score):
+        return Outcome(math.nan, f"its score of {len(held_out)} rows is {float(score)}")
+    return Outcome(round_figure(score))
+
+
+def tabulate_trials(trials: Sequence[Trial]) -> pa.Table:
+    """Return the rows of search.csv, a trial a row, in the names of scikit-learn's `cv_results_` without its times.
+
+    `params` holds a trial's arguments as one text, which the plot takes apart. No trials, no rows.
+    """
+    orders = [trial.order for trial in trials]
+    ranks: dict[tuple[bool, int, float], int] = {}
+    for rank, order in enumerate(sorted(orders), start=1):
+        ranks.setdefault(order, rank)  # equal ones share the first
+    columns: dict[str, Any] = {
+        "iter": pa.array([trial.round for trial in trials], pa.int64()),
+        "n_resources": pa.array([trial.rows for trial in trials], pa.int64()),
+        "params": pa.array([show_arguments(trial.arguments) for trial in trials], pa.string()),
+        "mean_test_score": _numbers(trial.mean for trial in trials),
+        "std_test_score": _numbers(trial.std for trial in trials),
+        "rank_test_score": pa.array([ranks[order] for order in orders], pa.int64()),
+    }
+    if trials:
+        for fold in range(len(trials[0].outcomes)):
+            columns[f"split{fold}_test_score"] = _numbers(trial.outcomes[fold].score for trial in trials)
+        for name in trials[0].arguments:
+            columns[f"param_{name}"] = pa.array([_show(trial.arguments[name]) for trial in trials], pa.string())
+    return pa.table(columns)
+
+
+def show_arguments(arguments: Mapping[str, Any]) -> str:
+    """Return a candidate's arguments as one text: C=0.1; penalty=l2."""
+    return "; ".join(f"{name}={_show(value)}" for name, value in arguments.items())
+
+
+def _show(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+
+
+def _numbers(values: Iterable[float]) -> pa.Array:
+    return pa.array([None if math.isnan(value) else value for value in values], pa.float64())
+
+
+def _without_search(params: TrainParams, arguments: Mapping[str, Any]) -> TrainParams:
+    return TrainParams(estimator=params.estimator, threads=params.threads, **{**params.keywords, **arguments})

@@ -1,0 +1,1 @@
+"""Table: a source becomes one typed table with a split."""

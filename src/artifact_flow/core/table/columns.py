@@ -1,0 +1,211 @@
+"""Columns: Arrow columns in the types of their roles, and as the encoding takes them.
+
+A value that does not fit its column is refused with its row; text loses blanks around it; NaN is a missing value.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import Role, closest
+
+Name: TypeAlias = Path | str  # of a table: its file, or its address elsewhere
+
+TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
+FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
+TYPES: dict[str, pa.DataType] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.timestamp("s"),
+    "category": pa.string(),
+    "id": pa.string(),
+}
+NAMED = 10  # columns that a sentence names
+WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
+
+
+def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Name, row: int) -> pa.Table:
+    """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
+
+    `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
+    """
+    columns = {}
+    for name, role in roles.items():
+        if role == "number" and pa.types.is_float64(table[name].type) and all(map(_is_finite, table[name].chunks)):
+            columns[name] = table[name]
+            continue
+        column = _trim(_unpack(table[name], TYPES[role]), missing)
+        if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
+            try:
+                column = _without_nan(_convert(column, TYPES[role]))
+            except pa.ArrowException as error:
+                raise _misfit(column, name, role, path, row) from error
+        if role == "number":
+            _refuse_infinite(column, name, path, row)
+        columns[name] = column
+    return pa.table(columns)
+
+
+def find_misfits(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str]) -> dict[int, str]:
+    """Return place → reason for each row of a batch that `type_columns` would refuse.
+
+    Raises DataError when a whole column is of a type that nothing can be said of, such as a list.
+    """
+    found: dict[int, str] = {}
+    for name, role in roles.items():
+        if not _misfit_reason(table[name], name, role, missing):
+            continue
+        if pa.types.is_nested(table[name].type):
+            type_columns(table.select([name]), {name: role}, missing, "a row", 0)
+        column = _trim(_unpack(table[name], TYPES[role]), missing)
+        reasons = _misfit_values(column.unique(), name, role, missing)
+        bad = np.asarray(pc.is_in(column, pa.array(reasons, column.type)).to_numpy())
+        for place in np.flatnonzero(bad).tolist():
+            found.setdefault(place, reasons[column[place].as_py()])
+    return found
+
+
+def _misfit_values(values: pa.Array, name: str, role: Role, missing: Sequence[str]) -> dict[Any, str]:
+    """Return value → reason of the distinct values that do not fit, by halves: most columns have few of them."""
+    reason = _misfit_reason(pa.chunked_array([values]), name, role, missing)
+    if not reason:
+        return {}
+    if len(values) == 1:
+        return {values[0].as_py(): reason}
+    half = len(values) // 2
+    return _misfit_values(values[:half], name, role, missing) | _misfit_values(values[half:], name, role, missing)
+
+
+def _misfit_reason(column: pa.ChunkedArray, name: str, role: Role, missing: Sequence[str]) -> str:
+    try:
+        type_columns(pa.table({name: column}), {name: role}, missing, "", 0)
+    except DataError as error:
+        return str(error).partition(": ")[2]
+    return ""
+
+
+def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return a column without a dictionary, NaN or another type of text than Arrow's usual one."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type):
+        return column.cast(wanted)
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return _without_nan(column)
+
+
+def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return column
+
+
+def _is_finite(chunk: pa.Array) -> bool:
+    """Tell whether every number of an array is there and finite, the usual case, in two passes that copy nothing."""
+    if chunk.null_count or not len(chunk):
+        return not len(chunk)
+    values = chunk.to_numpy()
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))  # NaN would be both
+
+
+def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
+    if not pa.types.is_string(column.type):
+        return column
+    trimmed = pc.utf8_trim_whitespace(column)
+    gaps = pc.is_in(trimmed, pa.array(["", *missing]))
+    return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed)
+
+
+def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    kind = column.type
+    if pa.types.is_boolean(wanted) and pa.types.is_string(kind):
+        true, false = (pc.is_in(column, pa.array(words)) for words in ((*TRUE, "1"), (*FALSE, "0")))
+        if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(column))).as_py():
+            raise pa.ArrowInvalid("neither true nor false")
+        return pc.if_else(column.is_valid(), true, pa.scalar(None, pa.bool_()))
+    if pa.types.is_timestamp(wanted) and pa.types.is_string(kind):
+        column = pc.replace_substring_regex(column, r"(\.\d+)?Z?$", "")
+    if pa.types.is_string(wanted) and pa.types.is_boolean(kind):
+        return pc.if_else(column, "true", "false")
+    if pa.types.is_boolean(wanted):
+        column = column.cast(pa.int64())
+        if not pc.all(pc.is_in(column, pa.array([0, 1, None]))).as_py():
+            raise pa.ArrowInvalid("neither 0 nor 1")
+    rounded = (pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted)) or pa.types.is_integer(kind)
+    return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
+
+
+def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
+    """Return the sentence about the first value that does not fit, found by halves."""
+    first, end = 0, len(column)
+    while end - first > 1:
+        middle = (first + end) // 2
+        first, end = (middle, end) if _fits(column.slice(first, middle - first), role) else (first, middle)
+    if _fits(column.slice(first, 1), role):
+        return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
+    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), WORDS.get(role, "no text"))
+
+
+def _fits(column: pa.ChunkedArray, role: Role) -> bool:
+    try:
+        _convert(column, TYPES[role])
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def no_fit(where: str, name: str, value: str, word: str) -> DataError:
+    """Return the sentence about a value that is not of its column's role."""
+    return DataError(
+        f"{where}: {name} is {value}, which is {word}: mend it, or name it as a missing value, or give the column "
+        "another role, such as left out."
+    )
+
+
+def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Name, row: int) -> None:
+    bounds = pc.min_max(column).as_py()
+    if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
+        first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
+        raise DataError(
+            f"{path}, row {row + first}: {name} is {column[first].as_py()}: mend it, or leave it empty if it is not "
+            "known."
+        )
+
+
+def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
+    """Return a typed Arrow column as the encoding takes it: float64 with NaN where missing, or text."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        encoded = column.dictionary_encode()
+        encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+        index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return Text(encoded.dictionary.to_pylist(), index)
+    if pa.types.is_timestamp(kind):
+        seconds = column.cast(pa.timestamp("s")).cast(pa.int64()).cast(pa.float64())  # Parquet keeps milliseconds
+        column, kind = pc.divide(seconds, float(SECONDS_A_DAY)), pa.float64()
+    if not pa.types.is_float64(kind):
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy())
+
+
+def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> None:
+    """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
+    held, asked = set(names), set(wanted)
+    lacking = [name for name in wanted if name not in held]
+    if lacking:
+        free = [name for name in names if name not in asked]
+        guess = closest(lacking[0], free)
+        raise DataError(f"{path} has no column {_first(lacking)}{guess}; it has: {_first(names)}.")
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first names, and how many there are beside."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

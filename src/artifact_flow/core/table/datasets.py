@@ -1,0 +1,125 @@
+"""Datasets: a built-in name or one's own file becomes a table, without a split yet."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import PARAMS, DataParams, TableParams, Type, closest
+from artifact_flow.core.table import builtin
+from artifact_flow.core.table.columns import missing_columns
+from artifact_flow.core.table.readers import Form, read_columns, read_names
+from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Roles, Table
+
+RESERVED = (ID, TARGET, SPLIT)
+
+
+def load_source(params: DataParams) -> Table:
+    """Return what `data.source` names as a table without a split.
+
+    Raises DataError when it is neither a built-in set nor a file that can be read as `data.table` says.
+    """
+    if params.source in builtin.NAMES:
+        return load_builtin(params)
+    if params.table or Path(params.source).suffix:
+        return load_own(params)
+    raise DataError(
+        f"{PARAMS}: data.source is {params.source!r}{closest(params.source, builtin.NAMES)}; "
+        f"allowed: {', '.join(builtin.NAMES)}, or the path of a CSV or Parquet file."
+    )
+
+
+def load_builtin(params: DataParams) -> Table:
+    """Return a built-in set as a table without a split: float64 features, ids from 0, plain column names."""
+    arrays = builtin.load_arrays(params.source)
+    columns = {
+        ID: np.arange(len(arrays.y)),
+        **{name: np.ascontiguousarray(arrays.X[:, i]) for i, name in enumerate(arrays.features)},
+        TARGET: arrays.y,
+    }
+    features: dict[str, Type] = dict.fromkeys(arrays.features, "number")
+    return Table(pa.table(columns), Roles(features=features, classes=arrays.classes, params=params))
+
+
+def load_own(params: DataParams) -> Table:
+    """Return one's own file as a table without a split, its columns typed as `data.table.columns` says.
+
+    Ids are the values of the column whose role is id, else the rows' numbers from 0. Raises DataError naming what is
+    wrong in the file, and where.
+    """
+    table = params.table
+    if table is None:
+        raise DataError(
+            f"{PARAMS}: data.source is {params.source}, but data.table does not say what its columns are: "
+            f"`artifact-flow init --data {params.source} --target COLUMN` writes it."
+        )
+    raw = _read_own(Path(params.source), table)
+    target = raw[table.target]
+    if target.null_count:
+        if not table.drop_missing_target:
+            raise DataError(
+                f"{params.source}: {target.null_count} of {len(raw)} rows have no value in {table.target}, the target: "
+                f"fill them, or leave these rows out by data.table.drop_missing_target: true in {PARAMS}."
+            )
+        raw = raw.filter(target.is_valid())
+        target = raw[table.target]
+    classes: list[str] = []
+    if table.task == "classification":
+        target, classes = _index_classes(target, params)
+    elif len(raw) == 0:
+        raise DataError(f"{params.source} has no row with a value in {table.target}, the target.")
+    features: dict[str, Type] = {
+        name: role
+        for name, role in table.columns.items()
+        if role != "id" and role != "left out" and name != table.target  # noqa: PLR1714 - mypy narrows only this
+    }
+    roles = Roles(features=features, classes=classes, params=params)
+    columns = {ID: raw[roles.id] if roles.id else pa.array(np.arange(len(raw)))}
+    columns |= {name: raw[name] for name in features} | {TARGET: target}
+    return Table(pa.table(columns), roles)
+
+
+def sort_classes(values: list[str]) -> list[str]:
+    """Return class names in their order: by number where all are whole numbers, else by text."""
+    try:
+        return sorted(values, key=int)
+    except ValueError:
+        return sorted(values)
+
+
+def _read_own(path: Path, table: TableParams) -> pa.Table:
+    """Return the columns that have a role, the target in the type of its task."""
+    names = read_names(path, Form.of(table))
+    missing_columns([*table.columns, table.target], names, path)
+    unknown = [name for name in names if name not in table.columns and name != table.target]
+    if unknown:
+        raise DataError(
+            f"{path} has the column {', '.join(unknown)}, of which {PARAMS} says nothing: give it a role under "
+            "data.table.columns, such as left out."
+        )
+    roles = {name: role for name, role in table.columns.items() if role != "left out" and name != table.target}
+    taken = [name for name in roles if name in RESERVED and roles[name] != "id"]
+    if taken:
+        raise DataError(f"{path}: the name {taken[0]} is this pipeline's own: rename the column, or leave it out.")
+    roles[table.target] = "category" if table.task == "classification" else "number"
+    return read_columns(path, Form.of(table), roles)
+
+
+def _index_classes(target: pa.ChunkedArray, params: DataParams) -> tuple[pa.Array, list[str]]:
+    """Return the target as class indices, and the classes' names in their order."""
+    encoded = target.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    where = f"{params.source}: {params.table.target if params.table else TARGET}, the target,"
+    if len(names) < 2:
+        found = f"only the class {names[0]}" if names else "no value at all"
+        raise DataError(f"{where} holds {found}: a classifier needs rows of two classes or more.")
+    if len(encoded) < len(names) * 2:
+        raise DataError(
+            f"{where} holds {len(names)} classes in {len(encoded)} rows, fewer than two rows a class: choose another "
+            "target, or data.table.task: regression."
+        )
+    classes = sort_classes(names)
+    place = {name: index for index, name in enumerate(classes)}
+    order = np.array([place[name] for name in names])
+    return pa.array(order[encoded.indices.to_numpy()]), classes

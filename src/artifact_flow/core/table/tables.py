@@ -1,0 +1,169 @@
+"""Tables: the one typed table with its split, in memory and as data.parquet.
+
+In data.parquet the columns are `id`, the features, the target and `split`; what each column is stands in the file's
+own metadata, so that the table explains itself wherever it goes.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from artifact_flow.core.base.contract import Feature, describe_features
+from artifact_flow.core.base.encoding import Column
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import PARAMS, DataParams, Task, Type, find_difference
+from artifact_flow.core.table.columns import to_column
+
+DATA = Path("data.parquet")
+ID, TARGET, SPLIT = "id", "target", "split"
+
+Split = Literal["train", "test"]
+
+
+class Roles(BaseModel):
+    """What each column of a table is, and the parameters that made it; kept in the Parquet file's metadata."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    features: dict[str, Type]
+    classes: list[str]  # in the order of their indices; empty for a regression
+    params: DataParams
+
+    @property
+    def task(self) -> Task:
+        """Classification where the target has classes, else regression."""
+        return "classification" if self.classes else "regression"
+
+    @property
+    def target(self) -> str:
+        """The target's name in the source."""
+        return self.params.table.target if self.params.table else TARGET
+
+    @property
+    def id(self) -> str | None:
+        """The source's column that names a row, where there is one."""
+        table = self.params.table
+        return next((name for name, role in table.columns.items() if role == "id"), None) if table else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with their roles: `id`, features, target (class index or float64) and, once split, `split`."""
+
+    columns: pa.Table
+    roles: Roles
+
+    @property
+    def raw(self) -> Mapping[str, Column]:
+        """The features as they stand in the table, by name, ready for the encoding."""
+        return {name: to_column(self.columns[name]) for name in self.roles.features}
+
+    def describe(self) -> list[Feature]:
+        """Return the features as the train split shows them."""
+        return describe_features(self.roles.features, self.part("train").raw)
+
+    @property
+    def y(self) -> np.ndarray:
+        """The target: int64 class indices or float64 values, of shape [rows]."""
+        return np.asarray(self.columns[TARGET].to_numpy())
+
+    @property
+    def split(self) -> np.ndarray:
+        """The name of each row's split, "train" or "test", of shape [rows]."""
+        return np.asarray(self.columns[SPLIT].to_numpy(zero_copy_only=False), dtype=str)
+
+    def count(self, split: Split) -> int:
+        """Return the number of rows of one split."""
+        return int(pc.sum(pc.equal(self.columns[SPLIT], split)).as_py() or 0)
+
+    def part(self, split: Split) -> "Table":
+        """Return the rows of one split, in the table's order."""
+        return replace(self, columns=self.columns.filter(pc.equal(self.columns[SPLIT], split)))
+
+
+def split_rows(table: Table) -> Table:
+    """Return the table with its seeded `split` column; `data.test_size` of the rows are "test".
+
+    Raises DataError when the split is impossible, as with a class of one row and `stratify`.
+    """
+    params, y = table.roles.params, table.y
+    if params.stratify and not table.roles.classes:
+        raise DataError(
+            f"{PARAMS}: data.stratify is true, but the target of {params.source} is a number, which has no "
+            "classes to keep in proportion; allowed: false."
+        )
+    try:
+        test = _draw_test_rows(params, y)
+    except ValueError as error:
+        raise DataError(
+            f"{PARAMS}: data.test_size {params.test_size} cannot split {params.source} ({len(y)} rows): "
+            f"{str(error).rstrip('.')}; choose another data.test_size, or data.stratify false."
+        ) from error
+    least = min(len(test), len(y) - len(test))
+    if not table.roles.classes and least < 2:
+        raise DataError(
+            f"{PARAMS}: data.test_size {params.test_size} of {params.source} ({len(y)} rows) leaves a split of {least} "
+            "row, and the R² of a regression needs two: choose another data.test_size, or bring more rows."
+        )
+    is_test = np.zeros(len(y), dtype=bool)
+    is_test[test] = True
+    return replace(table, columns=table.columns.append_column(SPLIT, pc.if_else(is_test, "test", "train")))
+
+
+def _draw_test_rows(params: DataParams, y: np.ndarray) -> np.ndarray:
+    """Return the places of the rows that scikit-learn's train_test_split puts into its test split."""
+    if params.stratify:
+        from sklearn.model_selection import train_test_split  # noqa: PLC0415 - takes a second to import
+
+        _, test = train_test_split(np.arange(len(y)), test_size=params.test_size, random_state=params.seed, stratify=y)
+        return np.asarray(test)
+    rows = math.ceil(len(y) * params.test_size)
+    if rows >= len(y):
+        raise ValueError(f"{rows} of {len(y)} rows would be for testing, and none for training")
+    return np.random.RandomState(params.seed).permutation(len(y))[:rows]  # as its ShuffleSplit draws
+
+
+def write_table(table: Table, path: Path) -> None:
+    """Write a table as Parquet whose bytes depend on nothing but its content and the locked pyarrow."""
+    columns = table.columns.replace_schema_metadata({"artifact_flow": table.roles.model_dump_json()})
+    # a page whose bytes changed would read as other numbers: Parquet's own checksums tell
+    pq.write_table(columns, path, compression="zstd", version="2.6", data_page_version="1.0", write_page_checksum=True)
+
+
+def read_table(path: Path = DATA) -> Table:
+    """Return the table that `write_table` wrote.
+
+    Raises DataError when the file is missing, is damaged, is not ours, or lacks a column.
+    """
+    remedy = "`dvc repro --force data` makes it again."
+    try:
+        columns = pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing: {remedy}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path} is damaged or not Parquet ({reason}): {remedy}") from error
+    try:
+        roles = Roles.model_validate_json((columns.schema.metadata or {}).get(b"artifact_flow", b""))
+    except ValidationError as error:
+        raise DataError(f"{path} was not written by stage data (it says no roles of columns): {remedy}") from error
+    held = set(columns.column_names)
+    missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in held]
+    if missing:
+        raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")
+    return Table(columns.replace_schema_metadata(None), roles)
+
+
+def check_made(table: Table, params: DataParams) -> None:
+    """Raise DataError unless the table was made with the block `data` that stands in params.yaml now."""
+    difference = find_difference(table.roles.params.model_dump(), params.model_dump(), "data.")
+    if difference:
+        raise DataError(f"{DATA} was made with {difference}: run `dvc repro`, which makes it anew.")

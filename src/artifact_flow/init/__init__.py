@@ -1,0 +1,1 @@
+"""Init: a table of one's own becomes the main flow."""

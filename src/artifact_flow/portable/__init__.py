@@ -1,0 +1,1 @@
+"""Portable: the model as ONNX, and its 8-bit twin."""

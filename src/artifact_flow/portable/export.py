@@ -1,0 +1,180 @@
+"""Export: a fitted estimator becomes an ONNX model that any runtime opens without running code, and its parity.
+
+The graph takes raw rows. Where every feature is a number it has one input, `features`, float32 [rows, features], in the
+contract's order; a table with text has one input a column in that order, float32 or string [rows, 1], by the contract's
+names (a missing text is "", a missing number NaN), with an underscore behind a name that an output has. Outputs:
+`label` (class index, int64 [rows]) and `probabilities` (float32 [rows, classes]), or `prediction` (float32 [rows, 1]).
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+
+from artifact_flow.core.base.contract import Contract, Feature
+from artifact_flow.core.base.encoding import UNSEEN
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.model.artifacts import CONTRACT_KEY
+from artifact_flow.core.model.predictions import Predictions
+
+FEATURES, LABEL, PROBABILITIES, PREDICTION = "features", "label", "probabilities", "prediction"
+ML_OPSET = 3  # of ai.onnx.ml, the domain of encoders, trees and linear models
+
+
+def export_model(estimator: Any, contract: Contract, opset: int) -> onnx.ModelProto:
+    """Return the ONNX model of a fitted estimator and its pre-processing.
+
+    Raises ModelError when its converter, skl2onnx, has no way to write it.
+    """
+    classes = contract.target.classes
+    if is_classifier(estimator) and list(estimator.classes_) != list(range(len(classes))):
+        lacking = [name for index, name in enumerate(classes) if index not in estimator.classes_]
+        raise ModelError(
+            f"the train split holds no row of class {', '.join(lacking)}, so the model cannot be exported: set "
+            "data.stratify: true in params.yaml, or leave such rows out."
+        )
+    model = convert(estimator, len(contract.features), opset)
+    outputs = [LABEL, PROBABILITIES][: len(model.graph.output)] if is_classifier(estimator) else [PREDICTION]
+    if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
+        outputs = [LABEL]
+    _name_outputs(model, outputs)
+    return take_raw_rows(model, contract.features)
+
+
+def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
+    """Return skl2onnx's model of an estimator or transformer over one float32 input [rows, features]."""
+    from skl2onnx import convert_sklearn  # noqa: PLC0415 - a second that most importers do not need
+    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
+    if type(final).__name__ == "LinearSVC":  # behind other steps its converter asks itself for options it has not
+        options = {id(final): {"nocl": False}}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is deprecated in what the converter calls
+            return convert_sklearn(  # type: ignore[no-any-return]
+                estimator,
+                name="artifact_flow",
+                initial_types=[(FEATURES, FloatTensorType([None, features]))],
+                target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
+                options=options,
+            )
+    except Exception as error:  # the converter's are of many kinds, some thousands of lines long
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]
+        raise ModelError(
+            f"{type(final).__name__} cannot be written as ONNX by skl2onnx ({reason}): choose another "
+            "train.estimator, or take the stages export and quantize out of dvc.yaml."
+        ) from error
+
+
+def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.ModelProto:
+    """Return a model over encoded rows as one over raw rows: itself where every feature is a number."""
+    if all(feature.type != "category" for feature in features):
+        return model
+    others = [opset for opset in model.opset_import if opset.domain != "ai.onnx.ml"]
+    del model.opset_import[:]  # the converter lowers a domain to what its own nodes need
+    model.opset_import.extend([*others, helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
+    graph, inputs, nodes = model.graph, [], []
+    names = _free_names([feature.name for feature in features], {output.name for output in graph.output})
+    codes = _free_names([f"code_{number}" for number in range(len(features))], set(names))
+    _set_aside(graph, {*names, *codes})
+    rows, rest = graph.input[0].name, list(graph.node)
+    for number, feature in enumerate(features):
+        text = feature.type == "category"
+        kind = TensorProto.STRING if text else TensorProto.FLOAT
+        inputs.append(helper.make_tensor_value_info(names[number], kind, [None, 1]))
+        if text:
+            values = [*(feature.categories or ()), ""]
+            nodes.append(
+                helper.make_node(
+                    "LabelEncoder",
+                    [names[number]],
+                    [codes[number]],
+                    domain="ai.onnx.ml",
+                    keys_strings=values,
+                    values_floats=[float(code) for code in range(len(values))],
+                    default_float=float(UNSEEN),
+                )
+            )
+    encoded = [codes[i] if feature.type == "category" else names[i] for i, feature in enumerate(features)]
+    nodes.append(helper.make_node("Concat", encoded, [rows], axis=1))
+    del graph.input[:], graph.node[:]
+    graph.input.extend(inputs)
+    graph.node.extend([*nodes, *rest])
+    return model
+
+
+def serialize(model: onnx.ModelProto, contract_sha256: str) -> bytes:
+    """Return the file's bytes, after the model is bound to its contract; raise ModelError when it is no valid ONNX."""
+    helper.set_model_props(model, {CONTRACT_KEY: contract_sha256})
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"what the converter wrote is no valid ONNX: {str(error).splitlines()[0]}.") from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def check_parity(expected: Predictions, found: Predictions, y: np.ndarray, tolerance: float) -> tuple[float, int]:
+    """Return the largest difference of two models' predictions, and the number of rows that differ too much.
+
+    A class must be the same, but for rows whose two best probabilities are nearer than `tolerance`; probabilities must
+    be within `tolerance`, numbers within `tolerance` standard deviations of y.
+    """
+    if expected.probabilities is None and np.issubdtype(expected.values.dtype, np.integer):
+        return 0.0, int(np.count_nonzero(expected.values != found.values))
+    if expected.probabilities is None:
+        scale = float(np.std(y)) or 1.0
+        differences = np.abs(found.values - expected.values) / scale
+        return float(differences.max(initial=0)), int(np.count_nonzero(~(differences <= tolerance)))
+    probabilities = np.asarray(found.probabilities)
+    differences = np.abs(probabilities - expected.probabilities).max(axis=1, initial=0)
+    best = np.sort(expected.probabilities, axis=1)[:, -2:]
+    tie = best[:, 1] - best[:, 0] <= tolerance
+    wrong = ~(differences <= tolerance) | ((found.values != expected.values) & ~tie)
+    return float(differences.max(initial=0)), int(np.count_nonzero(wrong))
+
+
+def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
+    """Give the first outputs of a graph these names, and drop the others."""
+    graph = model.graph
+    del graph.output[len(names) :]
+    renamed = {output.name: name for output, name in zip(graph.output, names, strict=True) if output.name != name}
+    _set_aside(graph, set(renamed.values()))
+    _rename(graph, renamed)
+
+
+def _free_names(names: Sequence[str], taken: set[str]) -> list[str]:
+    """Return the names, with underscores behind those that are taken."""
+    free: dict[str, None] = {}
+    asked = set(names)
+    for name in names:
+        new = name
+        while new in taken or new in free or (new != name and new in asked):
+            new += "_"
+        free[new] = None
+    return list(free)
+
+
+def _set_aside(graph: onnx.GraphProto, wanted: set[str]) -> None:
+    """Rename what a graph calls by one of the `wanted` names, except its outputs, so that these names are free."""
+    outputs = {output.name for output in graph.output}
+    used = {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.initializer}
+    found = sorted((wanted & used) - outputs)
+    _rename(graph, dict(zip(found, _free_names(found, used | wanted | outputs), strict=True)))
+
+
+def _rename(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = renamed.get(value.name, value.name)
+    for node in graph.node:
+        for place in (node.input, node.output):
+            place[:] = [renamed.get(name, name) for name in place]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):  # the body of a loop sees the names around it
+                _rename(attribute.g, renamed)

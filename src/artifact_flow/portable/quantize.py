@@ -1,0 +1,229 @@
+"""Quantize: a linear model's weights as unsigned 8-bit integers, in standard ONNX, and what that costs.
+
+Each feature is divided by its standard deviation and its weights multiplied by it, so that mixed units share one
+scale; the weights of each output become uint8 with a scale and a zero point (Jacob et al. 2018, eq. 1: w = s(q - z));
+the mean error over the train split goes into the intercept. What is measured here in float64 is what the file holds;
+`export.check_parity` then holds the file in its runtime against it.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+
+from artifact_flow.core.base.contract import Feature
+from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.model.predictions import Predictions
+from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
+
+LEVELS = 255  # steps of an unsigned 8-bit integer
+
+# How scores become probabilities; "none": only the class is known. "identity": the scores are the prediction.
+Link = Literal["softmax", "sigmoid", "one-vs-rest", "none", "identity"]
+LINKS: dict[str, Link] = {
+    "LinearDiscriminantAnalysis": "softmax",
+    "LogisticRegression": "softmax",
+    "LogisticRegressionCV": "softmax",
+    "SGDClassifier": "one-vs-rest",
+}
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear model over pre-processed rows Z: scores = Z @ weights + intercept, then the link.
+
+    `weights` has shape [columns, outputs], `intercept` [outputs]; a binary classifier has one output.
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    link: Link
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A linear model as stored: scores = Z @ (factors * scale * (weights - zero_point)) + intercept, then the link.
+
+    `weights` is uint8 [columns, outputs], `zero_point` uint8 and `scale` float32 [outputs], `factors` float32
+    [columns, 1], `intercept` float32 [outputs].
+    """
+
+    weights: np.ndarray
+    zero_point: np.ndarray
+    scale: np.ndarray
+    factors: np.ndarray
+    intercept: np.ndarray
+    link: Link
+
+    @property
+    def parameter_bytes(self) -> int:
+        """The bytes of all stored numbers."""
+        return sum(array.nbytes for array in (self.weights, self.zero_point, self.scale, self.factors, self.intercept))
+
+
+def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
+    """Return the linear part of a fitted estimator; X, encoded rows [rows, features], are what proves it linear.
+
+    Raises ModelError when the estimator is not a linear function of its pre-processed rows.
+    """
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    refusal = ModelError(
+        f"{type(final).__name__} is no linear model with weights, which is all that can be quantized: choose a linear "
+        "train.estimator, or take the stage quantize out of dvc.yaml."
+    )
+    if not (hasattr(final, "coef_") and hasattr(final, "intercept_")):
+        raise refusal
+    weights = np.atleast_2d(np.asarray(final.coef_, dtype=np.float64)).T
+    intercept = np.broadcast_to(np.asarray(final.intercept_, dtype=np.float64), weights.shape[1:]).copy()
+    link: Link = "identity"
+    if is_classifier(final):
+        link = LINKS.get(type(final).__name__, "none") if hasattr(final, "predict_proba") else "none"
+        if weights.shape[1] == 1 and link != "none":
+            link = "sigmoid"
+        if link == "none" and hasattr(final, "predict_proba"):
+            raise refusal
+    linear = Linear(weights, intercept, link)
+    Z = preprocess(estimator, X)
+    if Z.shape[1] != len(weights):
+        raise refusal
+    expected = apply_link(Z @ weights + intercept, link)
+    if link == "identity" and not np.allclose(expected.values, estimator.predict(X)):
+        raise refusal
+    if expected.probabilities is not None and not np.allclose(expected.probabilities, estimator.predict_proba(X)):
+        raise refusal
+    if link == "none" and not np.array_equal(expected.values, estimator.predict(X)):
+        raise refusal
+    return linear
+
+
+def preprocess(estimator: Any, X: np.ndarray) -> np.ndarray:
+    """Return encoded rows as the linear part sees them, float64 [rows, columns]."""
+    return np.asarray(estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X, dtype=np.float64)
+
+
+def quantize_linear(linear: Linear, Z: np.ndarray) -> Quantized:
+    """Return a linear model with 8-bit weights; Z, the train split pre-processed, gives scales and mean error."""
+    deviation = Z.std(axis=0)
+    factors = (1 / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)[:, None]
+    weights = linear.weights / factors.astype(np.float64)
+    low, high = np.minimum(weights.min(axis=0), 0), np.maximum(weights.max(axis=0), 0)
+    scale = np.where(high > low, (high - low) / LEVELS, 1.0).astype(np.float32)
+    zero_point = np.clip(np.rint(-low / scale), 0, LEVELS)
+    stored = np.clip(np.rint(weights / scale) + zero_point, 0, LEVELS)
+    error = weights - (stored - zero_point) * scale
+    intercept = linear.intercept + Z.mean(axis=0) @ (factors * error)
+    return Quantized(
+        weights=stored.astype(np.uint8),
+        zero_point=zero_point.astype(np.uint8),
+        scale=scale,
+        factors=factors,
+        intercept=intercept.astype(np.float32),
+        link=linear.link,
+    )
+
+
+def predict_quantized(model: Quantized, Z: np.ndarray) -> Predictions:
+    """Return what the stored numbers predict for pre-processed rows, computed in float64."""
+    stored = model.weights.astype(np.float64) - model.zero_point
+    weights = model.factors.astype(np.float64) * (stored * model.scale)
+    return apply_link(Z @ weights + model.intercept, model.link)
+
+
+def apply_link(scores: np.ndarray, link: Link) -> Predictions:
+    """Return the predictions that scores of shape [rows, outputs] stand for."""
+    if link == "identity":
+        return Predictions(scores[:, 0], None)
+    values = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+    if link == "none":
+        return Predictions(values, None)
+    if link == "softmax":
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return Predictions(values, powers / powers.sum(axis=1, keepdims=True))
+    shares = 1 / (1 + np.exp(-scores))
+    if link == "sigmoid":
+        return Predictions(values, np.hstack([1 - shares, shares]))
+    return Predictions(values, shares / shares.sum(axis=1, keepdims=True))
+
+
+def write_quantized(model: Quantized, estimator: Any, features: list[Feature], opset: int) -> onnx.ModelProto:
+    """Return the ONNX model: pre-processing as `export` writes it, then the 8-bit linear part, in and out as there."""
+    if isinstance(estimator, Pipeline):
+        onnx_model = convert(estimator[:-1], len(features), opset)
+        (output,) = onnx_model.graph.output
+        rows = output.name
+        del onnx_model.graph.output[:]
+    else:
+        rows = FEATURES
+        graph = helper.make_graph(
+            [], "artifact_flow", [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, len(features)])], []
+        )
+        opsets = [helper.make_opsetid("", opset)]
+        onnx_model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    graph = onnx_model.graph
+    # names of one letter: in a file of some hundred bytes they count
+    stored = {
+        "w": model.weights,
+        "s": model.scale,
+        "z": model.zero_point,
+        "f": model.factors,
+        "b": model.intercept,
+    }
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in stored.items())
+    node, scores = helper.make_node, PREDICTION if model.link == "identity" else "scores"
+    graph.node.extend(
+        [
+            # the factors stand between: onnxruntime would fuse a DequantizeLinear right before a Gemm into
+            # MatMulNBits, which rounds the rows to 8 bits too
+            node("DequantizeLinear", ["w", "s", "z"], ["v"], axis=1),
+            node("Mul", ["v", "f"], ["u"]),
+            node("Gemm", [rows, "u", "b"], [scores]),
+        ]
+    )
+    graph.node.extend(_link_nodes(model))
+    outputs = len(model.intercept)
+    if model.link == "identity":
+        graph.output.append(helper.make_tensor_value_info(PREDICTION, TensorProto.FLOAT, [None, 1]))
+    else:
+        graph.output.append(helper.make_tensor_value_info(LABEL, TensorProto.INT64, [None]))
+        if model.link != "none":
+            shape = [None, max(2, outputs)]
+            graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
+        if model.link == "one-vs-rest":
+            graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), "axis"))
+        if outputs == 1:
+            graph.initializer.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"))
+            graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), "flat"))
+    return take_raw_rows(onnx_model, features)
+
+
+def _link_nodes(model: Quantized) -> list[onnx.NodeProto]:
+    node, binary = helper.make_node, len(model.intercept) == 1
+    if model.link == "identity":
+        return []
+    if binary:
+        nodes = [
+            node("Greater", ["scores", "zero"], ["above"]),
+            node("Reshape", ["above", "flat"], ["above_flat"]),
+            node("Cast", ["above_flat"], [LABEL], to=TensorProto.INT64),
+        ]
+    else:
+        nodes = [node("ArgMax", ["scores"], [LABEL], axis=1, keepdims=0)]
+    if model.link == "softmax":
+        nodes.append(node("Softmax", ["scores"], [PROBABILITIES], axis=1))
+    elif model.link == "sigmoid":
+        nodes += [  # 1 - sigmoid(x) = sigmoid(-x)
+            node("Neg", ["scores"], ["against"]),
+            node("Concat", ["against", "scores"], ["both"], axis=1),
+            node("Sigmoid", ["both"], [PROBABILITIES]),
+        ]
+    elif model.link == "one-vs-rest":
+        nodes += [
+            node("Sigmoid", ["scores"], ["shares"]),
+            node("ReduceSum", ["shares", "axis"], ["sum"], keepdims=1),
+            node("Div", ["shares", "sum"], [PROBABILITIES]),
+        ]
+    return nodes
