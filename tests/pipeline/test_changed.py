@@ -1,12 +1,8 @@
 """An edit while a stage runs: it is refused in one sentence, and dvc.lock and the earlier outputs stay as they were."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 from project import Project
 
-ROOT = Path(__file__).resolve().parents[2]
 TRIGGER = "__import__('os').system('sh edit.sh')"
 WRITING = "    with replace_files("
 CODE = "echo '# a comment' >> src/artifact_flow/{}.py"
@@ -142,9 +138,9 @@ def test_a_stage_of_ones_own_is_watched(project: Project) -> None:
 
 def test_an_edit_during_a_flows_stage_is_refused(project: Project) -> None:
     """A flow's own block and the folder of the code count; another flow's block and what DVC ignores do not."""
-    (project.root / "flows").mkdir()
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / "flows" / name, project.root / "flows" / name)
+    project.add_iris()
+    other = "flows:\n  other:\n    train:\n      max_depth: 25\n"
+    project.edit("flows/params.yaml", lambda text: text.replace("flows:\n", other, 1))
     project.run("dvc", "repro", "--single-item", "flows/dvc.yaml:data@iris")
     edit_before_writing(
         project,
