@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.readers import Form
+from artifact_flow.core.table.source import Form
 from artifact_flow.init.schema import Column, Overrides, classify_column, classify_target, find_leaks, understand
 
 TABLE = Path("t.csv")
@@ -208,7 +208,7 @@ def test_a_column_that_is_left_out_may_hold_anything(tmp_path: Path) -> None:
 
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"x": X, "lists": [[1]] * 40, "y": Y}), path)
-    with pytest.raises(DataError, match=r"row 1: lists is \[1\], which is no text: .* such as left out\.$"):
+    with pytest.raises(DataError, match=r"row 1: lists is \[1\], which is not text: .* such as left out\.$"):
         understand(path, Form(), "y", Overrides())
     columns = understand(path, Form(), "y", Overrides(left_out=["lists"])).columns
     assert columns[1] == Column("lists", "left out", None, None, "as you said")

@@ -60,10 +60,10 @@ def test_an_edit_during_the_split_is_refused(project: Project) -> None:
         project,
         "data",
         "sed -i 's/seed: 42/seed: 43/' params.yaml",
-        CODE.format("core/table/readers"),
+        CODE.format("core/table/source"),
         "echo 1,2,p >> rows.csv",
     )
-    refused(project, "data", "params.yaml: data.seed, rows.csv, src/artifact_flow/core/table/readers.py")
+    refused(project, "data", "params.yaml: data.seed, rows.csv, src/artifact_flow/core/table/source.py")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from unit.own import write_lock
 
 from artifact_flow.cli import main
 from artifact_flow.core.base.params import load_params
-from artifact_flow.core.table.readers import Form, read_names, read_texts
+from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.typed_rows import read_texts
 
 SOURCE = Path(__file__).resolve().parents[2]
 MODELS = ("model_train.pkl", "model.onnx", "model_quantized.onnx")

@@ -79,7 +79,7 @@ def test_what_is_unusual_is_on_stderr(flow: Flow) -> None:
         (
             ["-"],
             b"size,open,since,colour\nx,,,\n",
-            "error: standard input, row 2: size is 'x', which is no number: mend",
+            "error: standard input, row 2: size is 'x', which is not a number: fix",
         ),
         (["absent.csv"], b"", "error: absent.csv cannot be read: No such file or directory: name a CSV, Parquet or"),
         (["-", "--model", "absent.onnx"], b"", "error: absent.onnx cannot be read (No such file or directory): `dvc"),

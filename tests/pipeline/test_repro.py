@@ -33,7 +33,7 @@ READERS = {
     "src/artifact_flow/core/stage.py": ALL,
     "src/artifact_flow/core/stage.sh": ALL,
     "src/artifact_flow/core/base/files.py": ALL,
-    "src/artifact_flow/core/table/readers.py": ALL,
+    "src/artifact_flow/core/table/source.py": ALL,
     "src/artifact_flow/core/model/models.py": ALL - {"data"},
     "src/artifact_flow/portable/export.py": {"test", "export", "quantize"},
     "src/artifact_flow/scale/backend.py": {"test", "train"},

@@ -175,18 +175,22 @@ def test_an_unseen_category_is_none_of_the_known_ones(flow: Flow, tmp_path: Path
         (
             lambda rows: changed(rows, 6, size="big"),
             "csv",
-            "row 8: size is 'big', which is no number: mend it, or name",
+            "row 8: size is 'big', which is not a number: fix it, or list",
         ),
-        (lambda rows: changed(rows, 6, size="big"), "json lines", "row 7: size is text, where a number belongs"),
+        (lambda rows: changed(rows, 6, size="big"), "json lines", "row 7: size is text, but a number is expected"),
         (lambda rows: changed(rows, 6, open="ajar"), "csv", "row 8: open is 'ajar', which is neither true nor false"),
         (
             lambda rows: changed(rows, 6, open="ajar"),
             "parquet",
             "row 7: open is 'ajar', which is neither true nor false",
         ),
-        (lambda rows: changed(rows, 6, since="soon"), "csv", "row 8: since is 'soon', which is no ISO date such as"),
-        (lambda rows: changed(rows, 6, since="soon"), "json lines", "row 7: since is 'soon', which is no ISO date"),
-        (lambda rows: changed(rows, 6, size=float("inf")), "parquet", "row 7: size is inf: mend it, or leave it empty"),
+        (
+            lambda rows: changed(rows, 6, since="soon"),
+            "csv",
+            "row 8: since is 'soon', which is not an ISO date such as",
+        ),
+        (lambda rows: changed(rows, 6, since="soon"), "json lines", "row 7: since is 'soon', which is not an ISO date"),
+        (lambda rows: changed(rows, 6, size=float("inf")), "parquet", "row 7: size is inf: fix it, or leave it empty"),
     ],
 )
 def test_what_the_contract_forbids_is_one_sentence(
@@ -217,7 +221,7 @@ def test_what_the_contract_forbids_is_one_sentence(
             r"rows, row 2: colour is not UTF-8: save the file as UTF-8",
         ),
         (b'{"size":1,"open":true,"since":null,"colour":"red"}\n{"si', r"rows, row 2 cannot be read as a table: JSON"),
-        (b"PAR1 and no more", r"rows is damaged or cut off \(.*\): copy it again from where it came\."),
+        (b"PAR1 and no more", r"rows is damaged or cut off \(.*\): copy it again from its origin\."),
         (
             gzip.compress(b"size,open,since,colour\n" + bytes(range(256)) * 99, mtime=0)[:-9],
             r"rows is damaged or cut off",

@@ -162,8 +162,8 @@ def test_rows_that_do_not_fit_go_aside_with_their_reason(flow: Flow, tmp_path: P
     summary = score(flow, source, out=tmp_path / "out")
     told = [json.loads(line) for line in (tmp_path / "out/rejected-00000.jsonl").read_text().splitlines()]
     assert [(one["row"], one["id"]) for one in told] == [(3 + first, "k3"), (5 + first, "k5"), (6 + first, "k6")]
-    assert told[0]["reason"].startswith("open is 'ajar', which is neither true nor false: mend it")
-    assert told[1]["reason"].startswith("since is 'soon', which is no ISO date")
+    assert told[0]["reason"].startswith("open is 'ajar', which is neither true nor false: fix it")
+    assert told[1]["reason"].startswith("since is 'soon', which is not an ISO date")
     assert (summary.rows, summary.rejected) == (77, 3)
     expected = stream(flow, [write(good, tmp_path / "good")], tmp_path / "one.parquet")
     assert read_parts(tmp_path / "out").equals(expected)
@@ -185,11 +185,11 @@ def test_lines_that_are_no_rows_go_aside_too(flow: Flow, tmp_path: Path) -> None
     files = sorted((tmp_path / "out").glob("rejected-*"))
     told = [[json.loads(line) for line in path.read_text().splitlines()] for path in files]
     assert [[one["row"] for one in part] for part in told] == [[3, 7], [5, 6, 7, 8]]
-    assert told[0][0]["reason"] == "2 values instead of 8: mend that row, or quote its separators."
+    assert told[0][0]["reason"] == "2 values instead of 8: fix that row, or quote its separators."
     assert told[1][0]["reason"].startswith("no JSON (")
     assert told[1][1]["reason"] == "no JSON object: write one on each line."
-    assert told[1][2]["reason"] == "size is a list, where a number belongs: write it the same way in every row."
-    assert told[1][3]["reason"] == "key is true or false, where text belongs: write it the same way in every row."
+    assert told[1][2]["reason"] == "size is a list, but a number is expected: write it the same way in every row."
+    assert told[1][3]["reason"] == "key is true or false, but text is expected: write it the same way in every row."
     assert (summary.rows, summary.rejected) == (160, 6)
 
 

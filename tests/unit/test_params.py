@@ -244,7 +244,9 @@ def test_a_stage_of_one_s_own_has_its_block(tmp_path: Path) -> None:
     """A block of the name of a stage in dvc.yaml is that stage's; any other is a mistake still."""
     path = tmp_path / "params.yaml"
     path.write_text(f"{DEFAULTS.read_text()}\nclean:\n  limit: 3\n")
-    with pytest.raises(ParamsError, match=r"clean is not a known key; allowed here: data, .*, or the name of a stage"):
+    with pytest.raises(
+        ParamsError, match=r"clean is not a known key; allowed here: data, .*, or the name of your own stage"
+    ):
         load_params(path)
     path.with_name("dvc.yaml").write_text("stages: {clean: {cmd: echo}}\n")
     assert load_params(path).clean == {"limit": 3}  # type: ignore[attr-defined]

@@ -18,15 +18,8 @@ from artifact_flow.core.base.encoding import Text
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import missing_columns, to_column, type_columns
-from artifact_flow.core.table.readers import (
-    Form,
-    open_table,
-    read_columns,
-    read_names,
-    read_texts,
-    sniff_separator,
-    stream_columns,
-)
+from artifact_flow.core.table.source import Form, open_table, read_names, sniff_separator
+from artifact_flow.core.table.typed_rows import read_columns, read_texts, stream_columns
 
 Roles = Mapping[str, Role]
 PLAIN = Form()
@@ -223,28 +216,28 @@ def test_names_in_json_lines_are_those_of_all_first_rows(tmp_path: Path) -> None
         ("a,b\n\n\n", "has a header and no rows."),
         (pa.table({"a": pa.array([], pa.float64())}), "has no rows."),
         ("\na,b\n1,2\n", "begins with an empty line: remove it, so that the first line is the header."),
-        ("a,a\n1,2\n", "has two columns named a: give each column a name of its own."),
-        ("a,,b\n1,2,3\n", "column 2 has no name: name it in the header, or say that there is no header."),
+        ("a,a\n1,2\n", "has two columns named a: give each column a different name."),
+        ("a,,b\n1,2,3\n", "column 2 has no name: name it in the header, or declare that there is no header."),
         ("a, \n1,2\n", "column 2 has no name"),
-        ("a,b\n1,2\n3,4,5\n", "row 3: 3 values instead of 2: mend that row, or quote its separators."),
+        ("a,b\n1,2\n3,4,5\n", "row 3: 3 values instead of 2: fix that row, or quote its separators."),
         ("a,b\n1,2\n3\n", "row 3: 1 values instead of 2"),
         ('a,b\n1,"x\n\ny"\n3\n', "row 3: 1 values instead of 2"),
         (b"a,b\n1,2\n3,M\xfcller\n", "row 3: not UTF-8 (byte 11): save the file as UTF-8."),
         ("a,b\n1,2\n".encode("utf-16"), "row 1: not UTF-8 (byte 0): save the file as UTF-8."),
         (b"a,b\n" + b"1,x\n" * 300_000 + b"2,\xff\n", "row 300002: b is not UTF-8: save the file as UTF-8."),
-        ("a,b\n1,2\nx,3\n", "row 3: a is 'x', which is no number: mend it, or name it as a missing value, or give"),
-        ("a,b\n1,2\n3,2\ninf,3\n-inf,4", "row 4: a is inf: mend it, or leave it empty if it is not known."),
+        ("a,b\n1,2\nx,3\n", "row 3: a is 'x', which is not a number: fix it, or list it as a missing value, or give"),
+        ("a,b\n1,2\n3,2\ninf,3\n-inf,4", "row 4: a is inf: fix it, or leave it empty if it is unknown."),
         ('a,b\n"1,2\n' + "3,4\n" * 40_000, "cannot be read as a table: field larger than field limit"),
         (
             gzip.compress(bytes(range(48, 58)) * 9_000, mtime=0)[:-30],
             "is damaged or cut off (Truncated compressed stream)",
         ),
-        (pa.table({"a": [1.0, None, float("-inf"), float("inf")]}), "row 3: a is -inf: mend it"),
-        (pa.table({"a": ["1", "", "x"]}), "row 3: a is 'x', which is no number"),
-        (pa.table({"a": [[1], [2]]}), "row 1: a is [1], which is no number"),
-        ('{"a":1}\n{"a":"x"}\n', "row 2: a is text, where a number belongs: write it the same way in every row."),
+        (pa.table({"a": [1.0, None, float("-inf"), float("inf")]}), "row 3: a is -inf: fix it"),
+        (pa.table({"a": ["1", "", "x"]}), "row 3: a is 'x', which is not a number"),
+        (pa.table({"a": [[1], [2]]}), "row 1: a is [1], which is not a number"),
+        ('{"a":1}\n{"a":"x"}\n', "row 2: a is text, but a number is expected: write it the same way in every row."),
         ('{"a":1}\n{"a":\n', "row 2 cannot be read as a table: JSON parse error: "),
-        ('{"a":1}\n{"a":{"b":2}}\n', "row 2: a is an object, where a number belongs"),
+        ('{"a":1}\n{"a":{"b":2}}\n', "row 2: a is an object, but a number is expected"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, content: str | bytes | pa.Table, sentence: str) -> None:
@@ -264,12 +257,12 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, content: str | byte
         (
             "a,b\n2024-01-01,2\n2024-13-01,3\n",
             "date",
-            "row 3: a is '2024-13-01', which is no ISO date such as 2026-11-21",
+            "row 3: a is '2024-13-01', which is not an ISO date such as 2026-11-21",
         ),
         ("a,b\nyes,2\nmaybe,3\n", "boolean", "row 3: a is 'maybe', which is neither true nor false"),
         (pa.table({"a": ["yes", "maybe"]}), "boolean", "row 2: a is 'maybe', which is neither true nor false"),
         (pa.table({"a": [1, 2]}), "boolean", "row 2: a is 2, which is neither true nor false"),
-        (pa.table({"a": [[1], [2]]}), "category", "row 1: a is [1], which is no text"),
+        (pa.table({"a": [[1], [2]]}), "category", "row 1: a is [1], which is not text"),
     ],
 )
 def test_a_value_that_is_not_its_role_is_named(
@@ -284,7 +277,7 @@ def test_a_parquet_file_cut_off_is_told(tmp_path: Path, length: int) -> None:
     """Wherever it ends too early, no row of it is used."""
     path = written(tmp_path, pa.table({"a": np.arange(1000)}))
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(DataError, match=r"t is damaged or cut off \(.*\): copy it again from where it came\.$"):
+    with pytest.raises(DataError, match=r"t is damaged or cut off \(.*\): copy it again from its origin\.$"):
         read_columns(path, PLAIN, {"a": "number"})
 
 
@@ -298,10 +291,10 @@ def test_what_is_no_file_is_told(tmp_path: Path, name: str) -> None:
 def test_a_row_far_down_a_pipe_is_named() -> None:
     """Rows are counted over all batches."""
     rows = 450_000  # more than the reader takes at once
-    with pytest.raises(DataError, match=rf"^t, row {rows + 2}: a is 'x', which is no number"):
+    with pytest.raises(DataError, match=rf"^t, row {rows + 2}: a is 'x', which is not a number"):
         streamed("a,b\n" + "1234,5678\n" * rows + "x,1\n", {"a": "number"})
     rows = 120_000
-    with pytest.raises(DataError, match=rf"^t, row {rows + 1}: a is text, where a number belongs"):
+    with pytest.raises(DataError, match=rf"^t, row {rows + 1}: a is text, but a number is expected"):
         streamed('{"a":1234}\n' * rows + '{"a":"x"}\n', {"a": "number"})
 
 
@@ -326,7 +319,7 @@ def test_the_first_value_that_does_not_fit_is_named(place: int) -> None:
     """Of any that do not, wherever it is."""
     texts = [str(number) for number in range(100_000)]
     texts[place] = texts[-1] = "x"
-    with pytest.raises(DataError, match=rf"^t, row {place + 1}: a is 'x', which is no number"):
+    with pytest.raises(DataError, match=rf"^t, row {place + 1}: a is 'x', which is not a number"):
         type_columns(pa.table({"a": texts}), {"a": "number"}, [], "t", 1)
 
 

@@ -31,7 +31,7 @@ from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.model.predictions import predict_rows, run_portable
 from artifact_flow.core.table.datasets import load_own
-from artifact_flow.core.table.readers import Form, sniff_separator
+from artifact_flow.core.table.source import Form, sniff_separator
 from artifact_flow.core.table.tables import Table, split_rows
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.portable.export import check_parity, export_model, serialize

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role, Task
 from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
-from artifact_flow.core.table.readers import Form, read_names, read_texts
+from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.typed_rows import read_texts
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"

@@ -1,7 +1,7 @@
 """Predict: any rows → checked against the contract, encoded, predicted, written, in constant memory and in order.
 
-Rows go the way they went in training: `readers` types them, `encoding` makes the matrix. What the contract forbids is
-refused with its row; what it only has not seen (a number out of range, a new category) is predicted and reported.
+Rows go the way they went in training: `typed_rows` types them, `encoding` makes the matrix. What the contract forbids
+is refused with its row; what it only has not seen (a number out of range, a new category) is predicted and reported.
 """
 
 import hashlib
@@ -27,8 +27,9 @@ from artifact_flow.core.base.params import Role, TableParams
 from artifact_flow.core.model.artifacts import MODEL, open_portable, open_vouched
 from artifact_flow.core.model.predictions import Predictions, predict_rows, run_portable
 from artifact_flow.core.table.columns import Name, missing_columns, to_column
-from artifact_flow.core.table.readers import Form, Source, open_raw, open_table, parquet_names, stream_columns
+from artifact_flow.core.table.source import Form, Source, open_raw, open_table, parquet_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET
+from artifact_flow.core.table.typed_rows import stream_columns
 from artifact_flow.core.table.writers import STREAM, open_writer
 
 PREDICTION, PROBABILITY = "prediction", "probability"

@@ -23,7 +23,8 @@ from artifact_flow.core.base.encoding import Findings
 from artifact_flow.core.base.errors import DataError, ModelError
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.table.columns import find_misfits, type_columns
-from artifact_flow.core.table.readers import Source, stream_raw
+from artifact_flow.core.table.raw_rows import stream_raw
+from artifact_flow.core.table.source import Source
 from artifact_flow.core.table.tables import ID
 from artifact_flow.core.table.writers import open_writer
 from artifact_flow.predict.files import (

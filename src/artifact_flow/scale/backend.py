@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import joblib
 
-from artifact_flow.core.base.errors import ScaleError
-from artifact_flow.core.base.params import closest
+from artifact_flow.core.base.errors import ScaleError, closest
 from artifact_flow.core.model.search import Bench, Fit, Outcome, score_fit
 from artifact_flow.scale.cluster import TaskError, gather, open_cluster
 from artifact_flow.scale.worker import begin

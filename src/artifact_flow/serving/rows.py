@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN
-from artifact_flow.core.base.params import closest
+from artifact_flow.core.base.errors import closest
 from artifact_flow.serving.problems import Problem
 
 FLOAT32_MAX = 3.4e38  # what a model takes is float32

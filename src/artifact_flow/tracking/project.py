@@ -18,7 +18,7 @@ from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, Track
 from artifact_flow.core.base.files import hash_file, repository_root
 from artifact_flow.core.base.params import PARAMS, TrainParams, parse_params
 from artifact_flow.core.model.models import build_estimator
-from artifact_flow.core.table.readers import Form, read_names, sniff_separator
+from artifact_flow.core.table.source import Form, read_names, sniff_separator
 from artifact_flow.init.schema import NUMBER
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.runs import TAG, dataset_input

@@ -1,27 +1,28 @@
-"""The errors a user can meet, each one sentence: where, what was found, what is allowed, what to do.
+"""Errors: the mistakes a user can fix. Each message is one sentence: place, finding, what is allowed, remedy.
 
 ArtifactFlowError
-├── ParamsError      a key or value in params.yaml, or one that the estimator refuses
+├── ParamsError      a key or value in params.yaml, or one that the estimator rejects
 ├── DataError        a data set, or data.parquet
 ├── ContractError    contract.json, alone or against dvc.lock
 ├── LockError        dvc.lock
-├── ChangedError     an input that changed while its stage ran
-├── ModelError       model_train.pkl, and what a model refuses to do
+├── ChangedError     an input of a stage that changed while the stage ran
+├── ModelError       a model file, or what its model cannot do
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
-├── ScaleError       worker processes, here or on a cluster, and what lies in an object store
-├── TrackError       a result that cannot be logged or registered, a version that cannot be had
-├── ParcelError      what one CI job hands to the next
+├── ScaleError       worker processes, local or on a cluster, or an object store
+├── TrackError       a result that cannot be logged or registered, or a version that cannot be fetched
+├── ParcelError      the files that one CI job hands to the next
 └── VerifyError      a repository that cannot be verified
 """
 
+import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 
 class ArtifactFlowError(Exception):
-    """A mistake its user can mend; the message is shown as it is, without a traceback."""
+    """A mistake that the user can fix; the command prints the message without a traceback."""
 
 
 class ParamsError(ArtifactFlowError):
@@ -41,7 +42,7 @@ class LockError(ArtifactFlowError):
 
 
 class ChangedError(ArtifactFlowError):
-    """A parameter, a module or a file of a stage changed while it ran, so no lock may name what it made."""
+    """A parameter, a module or a file of a stage changed while it ran, so no lock may record its outputs."""
 
 
 class ModelError(ArtifactFlowError):
@@ -53,11 +54,11 @@ class FileError(ArtifactFlowError):
 
 
 class ServeError(ArtifactFlowError):
-    """A service cannot start, or cannot start as told."""
+    """A service cannot start with its settings."""
 
 
 class ScaleError(ArtifactFlowError):
-    """Workers cannot be had as asked, differ from this process or keep dying, or an object store cannot be reached."""
+    """Workers cannot be started, differ from this process or keep dying, or an object store cannot be reached."""
 
 
 class TrackError(ArtifactFlowError):
@@ -65,19 +66,25 @@ class TrackError(ArtifactFlowError):
 
 
 class ParcelError(ArtifactFlowError):
-    """What a CI job was handed is not what the job before published, or cannot be handed over."""
+    """The files a CI job received are not those the previous job published, or cannot be handed over."""
 
 
 class VerifyError(ArtifactFlowError):
-    """The repository cannot be verified at all, which says nothing about its bytes."""
+    """The repository cannot be verified; whether its bytes reproduce stays unknown."""
 
 
 @contextmanager
 def told_in_one_sentence(whose: str = "") -> Iterator[None]:
-    """End the process with the sentence of an ArtifactFlowError on stderr and exit code 1; `whose` stands before it."""
+    """On an ArtifactFlowError, print `whose` and its message on stderr and exit with code 1."""
     try:
         yield
     except ArtifactFlowError as error:
-        with suppress(OSError):  # nobody reads it any more
-            sys.stdout.flush()  # so that the sentence comes after what was printed, on a line of its own
+        with suppress(OSError):  # the reader has closed the pipe
+            sys.stdout.flush()  # so that the message follows what was printed, on its own line
         sys.exit(f"error: {whose}{error}")
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return " (did you mean …?)" with the known word closest to `word`, or "" when none is close."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,13 +1,12 @@
-"""Params: params.yaml as frozen, validated values. It refuses what it does not know, naming key and value.
+"""Params: params.yaml as frozen, validated values. An unknown key or invalid value raises ParamsError naming it.
 
-One block a stage: `data`, `train`, `infer`, `export`, `quantize`; `promote` is the registry's. In `train` the names
-`estimator`, `threads` and `search` are reserved; every other key is a keyword argument of the estimator, which checks
-it itself when it is built and fitted. A block of the name of another stage in dvc.yaml is that stage's, and kept.
-In flows/params.yaml the same blocks stand once for each flow, under `flows` by its name.
+There is one block per stage (`data`, `train`, `infer`, `export`, `quantize`), and `promote` for the registry. In
+`train` the keys `estimator`, `threads` and `search` are reserved; every other key is a keyword argument of the
+estimator, which checks it when it is built and fitted. A block named after another stage of dvc.yaml belongs to that
+stage and is kept. flows/params.yaml holds the same blocks for each flow, under `flows` and the flow's name.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,15 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
+from artifact_flow.core.base.validation import explain_error, kind_of, nested_models
 
 PARAMS = Path("params.yaml")
 
-MISSING = ("", "NA")  # what stands for a missing value where nothing else is said
+MISSING = ("", "NA")  # the default texts that mark a missing value
 
 Task = Literal["classification", "regression"]
-# What a column of one's own table is to the model.
+# The type of a feature column, and the roles a column of the user's table can have.
 Type = Literal["number", "boolean", "date", "category"]
 Role = Literal[Type, "id", "left out"]
 
@@ -33,7 +33,7 @@ class _Block(BaseModel):
 
 
 class TableParams(_Block):
-    """How one's own table is read, as `artifact-flow init` understood it."""
+    """How the user's table is read; `artifact-flow init` writes this block."""
 
     target: Annotated[str, Field(description="the name of a column")]
     task: Annotated[Task, Field(description="classification or regression")]
@@ -48,7 +48,7 @@ class TableParams(_Block):
 
 
 class DataParams(_Block):
-    """Where the rows come from, what prepares them and how they are split."""
+    """Where the rows come from, how they are pre-processed and how they are split."""
 
     source: Annotated[str, Field(description="the name of a built-in data set, or the path of a CSV or Parquet file")]
     table: Annotated[TableParams | None, Field(description="a block of keys, as `artifact-flow init` writes it")] = None
@@ -59,11 +59,11 @@ class DataParams(_Block):
 
 
 Strategy = Literal["grid", "random", "halving"]
-BUDGETED: tuple[Strategy, ...] = ("random", "halving")  # those that take a number of candidates
+BUDGETED: tuple[Strategy, ...] = ("random", "halving")  # the strategies that take a number of candidates
 
 
 class SearchParams(_Block):
-    """How the estimator's arguments are searched: which combinations are tried, and how they are compared."""
+    """How the estimator's arguments are searched: which combinations are tried and how they are compared."""
 
     strategy: Annotated[Strategy, Field(description=f"one of: {', '.join(get_args(Strategy))}")]
     space: Annotated[
@@ -77,7 +77,7 @@ class SearchParams(_Block):
 
 
 class TrainParams(_Block):
-    """The estimator, and beside it the keyword arguments it is built with."""
+    """The estimator and the keyword arguments it is built with."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -101,7 +101,7 @@ class InferParams(_Block):
 
 
 class ExportParams(_Block):
-    """What the portable model is written for, and how near to the pickle it must come."""
+    """The opset of the ONNX model, and how close its predictions must be to the pickle's."""
 
     opset: Annotated[int, Field(ge=13, le=21, description="a whole number from 13 to 21")]
     max_difference: Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
@@ -115,18 +115,18 @@ class QuantizeParams(_Block):
 
 
 class PromoteParams(_Block):
-    """The gate before a registered model becomes the one that serves."""
+    """The gate that a registered model must pass to become the champion."""
 
     max_loss: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")] = 0.0
 
 
 class Params(_Block):
-    """The blocks of one flow. `export` and `quantize` are there where dvc.yaml has these stages.
+    """The blocks of one flow. `export` and `quantize` are present if dvc.yaml has these stages.
 
-    The block of a stage of one's own is an attribute of its name, a dictionary.
+    The block of a user's own stage is an attribute with the stage's name, a dictionary.
     """
 
-    model_config = ConfigDict(extra="allow")  # what `parse_params` lets through
+    model_config = ConfigDict(extra="allow")  # the blocks that `parse_params` accepts
 
     data: Annotated[DataParams, Field(description="a block of keys")]
     train: Annotated[TrainParams, Field(description="a block of keys")]
@@ -136,10 +136,10 @@ class Params(_Block):
     promote: Annotated[PromoteParams, Field(description="a block of keys")] = PromoteParams()
 
     def block(self, name: Literal["export", "quantize"]) -> Any:
-        """Return an optional block; raise ParamsError where it is missing."""
+        """Return an optional block; raise ParamsError when it is missing."""
         found = getattr(self, name)
         if found is None:
-            (block,) = _blocks_of(Params.model_fields[name].annotation)
+            (block,) = nested_models(Params.model_fields[name].annotation)
             raise ParamsError(f"{PARAMS}: the block {name} is missing; it needs: {', '.join(block.model_fields)}.")
         return found
 
@@ -147,8 +147,8 @@ class Params(_Block):
 def load_params(path: Path = PARAMS, flow: str | None = None) -> Params:
     """Return the validated content of a params.yaml, or that of one of its `flows`.
 
-    Read as YAML 1.2 by the parser that DVC uses, so that both see the same values. Raises ParamsError when the file
-    is missing, is not YAML, has no such flow, or holds a key or value that is not allowed.
+    The file is read as YAML 1.2 by the parser that DVC uses, so that both see the same values. Raises ParamsError when
+    the file is missing, is not YAML, has no such flow, or holds a key or value that is not allowed.
     """
     document = _load_yaml(path)
     if flow is not None:
@@ -157,7 +157,7 @@ def load_params(path: Path = PARAMS, flow: str | None = None) -> Params:
 
 
 def _flow_blocks(document: Any, path: Path, flow: str) -> dict[str, Any]:
-    """Return the blocks of one flow: those under `flows`, its gate under `quantize`, and `promote` of all."""
+    """Return the blocks of one flow: those under `flows`, its gate under `quantize`, and the shared `promote`."""
     flows = document.get("flows") if isinstance(document, dict) else None
     if not isinstance(flows, dict) or not isinstance(flows.get(flow), dict):
         known = [str(name) for name in flows] if isinstance(flows, dict) else []
@@ -178,14 +178,14 @@ def _load_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
     except OSError as error:
-        raise ParamsError(f"{path} cannot be read: {error.strerror}: it must be a file that you may read.") from error
+        raise ParamsError(f"{path} cannot be read: {error.strerror}: it must be a readable file.") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ParamsError(f"{path}{where} is not YAML: {error.problem}: mend that line.") from error
+        raise ParamsError(f"{path}{where} is not YAML: {error.problem}: fix that line.") from error
     except (YAMLError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ParamsError(f"{path} is not YAML: {reason}: mend or remove that value.") from error
+        raise ParamsError(f"{path} is not YAML: {reason}: fix or remove that value.") from error
 
 
 def parse_params(document: object, path: Path = PARAMS) -> Params:
@@ -195,19 +195,19 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
     for block, keys in document.items():
         for key in (block, *(keys if isinstance(keys, dict) else ())):
             if not isinstance(key, str):
-                raise ParamsError(f"{path}: the key {key!r} is {_kind(key)}; allowed: a name, which is text.")
+                raise ParamsError(f"{path}: the key {key!r} is {kind_of(key)}; allowed: a name, which is text.")
     _check_blocks(document, path)
     try:
         params = Params.model_validate(document)
     except ValidationError as error:
-        raise ParamsError(_sentence(error, path)) from error
+        raise ParamsError(explain_error(error, Params, path)) from error
     search = params.train.search
     space = search.space if search else {}
     given = params.train.keywords | {f"search.space.{key}": values for key, values in space.items()}
     for key, value in given.items():
         if not _is_plain(value):
             raise ParamsError(
-                f"{path}: train.{key} is {value!r} ({_kind(value)}); allowed: a number, text, true or false, null, "
+                f"{path}: train.{key} is {value!r} ({kind_of(value)}); allowed: a number, text, true or false, null, "
                 "or lists and mappings of these."
             )
     if search:
@@ -216,7 +216,7 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
 
 
 def _check_blocks(document: dict[str, Any], path: Path) -> None:
-    """Raise ParamsError for a block that is neither one of ours nor that of a stage in the dvc.yaml beside `path`."""
+    """Raise ParamsError for a block named neither in `Params` nor as a stage of the dvc.yaml next to `path`."""
     known = list(Params.model_fields)
     unknown = [name for name in document if name not in known]
     pipeline = read_pipeline(path.parent) if unknown else None
@@ -225,12 +225,12 @@ def _check_blocks(document: dict[str, Any], path: Path) -> None:
         if name not in stages:
             raise ParamsError(
                 f"{path}: {name} is not a known key{closest(name, known)}; allowed here: {', '.join(known)}, or the "
-                f"name of a stage of your own in {PIPELINE}."
+                f"name of your own stage in {PIPELINE}."
             )
 
 
 def _check_search(search: SearchParams, path: Path) -> None:
-    """Raise ParamsError where two keys of a search do not go together."""
+    """Raise ParamsError when two keys of a search contradict each other."""
     names = list(TrainParams.model_fields)
     for key in search.space:
         if key in names:
@@ -251,9 +251,9 @@ def _check_search(search: SearchParams, path: Path) -> None:
 
 
 def find_difference(made: Mapping[str, Any], now: Mapping[str, Any], name: str = "") -> str:
-    """Return the first parameter that something was made with and that is another now, in words, or nothing.
+    """Return in words the first parameter whose value in `made` differs from its value in `now`, or "".
 
-    Values are equal as they are to DVC (1 and 1.0), which would otherwise find nothing to do.
+    Values compare as DVC compares them (1 equals 1.0): a stage is never reported as outdated that DVC would skip.
     """
     for key in {**made, **now}:
         before, after, place = made.get(key), now.get(key), f"{name}{key}"
@@ -267,50 +267,8 @@ def find_difference(made: Mapping[str, Any], now: Mapping[str, Any], name: str =
     return ""
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """Return " (did you mean …?)" for the known word nearest to `word`, or nothing when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 def _needed() -> list[str]:
     return [name for name, field in Params.model_fields.items() if field.is_required()]
-
-
-def _sentence(error: ValidationError, path: Path) -> str:
-    first = error.errors(include_url=False)[0]
-    names: list[str] = []
-    block: type[BaseModel] = Params
-    allowed = None
-    for part in map(str, first["loc"]):
-        names.append(part)
-        field = block.model_fields.get(part)
-        if field is None:  # an unknown key, or a place inside a list or a mapping
-            break
-        allowed = field.description
-        block = next((kind for kind in _blocks_of(field.annotation)), block)
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        parent = Params
-        for part in names[:-1]:
-            parent = next(iter(_blocks_of(parent.model_fields[part].annotation)))  # type: ignore[assignment]
-        known = list(parent.model_fields)
-        return f"{path}: {name} is not a known key{closest(names[-1], known)}; allowed here: {', '.join(known)}."
-    if first["type"] == "missing":
-        return f"{path}: {name} is missing; give it {allowed}."
-    found = first["input"]
-    return f"{path}: {name} is {found!r} ({_kind(found)}); allowed: {allowed}."
-
-
-def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
-    kinds = get_args(annotation) or (annotation,)
-    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-
-
-def _kind(value: object) -> str:
-    kinds = {"str": "text", "NoneType": "nothing", "bool": "true or false", "dict": "a block", "list": "a list"}
-    name = type(value).__name__
-    return "a number" if name in ("int", "float") else kinds.get(name, f"a {name}")
 
 
 def _is_plain(value: object) -> bool:

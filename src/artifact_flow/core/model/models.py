@@ -19,8 +19,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
 from artifact_flow.core.base.contract import Feature
-from artifact_flow.core.base.errors import ParamsError
-from artifact_flow.core.base.params import PARAMS, Task, TrainParams, closest
+from artifact_flow.core.base.errors import ParamsError, closest
+from artifact_flow.core.base.params import PARAMS, Task, TrainParams
 
 
 def build_estimator(params: TrainParams) -> Any:

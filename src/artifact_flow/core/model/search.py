@@ -18,9 +18,9 @@ from sklearn.metrics import check_scoring, get_scorer_names
 
 from artifact_flow.core.base.contract import plain
 from artifact_flow.core.base.determinism import reproducible
-from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
-from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams, closest
+from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams
 
 FACTOR = 3  # halving: a third of the candidates goes on, on three times the rows; as in scikit-learn
 

@@ -1,6 +1,6 @@
-"""Columns: Arrow columns in the types of their roles, and as the encoding takes them.
+"""Columns: Arrow columns converted to the types of their roles, and to the form that the encoding takes.
 
-A value that does not fit its column is refused with its row; text loses blanks around it; NaN is a missing value.
+A value that does not fit its column raises DataError with its row. Blanks around text are trimmed; NaN is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
-from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import Role, closest
+from artifact_flow.core.base.errors import DataError, closest
+from artifact_flow.core.base.params import Role
 
-Name: TypeAlias = Path | str  # of a table: its file, or its address elsewhere
+Name: TypeAlias = Path | str  # of a table: its path, or its URL
 
 TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
 FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
@@ -26,14 +26,14 @@ TYPES: dict[str, pa.DataType] = {
     "category": pa.string(),
     "id": pa.string(),
 }
-NAMED = 10  # columns that a sentence names
-WORDS = {"number": "no number", "boolean": "neither true nor false", "date": "no ISO date such as 2026-11-21"}
+NAMED = 10  # columns listed in a message, at most
+WORDS = {"number": "not a number", "boolean": "neither true nor false", "date": "not an ISO date such as 2026-11-21"}
 
 
 def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Name, row: int) -> pa.Table:
-    """Return a batch with each column in the type of its role, text trimmed, null where a value is missing.
+    """Return a batch with each column in the type of its role, text trimmed, missing values null.
 
-    `row` is the number of its first row. Raises DataError naming the row whose value does not fit, or is infinite.
+    `row` is the number of its first row. Raises DataError with the first row whose value does not fit or is infinite.
     """
     columns = {}
     for name, role in roles.items():
@@ -53,9 +53,9 @@ def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[s
 
 
 def find_misfits(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str]) -> dict[int, str]:
-    """Return place → reason for each row of a batch that `type_columns` would refuse.
+    """Return position → reason for each row of a batch that `type_columns` would reject.
 
-    Raises DataError when a whole column is of a type that nothing can be said of, such as a list.
+    Raises DataError when a column's type, such as a list, can never fit its role.
     """
     found: dict[int, str] = {}
     for name, role in roles.items():
@@ -72,7 +72,7 @@ def find_misfits(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[s
 
 
 def _misfit_values(values: pa.Array, name: str, role: Role, missing: Sequence[str]) -> dict[Any, str]:
-    """Return value → reason of the distinct values that do not fit, by halves: most columns have few of them."""
+    """Return value → reason for the distinct values that do not fit, found by bisection: most columns have few."""
     reason = _misfit_reason(pa.chunked_array([values]), name, role, missing)
     if not reason:
         return {}
@@ -91,7 +91,7 @@ def _misfit_reason(column: pa.ChunkedArray, name: str, role: Role, missing: Sequ
 
 
 def _unpack(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Return a column without a dictionary, NaN or another type of text than Arrow's usual one."""
+    """Return a column as plain values: no dictionary, no NaN, text as Arrow's `string` type."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_null(column.type):
@@ -108,11 +108,11 @@ def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _is_finite(chunk: pa.Array) -> bool:
-    """Tell whether every number of an array is there and finite, the usual case, in two passes that copy nothing."""
+    """Return whether every number of an array is present and finite, the usual case, in two passes without a copy."""
     if chunk.null_count or not len(chunk):
         return not len(chunk)
     values = chunk.to_numpy()
-    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))  # NaN would be both
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))  # a NaN would be the minimum and the maximum
 
 
 def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
@@ -139,18 +139,18 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
         if not pc.all(pc.is_in(column, pa.array([0, 1, None]))).as_py():
             raise pa.ArrowInvalid("neither 0 nor 1")
     rounded = (pa.types.is_timestamp(kind) and pa.types.is_timestamp(wanted)) or pa.types.is_integer(kind)
-    return column.cast(wanted, safe=not rounded)  # seconds are enough for a date, and 53 bits for a number
+    return column.cast(wanted, safe=not rounded)  # a date keeps whole seconds, a number 53 bits
 
 
 def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
-    """Return the sentence about the first value that does not fit, found by halves."""
+    """Return the sentence about the first value that does not fit, found by bisection."""
     first, end = 0, len(column)
     while end - first > 1:
         middle = (first + end) // 2
         first, end = (middle, end) if _fits(column.slice(first, middle - first), role) else (first, middle)
     if _fits(column.slice(first, 1), role):
-        return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'no text')}.")
-    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), WORDS.get(role, "no text"))
+        return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'not text')}.")
+    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), WORDS.get(role, "not text"))
 
 
 def _fits(column: pa.ChunkedArray, role: Role) -> bool:
@@ -162,9 +162,9 @@ def _fits(column: pa.ChunkedArray, role: Role) -> bool:
 
 
 def no_fit(where: str, name: str, value: str, word: str) -> DataError:
-    """Return the sentence about a value that is not of its column's role."""
+    """Return the sentence about a value that does not fit its column's role."""
     return DataError(
-        f"{where}: {name} is {value}, which is {word}: mend it, or name it as a missing value, or give the column "
+        f"{where}: {name} is {value}, which is {word}: fix it, or list it as a missing value, or give the column "
         "another role, such as left out."
     )
 
@@ -174,13 +174,12 @@ def _refuse_infinite(column: pa.ChunkedArray, name: str, path: Name, row: int) -
     if any(value is not None and abs(value) == float("inf") for value in bounds.values()):
         first = pc.index(pc.is_inf(column), pa.scalar(True)).as_py()
         raise DataError(
-            f"{path}, row {row + first}: {name} is {column[first].as_py()}: mend it, or leave it empty if it is not "
-            "known."
+            f"{path}, row {row + first}: {name} is {column[first].as_py()}: fix it, or leave it empty if it is unknown."
         )
 
 
 def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
-    """Return a typed Arrow column as the encoding takes it: float64 with NaN where missing, or text."""
+    """Return a typed Arrow column in the form the encoding takes: float64 with NaN for missing, or text."""
     kind = column.type
     if pa.types.is_string(kind):
         encoded = column.dictionary_encode()
@@ -196,7 +195,7 @@ def to_column(column: pa.ChunkedArray | pa.Array) -> Column:
 
 
 def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> None:
-    """Raise DataError when `names`, a file's columns, lack one of `wanted`, with a guess at one that was renamed."""
+    """Raise DataError when one of `wanted` is not in `names`, a file's columns; suggest the closest name."""
     held, asked = set(names), set(wanted)
     lacking = [name for name in wanted if name not in held]
     if lacking:
@@ -206,6 +205,6 @@ def missing_columns(wanted: Sequence[str], names: Sequence[str], path: Name) -> 
 
 
 def _first(names: Sequence[str]) -> str:
-    """Return the first names, and how many there are beside."""
+    """Return the first names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

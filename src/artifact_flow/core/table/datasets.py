@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import PARAMS, DataParams, TableParams, Type, closest
+from artifact_flow.core.base.errors import DataError, closest
+from artifact_flow.core.base.params import PARAMS, DataParams, TableParams, Type
 from artifact_flow.core.table import builtin
 from artifact_flow.core.table.columns import missing_columns
-from artifact_flow.core.table.readers import Form, read_columns, read_names
+from artifact_flow.core.table.source import Form, read_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Roles, Table
+from artifact_flow.core.table.typed_rows import read_columns
 
 RESERVED = (ID, TARGET, SPLIT)
 

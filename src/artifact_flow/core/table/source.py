@@ -1,0 +1,245 @@
+"""Source: what a raw table is (CSV, Parquet or JSON lines, gzip or not), how it is written, and its columns' names.
+
+The format is detected from the first bytes, never from the file's name. `typed_rows` and `raw_rows` read the rows.
+"""
+
+import csv as text_csv
+import io
+import json as text_json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import MISSING, TableParams
+from artifact_flow.core.table.columns import Name
+from artifact_flow.core.table.complaints import damaged_file
+
+Format = Literal["CSV", "Parquet", "JSON lines"]
+SEPARATORS = (",", ";", "\t")
+# The type of a JSON value; a column takes the type of its first value.
+JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # the first bytes of such files
+HEAD_BYTES = 1 << 20  # enough to detect the format, the separator and the names
+SNIFFED_ROWS = 20
+NO_BLANK = re.compile(r"\S")
+BLOCK_BYTES = 1 << 22
+COLUMN_BYTES = 1 << 16  # read at a time from a Parquet column, so that a whole column chunk is never in memory
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a text table is written: its separator, whether it has a header, and what marks a missing value."""
+
+    separator: str = ","
+    header: bool = True
+    missing: tuple[str, ...] = MISSING
+
+    @staticmethod
+    def of(table: TableParams) -> "Form":
+        """Return the form that `data.table` declares."""
+        return Form(table.separator, table.header, tuple(table.missing))
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened raw table: its name, format and form, and the names of its columns."""
+
+    name: Name
+    file: Any  # a stream; for Parquet, a path or a seekable file
+    format: Format
+    form: Form
+    names: list[str]
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of JSON lines, by their first values
+    groups: Sequence[int] | None = None  # of Parquet: the row groups to read; None: all
+    skipped: int = 0  # rows before these groups
+
+    @property
+    def first_row(self) -> int:
+        """The number of the first row of values."""
+        return 1 + (self.form.header and self.format == "CSV") + self.skipped
+
+
+def detect_format(head: bytes) -> Format:
+    """Return a file's format, detected from its first bytes after unpacking."""
+    if head.startswith(PARQUET):
+        return "Parquet"
+    return "JSON lines" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "CSV"
+
+
+def open_raw(path: Path) -> IO[bytes]:
+    """Open a file without unpacking it; raise DataError when it cannot be opened."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}: name a CSV, Parquet or JSON lines file.") from error
+
+
+def open_source(path: Path) -> IO[bytes]:
+    """Open a file and unpack gzip while reading; raise DataError when it cannot be opened."""
+    with open_raw(path) as file:
+        packed = file.read(2) == GZIP
+    return pa.input_stream(str(path), compression="gzip" if packed else None)  # type: ignore[no-any-return]
+
+
+def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
+    """Return a stream, read from its start, as a source; it need not be seekable unless it is Parquet.
+
+    `form` declares how a CSV is written; if its separator does not give the `expected` columns, the other separators
+    are tried. A CSV without a header takes the `expected` names, in order. Raises DataError when the table is empty.
+    """
+    start = stream.read(2)
+    stream = rejoin(start, stream)
+    if start == GZIP:
+        stream = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "gzip")
+    head = read_head(stream, name)
+    format_ = detect_format(head)
+    file = rejoin(head, stream)
+    if format_ == "Parquet":
+        return Source(name, file, format_, form, [])
+    if format_ == "JSON lines":
+        types = _json_types(head)
+        return Source(name, file, format_, form, list(types), types)
+    names = csv_names(head, form, name)
+    for mark in SEPARATORS:
+        with suppress(DataError):
+            found = csv_names(head, replace(form, separator=mark), name)
+            if not set(expected) <= set(names) and set(expected) <= set(found):
+                form, names = replace(form, separator=mark), found
+    if not form.header and len(names) == len(expected):
+        names = list(expected)
+    return Source(name, file, format_, form, _check_names(names, name))
+
+
+def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
+    """Open a Parquet file, given as a path or a seekable file; raise DataError when it is damaged."""
+    buffer = COLUMN_BYTES if isinstance(file, str | Path) else 0  # a store sends a whole column chunk per request
+    try:
+        return pq.ParquetFile(file, buffer_size=buffer, pre_buffer=False, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged_file(name, error) from error
+
+
+def rejoin(head: bytes, rest: IO[bytes]) -> IO[bytes]:
+    """Return a stream that yields `head`, bytes already read from `rest`, and then the rest."""
+    return io.BufferedReader(_Rejoined(head, rest), BLOCK_BYTES)
+
+
+class _Rejoined(io.RawIOBase):
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self.head, self.rest = memoryview(head), rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.head[: len(buffer)] or self.rest.read(len(buffer))
+        self.head = self.head[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def read_names(path: Path, form: Form) -> list[str]:
+    """Return the names of a file's columns; column_1, column_2 … for a CSV without a header.
+
+    Raises DataError when the file is empty, or a name is empty or occurs twice.
+    """
+    with open_source(path) as file:
+        head = read_head(file, path)
+    format_ = detect_format(head)
+    if format_ == "Parquet":
+        return parquet_names(path, path)
+    return _check_names(list(_json_types(head)) if format_ == "JSON lines" else csv_names(head, form, path), path)
+
+
+def parquet_names(file: Any, name: Name) -> list[str]:
+    """Return the column names of a Parquet file, given as a path or a seekable file; errors call it `name`."""
+    return _check_names(open_parquet(file, name).schema_arrow.names, name)
+
+
+def csv_names(head: bytes, form: Form, path: Name) -> list[str]:
+    """Return the column names in the first bytes of a CSV; raise DataError when it has no row or is not UTF-8."""
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:  # otherwise the head merely ends within a character
+            row = head[: error.start].count(b"\n") + 1
+            raise DataError(f"{path}, row {row}: not UTF-8 (byte {error.start}): save the file as UTF-8.") from error
+        text = head[: error.start].decode("utf-8-sig")
+    rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
+    try:
+        first = next(rows)
+        second = next(filter(None, rows), None) if form.header else first
+    except text_csv.Error as error:
+        raise DataError(f"{path} cannot be read as a table: {error}: close every quotation mark.") from error
+    if not first:
+        raise DataError(f"{path} begins with an empty line: remove it, so that the first line is the header.")
+    if not second and len(head) < HEAD_BYTES:
+        raise DataError(f"{path} has a header and no rows.")
+    return [" ".join(name.split()) for name in first] if form.header else [f"column_{i + 1}" for i in range(len(first))]
+
+
+def sniff_separator(path: Path) -> str:
+    """Return the separator among comma, semicolon and tab that best splits the first rows: evenly and often.
+
+    Returns a comma for a file that is not CSV.
+    """
+    with open_source(path) as file:
+        head = read_head(file, path)
+    if detect_format(head) != "CSV":
+        return ","
+    text = head.decode("utf-8-sig", errors="replace")
+
+    def evenness(mark: str) -> tuple[bool, int]:
+        rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        try:
+            counts = [len(row) for row in islice(filter(None, rows), SNIFFED_ROWS)]
+        except text_csv.Error:
+            return False, 0
+        return min(counts) == max(counts) > 1, counts[0]
+
+    return max(SEPARATORS, key=evenness)
+
+
+def read_head(file: IO[bytes], path: Name) -> bytes:
+    """Return the first bytes of an unpacked file; raise DataError when it is damaged or empty."""
+    try:
+        head = file.read(HEAD_BYTES)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged_file(path, error) from error
+    if not head.strip(b"\xef\xbb\xbf \r\n\t"):
+        raise DataError(f"{path} is empty: it needs a header and rows.")
+    return bytes(head)
+
+
+def _check_names(names: list[str], path: Name) -> list[str]:
+    empty = [number for number, name in enumerate(names, start=1) if not name]
+    if empty:
+        raise DataError(
+            f"{path}: column {empty[0]} has no name: name it in the header, or declare that there is no header."
+        )
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise DataError(f"{path} has two columns named {twice[0]}: give each column a different name.")
+    return names
+
+
+def _json_types(head: bytes) -> dict[str, pa.DataType]:
+    """Return each key in the first bytes of JSON lines with the type of its first non-null value."""
+    types: dict[str, pa.DataType] = {}
+    text, place, decoder = head.decode("utf-8-sig", errors="replace"), 0, text_json.JSONDecoder()
+    with suppress(ValueError):  # the head ends within a row, or the row is invalid, which its reader reports
+        while first := NO_BLANK.search(text, place):
+            row, place = decoder.raw_decode(text, first.start())
+            for name, value in row.items() if isinstance(row, dict) else ():
+                if types.get(name, pa.null()) == pa.null():
+                    types[name] = pa.null() if value is None else JSON_TYPES.get(type(value), pa.string())
+    return types
