@@ -45,7 +45,9 @@ def refused(project: Project, stage: str, changed: str) -> None:
     kept = [path for path in project.hashes() if path != "data.parquet"]  # which a test itself may change
     lock, before = (project.root / "dvc.lock").read_bytes(), project.hashes()
     printed = project.run("dvc", "repro", "--single-item", stage, code=255)
-    sentence = f"error: {changed} changed while stage {stage} ran, so dvc.lock would name what did not run"
+    sentence = (
+        f"error: {changed} changed while stage {stage} ran, so dvc.lock would record inputs that the stage did not use"
+    )
     assert f"{sentence}: run `dvc repro` again." in printed.splitlines(), printed
     assert "Traceback" not in printed
     assert (project.root / "dvc.lock").read_bytes() == lock

@@ -42,11 +42,11 @@ def test_another_version_is_refused_unless_it_is_allowed(project: Project, tmp_p
     has = f"{other / 'python'} has numpy 2.0.0, not the locked 2.4.6, scikit-learn 1.8.0, not the locked 1.9.1"
     allow = "ARTIFACT_FLOW_ALLOW_OTHER_VERSIONS=1"
     printed = reproduce(project, "train", other, code=255)
-    assert f"error: {has}, which may give other bytes: {REMEDY}, or allow it by {allow}." in printed.splitlines()
+    assert f"error: {has}, which may give different bytes: {REMEDY}, or allow it with {allow}." in printed.splitlines()
     assert project.hashes() == before
     assert project.run("git", "status", "--porcelain") == ""
     printed = reproduce(project, "train", other, allow)
-    assert f"warning: {has}: the outputs may have other bytes." in printed.splitlines()
+    assert f"warning: {has}: outputs may have different bytes." in printed.splitlines()
     assert json.loads((project.root / "contract.json").read_text())["libraries"]["scikit-learn"] == "1.8.0"
 
 

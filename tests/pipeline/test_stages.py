@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from project import OUTPUTS, Project
 
-from artifact_flow.core.base.errors import told_in_one_sentence
+from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.params import load_params
 
 REGRESSION = {
@@ -37,7 +37,7 @@ def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def run_stage(name: str) -> None:
     """Run a stage's main as `python -m` does."""
-    with told_in_one_sentence():
+    with exit_on_error():
         importlib.import_module(f"artifact_flow.stages.{name}").main(load_params(), Path())
 
 
@@ -181,7 +181,7 @@ def test_a_full_disk_changes_nothing(project: Project, stage: str, size: int) ->
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write ")
-    assert "what was there before is untouched" in done.stderr
+    assert "existing files are unchanged" in done.stderr
     assert done.stderr.count("\n") == 1
     assert project.hashes() == before
     assert project.run("git", "status", "--porcelain") == ""
@@ -204,5 +204,5 @@ def test_a_read_only_disk_is_one_sentence(project: Project, stage: str) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write ")
-    assert ": Read-only file system; what was there before is untouched" in done.stderr
+    assert ": Read-only file system; existing files are unchanged" in done.stderr
     assert done.stderr.count("\n") == 1

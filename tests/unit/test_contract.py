@@ -157,7 +157,9 @@ def test_a_broken_contract_is_one_sentence(written: Path, content: str, sentence
 
 def test_a_missing_contract_is_one_sentence(tmp_path: Path) -> None:
     """The sentence says which stage writes it."""
-    with pytest.raises(ContractError, match=r"cannot be read .*`dvc repro --force train` writes model and contract"):
+    with pytest.raises(
+        ContractError, match=r"cannot be read .*`dvc repro --force train` writes the model and the contract"
+    ):
         read_contract(tmp_path / "contract.json")
 
 
@@ -220,7 +222,7 @@ def test_a_model_of_other_parameters_is_refused(
     with pytest.raises(ContractError) as raised:
         check_params(contract, other)
     assert str(raised.value).startswith(f"contract.json was made with {difference}")
-    assert str(raised.value).endswith(": run `dvc repro`, which makes it and the model anew.")
+    assert str(raised.value).endswith(": run `dvc repro` to make it and the model again.")
 
 
 def test_a_model_of_the_same_parameters_is_taken(written: Path, params: Params, digits: Table) -> None:

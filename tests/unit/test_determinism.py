@@ -84,7 +84,7 @@ def test_a_library_that_is_not_locked_breaks_the_promise() -> None:
 def test_glibc_tunables_break_the_promise() -> None:
     """The choice of functions in libm cannot be pinned from inside the process."""
     broken = determinism.broken_promises(lock(), {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2"})
-    assert "GLIBC_TUNABLES chooses other math functions" in broken
+    assert "GLIBC_TUNABLES selects other math functions" in broken
 
 
 def test_another_machine_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:

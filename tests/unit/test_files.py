@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import artifact_flow
-from artifact_flow.core.base.errors import ArtifactFlowError, ChangedError, FileError, told_in_one_sentence
-from artifact_flow.core.base.files import asked_before_replacing, hash_file, remove_sides, replace_files
+from artifact_flow.core.base.errors import ArtifactFlowError, ChangedError, FileError, exit_on_error
+from artifact_flow.core.base.files import check_before_replacing, hash_file, remove_sides, replace_files
 
 SOURCE = str(Path(artifact_flow.__file__).parents[1])
 BEGIN = "import os, sys; from pathlib import Path; from artifact_flow.core.base.files import replace_files\n"
@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     with (
-        pytest.raises(FileError, match=r"cannot write .*file: No space left on device; what was there before is"),
+        pytest.raises(FileError, match=r"cannot write .*file: No space left on device; existing files are unchanged"),
         replace_files(path) as (_,),
         Path("/dev/full").open("w") as full,
     ):
@@ -100,7 +100,7 @@ def test_a_rename_that_fails_takes_back_those_before_it(tmp_path: Path) -> None:
     one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
     one.write_text("old")
     three.mkdir()
-    with pytest.raises(FileError, match=r"three: Is a directory; what was there before is untouched: make room"):
+    with pytest.raises(FileError, match=r"three: Is a directory; existing files are unchanged: free disk space"):
         write("new", one, two, three)
     assert one.read_text() == "old"
     assert names(tmp_path) == ["one", "three"]
@@ -111,7 +111,7 @@ def test_a_link_is_put_back_as_a_link(tmp_path: Path) -> None:
     (tmp_path / "cached").write_text("old")
     (tmp_path / "one").symlink_to("cached")
     (tmp_path / "two").mkdir()
-    with pytest.raises(FileError, match="untouched"):
+    with pytest.raises(FileError, match="existing files are unchanged"):
         write("new", tmp_path / "one", tmp_path / "two")
     assert (tmp_path / "one").readlink() == Path("cached")
     assert (tmp_path / "cached").read_text() == "old"
@@ -121,7 +121,7 @@ def test_a_place_that_refuses_writing_is_one_sentence(tmp_path: Path) -> None:
     """In the kernel's own folder not even root makes a file: the other target stays as it was."""
     (tmp_path / "one").write_text("old")
     with (
-        pytest.raises(FileError, match=r"cannot write .*one, /proc/self/two: .*what was there before is untouched"),
+        pytest.raises(FileError, match=r"cannot write .*one, /proc/self/two: .*existing files are unchanged"),
         replace_files(tmp_path / "one", Path("/proc/self/two")),
     ):
         pytest.fail("the block must not begin")
@@ -150,7 +150,7 @@ def test_what_cannot_be_put_back_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(FileError, match=r"Input/output error; .*one could not be put back and is new: make"):
+    with pytest.raises(FileError, match=r"Input/output error; .*one could not be restored and is new: free"):
         write("new", one, two)
     assert one.read_text() == "new"
     assert names(tmp_path) == ["one"]
@@ -284,7 +284,7 @@ def test_any_name_that_a_file_may_have_is_written(tmp_path: Path, name: str) -> 
 
 def test_an_error_ends_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """A user sees the sentence and an exit code, no traceback."""
-    with pytest.raises(SystemExit) as ended, told_in_one_sentence():
+    with pytest.raises(SystemExit) as ended, exit_on_error():
         raise ArtifactFlowError("a.b is 1; allowed: 2.")
     assert ended.value.code == "error: a.b is 1; allowed: 2."
 
@@ -301,7 +301,7 @@ def test_nothing_is_put_in_place_when_the_question_fails(tmp_path: Path) -> None
         with replace_files(path) as (part,):
             part.write_text("new")
 
-    with pytest.raises(ChangedError), asked_before_replacing(ask):
+    with pytest.raises(ChangedError), check_before_replacing(ask):
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -132,7 +132,8 @@ def test_a_change_of_what_is_read_is_told(root: Path, path: str, old: str, new: 
     with pytest.raises(ChangedError) as raised:
         before.check()
     assert str(raised.value) == (
-        f"{told} changed while stage train ran, so dvc.lock would name what did not run: run `dvc repro` again."
+        f"{told} changed while stage train ran, so dvc.lock would record inputs that the stage did not use: "
+        "run `dvc repro` again."
     )
 
 
@@ -202,7 +203,10 @@ def test_a_template_that_cannot_be_filled_in_is_told(
     inputs = read_inputs(stage, root)
     assert inputs is not None
     assert inputs.deps == ("data.csv",)
-    assert f"warning: dvc.yaml: {template} of stage {stage} takes a value from elsewhere" in capsys.readouterr().err
+    assert (
+        f"warning: dvc.yaml: {template} of stage {stage} takes a value from a source other than"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_stage_may_run_in_a_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_a_lock_alone_is_taken_whole(lock: Path) -> None:
 )
 def test_a_damaged_pipeline_is_one_sentence(content: bytes) -> None:
     """The marks of a conflict, bytes that are no text, something else than stages."""
-    with pytest.raises(LockError, match=r"dvc.yaml or the params.yaml beside it is damaged .*: mend it") as error:
+    with pytest.raises(LockError, match=r"dvc.yaml or the params.yaml next to it is damaged .*: fix it") as error:
         parse_pipeline(content, b"")
     assert "\n" not in str(error.value)
 

@@ -19,7 +19,7 @@ from artifact_flow.cli import (
     track,
     verify,
 )
-from artifact_flow.core.base.errors import told_in_one_sentence
+from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.without_pandas import leave_out_pandas
 
 # In the order in which a user meets them
@@ -53,5 +53,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if argv is None and "lean" in arguments:  # as a process of its own, and not when a test calls it
         leave_out_pandas()
-    with told_in_one_sentence():
+    with exit_on_error():
         arguments.run(arguments)

@@ -1,1 +1,1 @@
-"""Core: what every stage stands on, in three floors: base, the table on it, the model on that."""
+"""Core: the code all stages share, in three layers: `base`, `table` on top of it, and `model` on top of both."""

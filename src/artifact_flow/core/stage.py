@@ -1,9 +1,9 @@
 """Stage: runs one stage of dvc.yaml by its name, `python -m artifact_flow.core.stage NAME [FLOW]`, as stage.sh does.
 
-NAME is a module in src/artifact_flow/stages; its `main(params, folder)` does the work. It runs in the directory of its
-dvc.yaml: without FLOW on the main flow, whose files are in that directory; with FLOW on that flow of params.yaml, whose
-files are in the folder of that name. Imports are inside the functions because their order matters: an unfit Python is
-refused before a third-party package is imported, and the process is pinned before numpy is imported.
+NAME is a module in src/artifact_flow/stages; its `main(params, folder)` does the work. The current directory is that of
+the dvc.yaml. Without FLOW the stage runs on the main flow, whose files are in that directory; with FLOW it runs on that
+flow of params.yaml, whose files are in the folder of the same name. Imports are inside the functions because their
+order matters: an unsuitable Python is rejected before any third-party import, and the process is pinned before numpy.
 """
 
 import os
@@ -11,26 +11,26 @@ import sys
 
 
 def main() -> None:
-    """Run the stage that the command line names, or end the process with one sentence that says why not."""
+    """Run the stage named on the command line; on a user's mistake, exit with one sentence on stderr."""
     from artifact_flow.core.base.interpreter import check_interpreter
 
     check_interpreter(os.environ)
     from artifact_flow.core.base import determinism  # noqa: F401 - pins the process
     from artifact_flow.core.base.fingerprint import take_fingerprint, unchanged_inputs
 
-    start = take_fingerprint(os.environ)  # before the imports that take long: what is edited during them counts
-    from artifact_flow.core.base.errors import told_in_one_sentence
+    start = take_fingerprint(os.environ)  # before the slow imports, so that edits made during them are noticed
+    from artifact_flow.core.base.errors import exit_on_error
     from artifact_flow.core.base.without_pandas import leave_out_pandas
 
     leave_out_pandas()
-    with told_in_one_sentence(f"flow {sys.argv[2]}: " if len(sys.argv) > 2 else ""), unchanged_inputs(start):
+    with exit_on_error(f"flow {sys.argv[2]}: " if len(sys.argv) > 2 else ""), unchanged_inputs(start):
         run(*sys.argv[1:])
 
 
 def run(name: str, flow: str = "") -> None:
-    """Run a stage's `main` with what it takes: the folder of its files, and the parameters, which the gate has not.
+    """Call a stage's `main` with the folder of its files and, if it takes them, the parameters (stage `test` does not).
 
-    Raises ParamsError for parameters that do not fit, and what the stage raises.
+    Raises ParamsError for invalid parameters, and whatever the stage raises.
     """
     from importlib import import_module
     from inspect import signature

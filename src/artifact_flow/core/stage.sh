@@ -1,7 +1,7 @@
 #!/bin/sh
-# sh src/artifact_flow/core/stage.sh NAME [FLOW]: runs a stage by the first python in PATH, which says itself when it is not fit for that.
+# sh src/artifact_flow/core/stage.sh NAME [FLOW]: runs a stage with the first python in PATH, which checks itself whether it is suitable.
 command -v python > /dev/null || {
-  # shellcheck disable=SC2016 # the backquotes are the sentence's
+  # shellcheck disable=SC2016 # the backquotes are part of the message
   echo 'error: there is no python in PATH: run `make setup`, then `source .venv/bin/activate`.' >&2
   exit 1
 }

@@ -1,1 +1,1 @@
-"""Base: errors, files, locks, parameters, the contract and determinism, which know neither tables nor models."""
+"""Base: errors, files, locks, parameters, the contract and determinism; independent of tables and models."""

@@ -1,7 +1,7 @@
-"""Contract: the promise between the steps: columns, types, ranges, classes, parameters, hashes, versions.
+"""Contract: what `train` guarantees to later steps: columns, types, ranges, classes, parameters, hashes, versions.
 
-It is written by `train` beside the model and holds what is known then: no metrics, no commit, no Python version.
-Light to import (numpy and pydantic), because whatever serves a model reads it.
+`train` writes it next to the model, so it holds neither metrics nor the commit; it records library versions but not
+Python's. The module imports only numpy and pydantic, because the service reads contracts too.
 """
 
 import itertools
@@ -24,12 +24,12 @@ from artifact_flow.core.base.lock import LOCK, locked_md5
 from artifact_flow.core.base.params import DataParams, Params, Task, TrainParams, Type, find_difference
 
 CONTRACT = Path("contract.json")
-BINS = 10  # of a number's reference distribution, beside those of single values with many rows
-EDGE_DIGITS = 4  # significant digits of the distance between two edges, by which both are rounded
-SHARE_DIGITS = 6  # significant digits of a share, a mean (of the standard deviation's) and a standard deviation
-FLOAT32_ROUNDING = 2.0**-23  # of a number that went through float32, relative to the number
-FLOAT64_NOISE = 2.0**-40  # more than interpolating between two values adds to them, and less than float32 does
-LARGEST_EXPONENT = 500  # of two: squares of such numbers are numbers still
+BINS = 10  # quantile bins of a number's reference distribution; frequent single values get bins of their own besides
+EDGE_DIGITS = 4  # edges are rounded to this many significant digits of the distance between two of them
+SHARE_DIGITS = 6  # significant digits of a share and a standard deviation; a mean is rounded at the latter's scale
+FLOAT32_ROUNDING = 2.0**-23  # relative error of a number converted to float32
+FLOAT64_NOISE = 2.0**-40  # relative; above the error of interpolating two values, below that of float32
+LARGEST_EXPONENT = 500  # of two: the squares of such numbers do not overflow
 
 
 class _Part(BaseModel):
@@ -37,12 +37,12 @@ class _Part(BaseModel):
 
 
 class Feature(_Part):
-    """One column as the model saw it: its type, and the reference distribution of the train split.
+    """One column in training: its type, and its reference distribution in the train split.
 
-    A number, boolean or date has a range, moments and quantile bins: `shares[i]` of its values lie in
-    (`edges[i]`, `edges[i + 1]`] as `count_bins` counts them, the first bin including its lower edge. A value that
-    holds many rows has a bin of its own; where that is the least or the greatest, one more bin, whose edge stands
-    twice, is for what lies beyond. A column of one value has one edge. A category has its values and their shares.
+    A number, boolean or date has a range, moments and quantile bins: the share `shares[i]` of its values is in
+    (`edges[i]`, `edges[i + 1]`] as `count_bins` counts them; the first bin includes its lower edge. A frequent value
+    has its own bin; if it is the minimum or the maximum, one more bin, whose edge is listed twice, holds the values
+    beyond it. A column with a single value has one edge. A category has its values and their shares.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Feature(_Part):
 
     @property
     def middle(self) -> Any:
-        """A value from the middle of the training's, as JSON has it: the median, the commonest text, or None."""
+        """A typical value of the train split, in JSON's types: the median, the most frequent text, or None."""
         if self.type == "category":
             if not self.categories:
                 return "" if self.shares else None
@@ -75,7 +75,7 @@ class Feature(_Part):
 
 
 class Target(_Part):
-    """What is predicted: the column, the task and, for a classification, the classes in the order of their indices."""
+    """What is predicted: the column, the task and, for classification, the classes in the order of their indices."""
 
     name: str
     task: Task
@@ -83,25 +83,25 @@ class Target(_Part):
 
 
 class Contract(_Part):
-    """Everything a later step may rely on about the model it is given."""
+    """Everything that a later step may rely on about a model."""
 
     version: Literal[2]
     target: Target
-    id: str | None  # the source's column that names a row
+    id: str | None  # the source's id column
     rows: dict[str, int]  # split → number of rows
-    params: dict[str, Any]  # the blocks that made the data and the model
-    sha256: dict[str, str]  # file name → hash, of the data and of the model
-    libraries: dict[str, str]  # name → version that wrote them
+    params: dict[str, Any]  # the blocks `data` and `train` that made the table and the model
+    sha256: dict[str, str]  # file name → hash, of the table and the model
+    libraries: dict[str, str]  # name → version at training
     features: list[Feature]
 
     @property
     def model_name(self) -> str:
-        """What the model is called where several are: its source's name, in letters, digits, "-" and "_"."""
+        """The model's name among several: its source's name in letters, digits, "-" and "_"."""
         name = Path(str(self.params["data"]["source"])).name.split(".")[0]
         return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
 
     def may_miss(self, feature: Feature) -> bool:
-        """Return whether a row may lack this value: an imputer fills any gap, a model that saw gaps takes them."""
+        """Return whether a row may lack this value: there is an imputer, or training had missing values too."""
         return self.params["data"].get("preprocess") == "auto" or feature.missing > 0
 
 
@@ -111,10 +111,10 @@ def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column]) 
 
 
 def count_bins(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Return how many values lie in each bin of `edges`; those out of their range count in the first and the last bin.
+    """Return the number of values in each bin of `edges`; the first and last bins include values beyond the range.
 
-    A value that went through float32 and now lies just above an edge, on which it lay before, counts as on the edge.
-    The contract's shares and the rows of a service are counted by this function, so that equal rows give equal shares.
+    A value that was on an edge and is just above it after a conversion to float32 still counts as on the edge. The
+    contract's shares and the service's rows are both counted by this function, so that equal rows give equal shares.
     """
     inner = np.array(edges[1:-1], np.float64)
     with np.errstate(over="ignore"):
@@ -123,7 +123,7 @@ def count_bins(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 
 def plain(value: Any) -> Any:
-    """Return a parameter as JSON holds it: keys as text, infinities and NaN as YAML writes them."""
+    """Return a parameter in JSON's types: keys as text, infinities and NaN as the text YAML uses."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -134,23 +134,21 @@ def plain(value: Any) -> Any:
 
 
 def blocks_of(data: DataParams, train: TrainParams) -> dict[str, Any]:
-    """Return the blocks of parameters that make a table and its model, as a contract holds them."""
+    """Return the blocks `data` and `train` as a contract records them."""
     block = train.model_dump(exclude=None if train.search else {"search"})
     return dict(plain({"data": data.model_dump(exclude_none=True), "train": block}))
 
 
 def check_params(contract: Contract, params: Params) -> None:
-    """Raise ContractError unless the model was made with the parameters that stand in params.yaml now."""
+    """Raise ContractError unless the model was made with the current parameters of params.yaml."""
     made = {name: block for name, block in contract.params.items() if name != "best"}
     difference = find_difference(made, blocks_of(params.data, params.train))
     if difference:
-        raise ContractError(
-            f"{CONTRACT} was made with {difference}: run `dvc repro`, which makes it and the model anew."
-        )
+        raise ContractError(f"{CONTRACT} was made with {difference}: run `dvc repro` to make it and the model again.")
 
 
 def check_data(contract: Contract, path: Path) -> None:
-    """Raise ContractError unless the table in `path` is, by its sha256, the one that the contract's model saw."""
+    """Raise ContractError unless the sha256 of the table in `path` is the one the contract records."""
     expected = contract.sha256.get(path.name)
     try:
         found = hash_file(path)
@@ -161,12 +159,12 @@ def check_data(contract: Contract, path: Path) -> None:
     if found != expected:
         raise ContractError(
             f"{path} is not the table that {CONTRACT} names (sha256 {found[:12]}…, not {str(expected)[:12]}…): "
-            "run `dvc repro`, which makes both from the same data."
+            "run `dvc repro` to make both from the same data."
         )
 
 
 def write_contract(contract: Contract, path: Path) -> None:
-    """Write a contract as JSON, one feature a line, so that a diff reads."""
+    """Write a contract as JSON, one feature per line, so that a diff is readable."""
     document = contract.model_dump(mode="json")
     for feature in document["features"]:
         for name in [name for name, value in feature.items() if value is None]:
@@ -179,12 +177,12 @@ def write_contract(contract: Contract, path: Path) -> None:
 
 
 def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
-    """Return the contract in `path`, after its hash is found to be the one that the DVC lock names.
+    """Return the contract in `path` after checking that its hash is the one in `lock`.
 
-    `lock` is the dvc.lock beside the dvc.yaml in question; where there is none, or it does not list the contract,
-    only the content is checked. Raises ContractError, or LockError when the lock itself cannot be read.
+    `lock` is the dvc.lock of the contract's pipeline; if it does not exist or does not list the contract, only the
+    content is validated. Raises ContractError, or LockError when the lock itself cannot be read.
     """
-    remedy = "`dvc repro --force train` writes model and contract anew."
+    remedy = "`dvc repro --force train` writes the model and the contract again."
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -220,7 +218,7 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
     low, high = float(values.min()), float(values.max())
     edges, mean, std = [low], low, 0.0
     if low < high:
-        # what is near the largest or the least number is squared in other units, a power of two: exact, no overflow
+        # numbers near the limits of float64 are scaled by a power of two before squaring: exact, without overflow
         exponent = math.frexp(max(abs(low), abs(high)))[1]
         exponent = exponent if abs(exponent) > LARGEST_EXPONENT else 0
         scaled = np.ldexp(values, -exponent)
@@ -231,7 +229,7 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
         name=name,
         type=kind,
         missing=missing,
-        min=low,  # as it is: what was seen in training is in range
+        min=low,  # unrounded, so that every training value is in range
         max=high,
         mean=mean,
         std=round_figure(std, SHARE_DIGITS),
@@ -241,13 +239,13 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
 
 
 def _cut(values: np.ndarray, std: float) -> list[float]:
-    """Return the edges of the bins of values that are not all the same: deciles, and what parts single values.
+    """Return the bin edges of values that are not all equal: deciles, and edges that isolate frequent values.
 
-    A value that is two deciles, as the zeros of a column that is mostly zero, must not hide among others: one edge is
-    the value itself, one lies just below it, by a hundredth of the standard deviation at most. Where it is the least
-    or the greatest of all, what lies beyond has a bin too.
+    A value that equals two deciles, such as 0 in a column that is mostly zero, gets its own bin: one edge is the value
+    itself, and one is just below it, by at most a hundredth of the standard deviation. If the value is the minimum or
+    the maximum, the values beyond it get a bin too.
     """
-    unit = 4 if np.abs(values).max() > sys.float_info.max / 4 else 1  # of which no sum or difference overflows
+    unit = 4 if np.abs(values).max() > sys.float_info.max / 4 else 1  # a unit in which no sum or difference overflows
     values, near = values / unit, std / unit / 100
     deciles = np.quantile(values, np.linspace(0, 1, BINS + 1)).tolist()
     low, high = deciles[0], deciles[-1]
@@ -267,15 +265,16 @@ def _cut(values: np.ndarray, std: float) -> list[float]:
 
 
 def _just_below(value: float, distance: float) -> float:
-    """Return a number below a value: by a power of ten up to `distance`, or the next one where that is nearer."""
+    """Return a number below a value: by a power of ten up to `distance`, or the next float if that is further."""
     step = 10.0 ** -decimal_place(1, distance) if distance else 0.0
     return min(value - step, math.nextafter(value, -math.inf))
 
 
 def _round_edges(edges: list[float]) -> list[float]:
-    """Return edges of which those between the first and the last are rounded, and by less than a bin shows.
+    """Return the edges with the inner ones rounded, by too little to change what the bins show.
 
-    They are rounded up, so that a value which is an edge stays in its bin; by what interpolation left, either way.
+    They are rounded up, so that a value that equals an edge stays in its bin; an error as small as interpolation's may
+    be rounded in either direction.
     """
     rounded = list(edges)
     for i in range(1, len(edges) - 1):

@@ -1,9 +1,9 @@
 """Determinism: one BLAS kernel, one thread and one numpy dispatch, set before numpy is imported.
 
-Importing this module pins the process, over anything the shell exports: the one allowed side effect at import,
-because OpenBLAS and numpy read these variables once, when they load. Two OpenBLAS kernels (or thread counts) give
-a LogisticRegression different iterates, not only different last bits; numpy's AVX-512 `exp`, `log` and `power`
-differ from its AVX2 ones in the last bit. What the pin cannot reach is named by `broken_promises`.
+Importing this module pins the process, overriding what the shell exports. This is the only side effect at import that
+the project allows, because OpenBLAS and numpy read these variables once, when they load. Two OpenBLAS kernels (or
+thread counts) give LogisticRegression different iterates, not only different last bits; numpy's AVX-512 `exp`, `log`
+and `power` differ from its AVX2 versions in the last bit. `broken_promises` lists what the pin cannot control.
 """
 
 import os
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from artifact_flow.core.base.interpreter import locked_versions
 
-# The libraries whose versions can change a byte of an output; compiled ones must be the registry's wheels.
+# Libraries whose version can change a byte of an output; the compiled ones must be the registry's wheels.
 LIBRARIES = ("joblib", "numpy", "pyarrow", "scikit-learn", "scipy")
-EXPORTERS = ("onnx", "skl2onnx")  # and those that can change a byte of model.onnx
+EXPORTERS = ("onnx", "skl2onnx")  # libraries whose version can change a byte of model.onnx
 COMPILED = ("numpy", "pyarrow", "scikit-learn", "scipy")
 CPU_FLAGS = ("avx2", "fma")
 
@@ -28,7 +28,7 @@ KERNEL_VARIABLES = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OMP_
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Return the CPU's feature flags as Linux lists them; empty where there is no such list."""
+    """Return the CPU's feature flags as Linux lists them; an empty set on other systems."""
     try:
         text = cpuinfo.read_text()
     except OSError:
@@ -38,16 +38,16 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def is_reference_cpu() -> bool:
-    """Tell whether this is an x86-64 Linux machine with AVX2 and FMA, where the pinned kernels exist."""
+    """Return whether this is an x86-64 Linux machine with AVX2 and FMA, where the pinned kernels exist."""
     return platform.system() == "Linux" and platform.machine() == "x86_64" and cpu_flags().issuperset(CPU_FLAGS)
 
 
 def pin(environ: MutableMapping[str, str], reference_cpu: bool) -> None:
-    """Set one thread, and on the reference CPU one kernel, in `environ`; what it said before does not count."""
+    """Set one thread and, on the reference CPU, one kernel in `environ`, overriding existing values."""
     for name in KERNEL_VARIABLES:
         environ.pop(name, None)
     environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    if reference_cpu:  # elsewhere the Haswell kernel would crash
+    if reference_cpu:  # the Haswell kernel would crash on any other CPU
         environ["OPENBLAS_CORETYPE"] = "Haswell"
         environ["NPY_DISABLE_CPU_FEATURES"] = "X86_V4 AVX512_ICL AVX512_SPR"
 
@@ -59,7 +59,7 @@ pin(os.environ, is_reference_cpu())
 def reproducible(threads: int) -> Iterator[None]:
     """Run a block with exactly `threads` BLAS and OpenMP threads and seeded global random generators.
 
-    The seed makes an estimator whose `random_state` is not given repeat itself; one that is given wins.
+    The seed makes an estimator without a `random_state` reproducible; a given `random_state` takes precedence.
     """
     import numpy as np  # noqa: PLC0415 - after the pin
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
@@ -76,7 +76,7 @@ def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
 
 
 def broken_promises(lock: str, environ: MutableMapping[str, str]) -> list[str]:
-    """Return, a phrase each, why this machine may give other bytes than the reference; empty where it must not.
+    """Return one phrase per reason why this machine may give other bytes than the reference; empty if there is none.
 
     `lock` is the text of requirements/lean.txt.
     """
@@ -84,7 +84,7 @@ def broken_promises(lock: str, environ: MutableMapping[str, str]) -> list[str]:
     if not is_reference_cpu():
         reasons.append(f"{platform.system()} on {platform.machine()} is not x86-64 Linux with AVX2 and FMA")
     if "hwcaps" in environ.get("GLIBC_TUNABLES", ""):
-        reasons.append("GLIBC_TUNABLES chooses other math functions")
+        reasons.append("GLIBC_TUNABLES selects other math functions")
     locked = locked_versions(lock)
     for name, version in library_versions((*LIBRARIES, *EXPORTERS)).items():
         if version != locked.get(name):

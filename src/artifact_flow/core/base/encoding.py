@@ -1,8 +1,8 @@
-"""Encoding: raw columns, checked against the contract's features, become the model's matrix. numpy only.
+"""Encoding: typed columns and the contract's features become the model's matrix. Imports numpy only.
 
-What `train`, `infer`, `predict` and a service share, so that a row means the same everywhere: numbers as they are,
-booleans as 0 and 1, dates as days since 1970, categories as their index in the contract. A missing number is NaN, a
-missing category the index behind the last one, an unseen category -1 (no column of a one-hot encoder).
+`train`, `infer`, `predict` and the service share it, so that a row means the same everywhere: numbers are unchanged,
+booleans are 0 and 1, dates are days since 1970, categories are their index in the contract. A missing number is NaN, a
+missing category the index after the last category, an unseen category -1 (which has no column in a one-hot encoder).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ import numpy as np
 
 SECONDS_A_DAY = 86_400  # a date is a number of days
 UNSEEN = -1
-KEPT = 20  # different unseen values of a column that are kept by name; OTHERS counts the rows of the rest
+KEPT = 20  # distinct unseen values of a column that are kept by name, at most; OTHERS counts the rows of the rest
 OTHERS = "…"
 
 
-class Feature(Protocol):
-    """What the encoding needs of a contract's feature."""
+class FeatureLike(Protocol):
+    """The part of a contract's `Feature` that the encoding needs."""
 
     @property
     def name(self) -> str:
@@ -30,20 +30,20 @@ class Feature(Protocol):
 
     @property
     def min(self) -> float | None:
-        """The least value of the train split, of a column that is no category."""
+        """The smallest value in the train split; None for a category."""
 
     @property
     def max(self) -> float | None:
-        """The greatest one."""
+        """The largest value in the train split; None for a category."""
 
     @property
     def categories(self) -> list[str] | None:
-        """The values of a category in the train split."""
+        """The values of a category in the train split; None for other types."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text column: its distinct values, and for each row the index of its value, -1 where it is missing."""
+    """A text column: its distinct values, and for each row the index of its value, or -1 if it is missing."""
 
     values: Sequence[str]
     index: np.ndarray
@@ -54,13 +54,13 @@ Column = np.ndarray | Text  # float64 of shape [rows] with NaN where missing, or
 
 @dataclass
 class Findings:
-    """What was allowed but is worth a word: rows out of the training range and unseen categories, by column."""
+    """Accepted but reported, by column: the number of rows outside the training range, and unseen categories."""
 
     out_of_range: dict[str, int] = field(default_factory=dict)
     unseen: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def add(self, other: "Findings") -> None:
-        """Count another batch's findings in."""
+        """Add another batch's findings to these."""
         for name, rows in other.out_of_range.items():
             self.out_of_range[name] = self.out_of_range.get(name, 0) + rows
         for name, values in other.unseen.items():
@@ -71,9 +71,9 @@ class Findings:
 
 
 def encode_rows(
-    features: Sequence[Feature], columns: Mapping[str, Column], dtype: type[np.floating] = np.float64
+    features: Sequence[FeatureLike], columns: Mapping[str, Column], dtype: type[np.floating] = np.float64
 ) -> tuple[np.ndarray, Findings]:
-    """Return the matrix of shape [rows, features], row-major, and what was found while encoding it."""
+    """Return the row-major matrix of shape [rows, features] and the findings of encoding it."""
     rows = len(_index(columns[features[0].name])) if features else 0
     X, findings = np.empty((rows, len(features)), dtype), Findings()
     for number, feature in enumerate(features):
@@ -90,11 +90,11 @@ def _index(column: Column) -> np.ndarray:
     return column.index if isinstance(column, Text) else column
 
 
-def _encode_text(feature: Feature, column: Text, findings: Findings) -> np.ndarray:
+def _encode_text(feature: FeatureLike, column: Text, findings: Findings) -> np.ndarray:
     categories = feature.categories or []
     place = {value: code for code, value in enumerate(categories)}
     codes = np.array([*(place.get(value, UNSEEN) for value in column.values), len(categories)])
-    encoded = codes[column.index]  # -1, missing, is the last one
+    encoded = codes[column.index]  # index -1, a missing value, selects the last code
     if UNSEEN in codes:
         counts = np.bincount(column.index[encoded == UNSEEN], minlength=len(column.values))
         found = {column.values[i]: int(counts[i]) for i in np.flatnonzero(counts).tolist()}
@@ -103,10 +103,10 @@ def _encode_text(feature: Feature, column: Text, findings: Findings) -> np.ndarr
     return np.asarray(encoded)
 
 
-def _count_out_of_range(feature: Feature, column: np.ndarray, findings: Findings) -> None:
+def _count_out_of_range(feature: FeatureLike, column: np.ndarray, findings: Findings) -> None:
     if feature.min is None or feature.max is None or not len(column):
         return
-    # two passes without a temporary; a comparison for each row only where there is something to count
+    # two passes without a temporary array; rows are compared only if there is something to count
     low, high = np.fmin.reduce(column), np.fmax.reduce(column)
     if low < feature.min or high > feature.max:
         rows = np.count_nonzero(column < feature.min) + np.count_nonzero(column > feature.max)

@@ -74,7 +74,7 @@ class VerifyError(ArtifactFlowError):
 
 
 @contextmanager
-def told_in_one_sentence(whose: str = "") -> Iterator[None]:
+def exit_on_error(whose: str = "") -> Iterator[None]:
     """On an ArtifactFlowError, print `whose` and its message on stderr and exit with code 1."""
     try:
         yield

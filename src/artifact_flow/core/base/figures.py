@@ -1,19 +1,19 @@
-"""Figures: numbers as they are written and shown. Pure; of the standard library only."""
+"""Figures: how numbers are rounded in files and shown to people. Pure; standard library only."""
 
 import math
 from decimal import Decimal
 
-# significant digits of a metric or a score: one row of ten million still shows in a share, a large error is not
-# written to the fourth decimal place, and the last digits of a sum are nobody's promise
+# Significant digits of a metric or a score: enough for one row in ten million to change a share, while a large error is
+# not written to needless decimal places, and the last digits of a sum, which are not reproducible, are dropped.
 DIGITS = 8
-SHOWN = 4  # significant digits that a person is shown
+SHOWN_DIGITS = 4  # significant digits of a number shown to a person
 
 
 def round_figure(value: float, digits: int = DIGITS, scale: float | None = None) -> float:
-    """Return a number rounded to the decimal place at which `scale`, by default itself, has its last digit of `digits`.
+    """Return a number rounded to the decimal place of the last of `digits` significant digits of `scale`.
 
-    A difference has the scale of what it is the difference of: smaller digits are what rounding left of them. By a
-    scale that is 0 or infinite, nothing is rounded.
+    `scale` is the number itself by default. For a difference, pass the scale of its operands: smaller digits are only
+    their rounding errors. A scale of 0 or infinity leaves the number as it is.
     """
     if scale is None:
         return float(f"{value:.{digits}g}")
@@ -21,15 +21,15 @@ def round_figure(value: float, digits: int = DIGITS, scale: float | None = None)
         return float(value)
     try:
         return round(float(value), decimal_place(digits, scale))
-    except OverflowError:  # next to the largest number
+    except OverflowError:  # rounding up would exceed the largest float
         return float(value)
 
 
 def decimal_place(digits: int, scale: float) -> int:
-    """Return the decimal place, as `round` counts it, at which a finite number has its last digit of `digits`."""
+    """Return the decimal place, as `round` counts, of the last of a finite number's `digits` significant digits."""
     return digits - 1 - int(f"{scale:.{digits - 1}e}".partition("e")[2])
 
 
 def show_figure(value: float) -> str:
-    """Return a number for people: four significant digits, without an exponent."""
-    return f"{Decimal(f'{value:#.{SHOWN}g}'):f}"
+    """Return a number as text for people: four significant digits, no exponent."""
+    return f"{Decimal(f'{value:#.{SHOWN_DIGITS}g}'):f}"

@@ -1,8 +1,8 @@
-"""Fingerprint: what a stage reads, as it is at its start, to be found the same before its outputs are put in place.
+"""Fingerprint: a stage's inputs, recorded at its start and compared before its outputs are renamed into place.
 
-DVC hashes a stage's parameters and dependencies when its command has ended (treeverse/dvc#11058). Without this check an
-edit during the run would stand in dvc.lock as what had run. What the check cannot see: an edit in the milliseconds
-between its last look and DVC's, and one that is taken back before that look.
+DVC hashes a stage's parameters and dependencies after its command has ended (treeverse/dvc#11058). Without this check,
+dvc.lock would record an edit made during the run as the input of that run. The check misses an edit in the
+milliseconds between its last comparison and DVC's hashing, and one that is reverted before that comparison.
 """
 
 import hashlib
@@ -17,38 +17,38 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from artifact_flow.core.base.errors import ChangedError, LockError
-from artifact_flow.core.base.files import asked_before_replacing, repository_root
+from artifact_flow.core.base.files import check_before_replacing, repository_root
 from artifact_flow.core.base.pipeline import ABSENT, PIPELINE, VALUES, Stage, look_up, read_pipeline
 
 IGNORED = ".dvcignore"
-LARGE = 2**24  # bytes; a larger file is told by its stat alone, so that looking takes milliseconds
+LARGE = 2**24  # bytes; a larger file is compared by its stat alone, so that the check takes milliseconds
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What dvc.yaml declares for one stage, its templates resolved; paths start where the stage runs."""
+    """What dvc.yaml declares for one stage, with templates resolved; paths are relative to the stage's directory."""
 
     stage: str
     deps: tuple[str, ...]
-    params: Mapping[str, tuple[str, ...]]  # file → keys, all of the file where there are none
+    params: Mapping[str, tuple[str, ...]]  # file → keys; no keys: all of the file
 
 
 @dataclass(frozen=True)
 class Look:
-    """A file as it was found: size, time and place, and the hash of its content unless it is large or no file."""
+    """A file's recorded state: its stat, and the hash of its content unless it is large or not a regular file."""
 
     stat: tuple[int, ...]
     digest: bytes | None
 
     def matches(self, path: Path) -> bool:
-        """Tell whether a file is still as it was found; only a touched one is read again."""
+        """Return whether a file still has this state; its content is read only if its stat differs."""
         now = _stat(path)
         return now == self.stat or (self.digest is not None and _digest(path, now) == self.digest)
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The inputs of a stage as they were found: of a parameter's file the content, of any other file a look at it."""
+    """The recorded inputs of a stage: the content of each parameters file, and a `Look` at every other file."""
 
     inputs: Inputs
     root: Path
@@ -56,13 +56,13 @@ class Fingerprint:
     params: Mapping[str, bytes]
 
     def check(self) -> None:
-        """Raise ChangedError, naming what changed, unless all inputs are what they were."""
+        """Raise ChangedError naming the changed inputs unless all are unchanged."""
         changed = list(self._changes())
         if changed:
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
             raise ChangedError(
-                f"{', '.join(changed[:5])}{more} changed while stage {self.inputs.stage} ran, so dvc.lock would name "
-                "what did not run: run `dvc repro` again."
+                f"{', '.join(changed[:5])}{more} changed while stage {self.inputs.stage} ran, so dvc.lock would "
+                "record inputs that the stage did not use: run `dvc repro` again."
             )
 
     def _changes(self) -> Iterator[str]:
@@ -75,20 +75,20 @@ class Fingerprint:
 
 @contextmanager
 def unchanged_inputs(start: Fingerprint | None) -> Iterator[None]:
-    """Let a block put outputs in place only while the inputs of the stage are those of its start.
+    """Let a block rename outputs into place only while the stage's inputs are unchanged since its start.
 
-    Raises ChangedError when they are not, at the latest after the block.
+    Raises ChangedError when they have changed, at the latest after the block.
     """
     if start is None:
         yield
         return
-    with asked_before_replacing(start.check):
+    with check_before_replacing(start.check):
         yield
     start.check()
 
 
 def take_fingerprint(environ: Mapping[str, str]) -> Fingerprint | None:
-    """Return the fingerprint of the stage that DVC runs here, or None where it runs none: then no lock is written."""
+    """Return the fingerprint of the stage DVC is running, or None outside DVC, where no lock is written."""
     if not environ.get("DVC_STAGE"):
         return None
     root = repository_root()
@@ -101,17 +101,17 @@ def take_fingerprint(environ: Mapping[str, str]) -> Fingerprint | None:
 
 
 def read_inputs(address: str, root: Path) -> Inputs | None:
-    """Return what the nearest dvc.yaml up to `root` that has the stage declares for it, or None where none has.
+    """Return what the nearest dvc.yaml with the stage, up to `root`, declares for it, or None if none has it.
 
-    `address` is the stage as DVC names it: "train", "train@iris", "flows/dvc.yaml:train@iris". A dependency whose name
-    only DVC can tell is named on stderr, as its change goes unnoticed.
+    `address` is DVC's name of the stage: "train", "train@iris", "flows/dvc.yaml:train@iris". A dependency whose name
+    only DVC can resolve cannot be checked; a warning on stderr names it.
     """
     name = address.rpartition(":")[2]
     here = Path.cwd()
     for folder in (here, *here.parents):
         try:
             pipeline = read_pipeline(folder)
-        except LockError:  # DVC has read it before, and says what is wrong with it
+        except LockError:  # DVC has read it before and reports what is wrong with it
             return None
         stage = pipeline.find(name) if pipeline else None
         if stage:
@@ -122,13 +122,13 @@ def read_inputs(address: str, root: Path) -> Inputs | None:
 
 
 def _seen_from(here: Path, folder: Path, name: str, stage: Stage) -> Inputs:
-    """Return the inputs of a stage of the dvc.yaml in `folder`, with paths that start at `here`."""
+    """Return the inputs of a stage of the dvc.yaml in `folder`, with paths relative to `here`."""
 
     def known(texts: Iterable[str]) -> list[str]:
         for text in (text for text in texts if "${" in text):
             sys.stderr.write(
-                f"warning: {PIPELINE}: {text} of stage {name} takes a value from elsewhere than {VALUES} and `vars`, "
-                "so that its change during the run goes unnoticed.\n"
+                f"warning: {PIPELINE}: {text} of stage {name} takes a value from a source other than {VALUES} and "
+                "`vars`, so a change of it during the run is not noticed.\n"
             )
         return [text for text in texts if "${" not in text]
 
@@ -140,10 +140,10 @@ def _seen_from(here: Path, folder: Path, name: str, stage: Stage) -> Inputs:
 
 
 def compare_params(path: str, before: bytes, after: bytes, keys: Iterable[str]) -> Iterator[str]:
-    """Yield the parameters among `keys` (all, where there are none) whose values differ in two contents of a file."""
+    """Yield the parameters among `keys` (all if there are none) whose values differ in two contents of a file."""
     if before == after:
         return
-    from ruamel.yaml import YAML  # noqa: PLC0415 - as `params` reads it, and only where bytes differ
+    from ruamel.yaml import YAML  # noqa: PLC0415 - the parser of `params`, needed only if bytes differ
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
     try:
@@ -159,7 +159,7 @@ def compare_params(path: str, before: bytes, after: bytes, keys: Iterable[str]) 
 
 
 def list_files(deps: Iterable[str], root: Path) -> Iterator[str]:
-    """Yield the local files among dependencies, and those in folders, without what DVC ignores; `root` is DVC's."""
+    """Yield the local files among dependencies and in their folders, except those DVC ignores; `root` is DVC's root."""
     for dep in deps:
         if "://" in dep:
             continue
@@ -169,13 +169,13 @@ def list_files(deps: Iterable[str], root: Path) -> Iterator[str]:
         ignored = _read_ignored(root)
         for folder, _, names in os.walk(dep):
             for name in names:
-                path = os.path.join(folder, name)  # noqa: PTH118 - as it is declared
+                path = os.path.join(folder, name)  # noqa: PTH118 - the path as declared
                 if not ignored.match_file(os.path.relpath(path, root)):
                     yield path
 
 
 def _read_ignored(root: Path) -> Any:
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - DVC's own; only a folder needs it
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - the reader DVC uses; only folders need it
 
     return GitIgnoreSpec.from_lines(_content(root / IGNORED).decode(errors="replace").splitlines())
 
@@ -189,7 +189,7 @@ def _differences(name: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _spelled(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)  # 1, 1.0 and true are three values
+    return json.dumps(value, sort_keys=True, default=str)  # 1, 1.0 and true are three different values
 
 
 def _content(path: Path) -> bytes:

@@ -1,7 +1,7 @@
-"""Pipeline: the stages that a dvc.yaml has, by the names DVC gives them, and what each reads and writes.
+"""Pipeline: the stages of a dvc.yaml, by DVC's names for them, with what each reads and writes.
 
-A dvc.lock keeps what it said of a stage that was renamed, deleted, or whose flow has gone: DVC never takes an entry
-out. Whoever reads a lock asks here which of its stages there still are.
+DVC never removes an entry from dvc.lock, even if its stage was renamed or deleted or its flow no longer exists. Code
+that reads a lock gets the existing stages from here.
 """
 
 import posixpath
@@ -17,49 +17,49 @@ import yaml
 
 from artifact_flow.core.base.errors import LockError
 
-PIPELINE, VALUES = Path("dvc.yaml"), Path("params.yaml")  # the second is where DVC looks ${...} up
+PIPELINE, VALUES = Path("dvc.yaml"), Path("params.yaml")  # DVC resolves ${...} from the second
 EXPRESSION = re.compile(r"\$\{(.+?)\}")
 ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a dvc.yaml declares for one stage; every path starts at the folder of the dvc.yaml.
+    """What a dvc.yaml declares for one stage; all paths are relative to the dvc.yaml's folder.
 
-    A template is filled in by params.yaml, by mappings under `vars`, and by the `key` and `item` of a `foreach`. One
-    that only DVC can fill in stands in `deps` and `params` as it is, and as * in `outs`, which are patterns.
+    Templates are resolved from params.yaml, mappings under `vars`, and the `key` and `item` of a `foreach`. One that
+    only DVC can resolve is left unchanged in `deps` and `params` and becomes * in `outs`, which are patterns.
     """
 
     deps: tuple[str, ...]
-    params: Mapping[str, tuple[str, ...]]  # file → keys, all of the file where there are none
+    params: Mapping[str, tuple[str, ...]]  # file → keys; no keys: all of the file
     outs: tuple[str, ...]  # metrics and plots included
 
 
-@dataclass(frozen=True, eq=False)  # hashed as the object it is: its stages are a dictionary
+@dataclass(frozen=True, eq=False)  # hashed by identity: its stages are a dictionary
 class Pipeline:
-    """A dvc.yaml: its stages by name: "train", "train@iris", or "train@*" where only DVC knows the names."""
+    """A dvc.yaml: its stages by name: "train", "train@iris", or "train@*" if only DVC knows the names."""
 
     stages: Mapping[str, Stage]
 
     def find(self, name: str) -> Stage | None:
-        """Return the stage of that name, or None where there is none."""
+        """Return the stage of that name, or None."""
         patterns = (known for known in self.stages if known.endswith("@*") and fnmatch(name, known))
         return self.stages.get(name) or self.stages.get(next(patterns, ""))
 
     def makes(self, path: str) -> bool:
-        """Tell whether a stage writes a file; the path starts at the folder of the dvc.yaml."""
+        """Return whether a stage writes a file, given by its path from the folder of the dvc.yaml."""
         return any(fnmatch(path, pattern) for stage in self.stages.values() for pattern in stage.outs)
 
 
 def read_pipeline(folder: Path) -> Pipeline | None:
-    """Return the dvc.yaml in a folder, None where there is none; raise LockError when it cannot be read."""
+    """Return the pipeline of a folder, or None if it has no dvc.yaml; raise LockError when that cannot be parsed."""
     content = _read(folder / PIPELINE)
     return None if content is None else parse_pipeline(content, _read(folder / VALUES) or b"")
 
 
 @lru_cache(maxsize=4)
 def parse_pipeline(content: bytes, values: bytes) -> Pipeline:
-    """Return what a dvc.yaml says, with the params.yaml beside it; raise LockError when one of them is no YAML."""
+    """Return the pipeline in the content of a dvc.yaml and its params.yaml; raise LockError when one is not YAML."""
     try:
         document = yaml.load(content.decode(), Loader=yaml.CSafeLoader) or {}
         known: dict[str, Any] = {}
@@ -70,8 +70,8 @@ def parse_pipeline(content: bytes, values: bytes) -> Pipeline:
         return Pipeline({title: found for name in stages for title, found in _expand(name, stages[name], known)})
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
         raise LockError(
-            f"{PIPELINE} or the {VALUES} beside it is damaged or holds a merge conflict ({type(error).__name__}), so "
-            "nothing says which stages there are: mend it; `dvc stage list` then lists them."
+            f"{PIPELINE} or the {VALUES} next to it is damaged or holds a merge conflict ({type(error).__name__}), so "
+            "the stages are unknown: fix it until `dvc stage list` lists them."
         ) from error
 
 
@@ -88,7 +88,7 @@ def look_up(document: Any, key: str) -> Any:
 
 
 def _expand(name: str, stage: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Stage]]:
-    """Yield the stages that one entry of a dvc.yaml stands for, as DVC names them (dvc/parsing/__init__.py)."""
+    """Yield name and stage for each stage of one dvc.yaml entry, named as in DVC (dvc/parsing/__init__.py)."""
     if "matrix" in stage:
         yield f"{name}@*", _declare(stage, values)
     elif "foreach" in stage:
@@ -102,7 +102,7 @@ def _expand(name: str, stage: Mapping[str, Any], values: Mapping[str, Any]) -> I
 
 
 def _items(over: Any, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return key → item of a foreach, over a mapping or a list, or None where only DVC can tell them."""
+    """Return key → item of a foreach over a mapping or a list, or None if only DVC can resolve them."""
     if isinstance(over, str):
         expression = EXPRESSION.fullmatch(over)
         over = look_up(values, expression[1].strip()) if expression else None

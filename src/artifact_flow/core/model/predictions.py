@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from artifact_flow.core.base.encoding import Feature
+from artifact_flow.core.base.encoding import FeatureLike
 from artifact_flow.core.base.errors import ModelError
 
 PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
-CHUNK = 1 << 16  # rows that one call of the runtime takes
+RUNTIME_ROWS = 1 << 16  # rows per call of the runtime, at most
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predi
     return Predictions(values, probabilities)
 
 
-def run_portable(session: Any, features: Sequence[Feature], X: np.ndarray) -> Predictions:
+def run_portable(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> Predictions:
     """Return an opened ONNX model's predictions for every row of X, encoded and of shape [rows, features]."""
     names = [output.name for output in session.get_outputs()]
     parts = []
-    for start in range(0, max(len(X), 1), CHUNK):
-        rows = np.ascontiguousarray(X[start : start + CHUNK], dtype=np.float32)
+    for start in range(0, max(len(X), 1), RUNTIME_ROWS):
+        rows = np.ascontiguousarray(X[start : start + RUNTIME_ROWS], dtype=np.float32)
         parts.append(session.run(names, raw_inputs(session, features, rows)))
     whole = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
     if "prediction" in whole:
@@ -58,7 +58,7 @@ def run_portable(session: Any, features: Sequence[Feature], X: np.ndarray) -> Pr
     return Predictions(whole["label"], whole.get("probabilities"))
 
 
-def raw_inputs(session: Any, features: Sequence[Feature], X: np.ndarray) -> Mapping[str, np.ndarray]:
+def raw_inputs(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> Mapping[str, np.ndarray]:
     """Return encoded rows as the graph's inputs: one matrix, or a column each with the categories as text."""
     inputs = session.get_inputs()
     if len(inputs) == 1 and inputs[0].type == "tensor(float)":
