@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
 from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.progress import shown_download
 from artifact_flow.core.table import builtin
 from artifact_flow.proof.verify import AS_IT_IS, verify_head
 
@@ -128,7 +129,7 @@ def test_a_set_that_cannot_be_fetched_is_one_sentence(
     with pytest.raises(
         DataError, match=r"california_housing is not in .* cannot be fetched from figshare.com"
     ) as error:
-        builtin.load_arrays("california_housing")
+        builtin.load_arrays("california_housing", watch=shown_download)
     assert "SCIKIT_LEARN_DATA=/path/to/folder dvc repro" in str(error.value)
     assert "\n" not in str(error.value)
     assert "fetching california_housing from figshare.com into" in capfd.readouterr().err.replace("\n", "")

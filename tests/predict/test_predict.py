@@ -118,7 +118,9 @@ def test_ids_of_two_kinds_do_not_fit_one_parquet_file(flow: Flow, tmp_path: Path
         WRITERS["json lines"](without(flow.rows[:4], "key"), tmp_path / "one"),
         WRITERS["csv"](flow.rows[:4], tmp_path / "two"),
     ]
-    with pytest.raises(ArtifactFlowError, match=r"^the inputs' ids are of two kinds \(.*\): predict each into a file"):
+    with pytest.raises(
+        ArtifactFlowError, match=r"^the inputs' ids are of two types \(.*\): predict each into a separate file"
+    ):
         predict(flow, *sources, out=tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 

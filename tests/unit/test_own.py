@@ -80,10 +80,10 @@ def with_target(*values: str | None) -> Callable[[Rows], Rows]:
         (
             with_target(*map(str, range(30))),
             {},
-            "class, the target, holds 30 classes in 30 rows, fewer than two rows a",
+            "class, the target, holds 30 classes in 30 rows, fewer than two rows per",
         ),
         (lambda rows: rows, {"target": "klass"}, "has no column klass (did you mean class?); it has: key, size, open"),
-        (lambda rows: [row | {"new": 1} for row in rows], {}, "has the column new, of which params.yaml says nothing"),
+        (lambda rows: [row | {"new": 1} for row in rows], {}, "has the column new, which params.yaml does not list"),
         (
             lambda rows: [{name: row[name] for name in row if name != "colour"} for row in rows],
             {},
@@ -95,7 +95,7 @@ def with_target(*values: str | None) -> Callable[[Rows], Rows]:
                 "columns": {"split": "number"}
                 | dict.fromkeys(("key", "open", "since", "colour", "remark", "price"), "left out")
             },
-            "the name split is this pipeline's own: rename the column, or leave it out.",
+            "the column name split is reserved: rename the column, or leave it out.",
         ),
     ],
 )

@@ -8,14 +8,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import CONTRACT, describe_features, write_contract
@@ -24,6 +20,7 @@ from artifact_flow.core.base.encoding import encode_rows
 from artifact_flow.core.base.figures import show_figure
 from artifact_flow.core.base.files import hash_file, replace_files
 from artifact_flow.core.base.params import Params, Task, TrainParams
+from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
 from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
@@ -68,8 +65,8 @@ def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: n
         return None
     bench = prepare_bench(params.search, task, X, y, params.threads)
     start = time.monotonic()
-    with open_backend(read_settings(os.environ), params.threads) as backend, shown_progress() as tell:
-        found = search_best(params, build, bench, backend.run, tell)
+    with open_backend(read_settings(os.environ), params.threads) as backend, shown_steps("searching") as progress:
+        found = search_best(params, build, bench, backend.run, progress)
         where = backend.name
     refused = [trial for trial in found.trials if trial.refusal]
     if refused:
@@ -85,13 +82,3 @@ def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: n
         file=sys.stderr,
     )
     return found
-
-
-@contextmanager
-def shown_progress() -> Iterator[Callable[[int, int], object]]:
-    """Yield a function that is told how many fits are done and of how many: a line on stderr, only on a terminal."""
-    console = Console(stderr=True)
-    columns = TextColumn("searching"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

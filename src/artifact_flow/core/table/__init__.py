@@ -1,1 +1,1 @@
-"""Table: a source becomes one typed table with a split."""
+"""Table: reads a source into one typed table with a split."""

@@ -1,4 +1,4 @@
-"""Datasets: a built-in name or one's own file becomes a table, without a split yet."""
+"""Datasets: a built-in data set or the user's file becomes a table without a split."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from artifact_flow.core.table.typed_rows import read_columns
 RESERVED = (ID, TARGET, SPLIT)
 
 
-def load_source(params: DataParams) -> Table:
-    """Return what `data.source` names as a table without a split.
+def load_source(params: DataParams, watch: builtin.Watch = builtin.unwatched) -> Table:
+    """Return the source named by `data.source` as a table without a split; `watch` surrounds a download.
 
-    Raises DataError when it is neither a built-in set nor a file that can be read as `data.table` says.
+    Raises DataError when it is neither a built-in set nor a file that can be read as `data.table` declares.
     """
     if params.source in builtin.NAMES:
-        return load_builtin(params)
+        return load_builtin(params, watch)
     if params.table or Path(params.source).suffix:
         return load_own(params)
     raise DataError(
@@ -31,9 +31,9 @@ def load_source(params: DataParams) -> Table:
     )
 
 
-def load_builtin(params: DataParams) -> Table:
+def load_builtin(params: DataParams, watch: builtin.Watch = builtin.unwatched) -> Table:
     """Return a built-in set as a table without a split: float64 features, ids from 0, plain column names."""
-    arrays = builtin.load_arrays(params.source)
+    arrays = builtin.load_arrays(params.source, watch=watch)
     columns = {
         ID: np.arange(len(arrays.y)),
         **{name: np.ascontiguousarray(arrays.X[:, i]) for i, name in enumerate(arrays.features)},
@@ -44,10 +44,10 @@ def load_builtin(params: DataParams) -> Table:
 
 
 def load_own(params: DataParams) -> Table:
-    """Return one's own file as a table without a split, its columns typed as `data.table.columns` says.
+    """Return the user's file as a table without a split, its columns typed as `data.table.columns` declares.
 
-    Ids are the values of the column whose role is id, else the rows' numbers from 0. Raises DataError naming what is
-    wrong in the file, and where.
+    Ids are the values of the column with the role id, else the row numbers from 0. Raises DataError naming what is
+    wrong in the file and where.
     """
     table = params.table
     if table is None:
@@ -61,7 +61,7 @@ def load_own(params: DataParams) -> Table:
         if not table.drop_missing_target:
             raise DataError(
                 f"{params.source}: {target.null_count} of {len(raw)} rows have no value in {table.target}, the target: "
-                f"fill them, or leave these rows out by data.table.drop_missing_target: true in {PARAMS}."
+                f"fill them, or leave these rows out with data.table.drop_missing_target: true in {PARAMS}."
             )
         raw = raw.filter(target.is_valid())
         target = raw[table.target]
@@ -82,7 +82,7 @@ def load_own(params: DataParams) -> Table:
 
 
 def sort_classes(values: list[str]) -> list[str]:
-    """Return class names in their order: by number where all are whole numbers, else by text."""
+    """Return class names sorted as numbers if all are whole numbers, else as text."""
     try:
         return sorted(values, key=int)
     except ValueError:
@@ -90,25 +90,25 @@ def sort_classes(values: list[str]) -> list[str]:
 
 
 def _read_own(path: Path, table: TableParams) -> pa.Table:
-    """Return the columns that have a role, the target in the type of its task."""
+    """Return the columns that have a role, with the target typed for its task."""
     names = read_names(path, Form.of(table))
     missing_columns([*table.columns, table.target], names, path)
     unknown = [name for name in names if name not in table.columns and name != table.target]
     if unknown:
         raise DataError(
-            f"{path} has the column {', '.join(unknown)}, of which {PARAMS} says nothing: give it a role under "
+            f"{path} has the column {', '.join(unknown)}, which {PARAMS} does not list: give it a role under "
             "data.table.columns, such as left out."
         )
     roles = {name: role for name, role in table.columns.items() if role != "left out" and name != table.target}
     taken = [name for name in roles if name in RESERVED and roles[name] != "id"]
     if taken:
-        raise DataError(f"{path}: the name {taken[0]} is this pipeline's own: rename the column, or leave it out.")
+        raise DataError(f"{path}: the column name {taken[0]} is reserved: rename the column, or leave it out.")
     roles[table.target] = "category" if table.task == "classification" else "number"
     return read_columns(path, Form.of(table), roles)
 
 
 def _index_classes(target: pa.ChunkedArray, params: DataParams) -> tuple[pa.Array, list[str]]:
-    """Return the target as class indices, and the classes' names in their order."""
+    """Return the target as class indices, and the class names in index order."""
     encoded = target.combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_pylist()
     where = f"{params.source}: {params.table.target if params.table else TARGET}, the target,"
@@ -117,7 +117,7 @@ def _index_classes(target: pa.ChunkedArray, params: DataParams) -> tuple[pa.Arra
         raise DataError(f"{where} holds {found}: a classifier needs rows of two classes or more.")
     if len(encoded) < len(names) * 2:
         raise DataError(
-            f"{where} holds {len(names)} classes in {len(encoded)} rows, fewer than two rows a class: choose another "
+            f"{where} holds {len(names)} classes in {len(encoded)} rows, fewer than two rows per class: choose another "
             "target, or data.table.task: regression."
         )
     classes = sort_classes(names)

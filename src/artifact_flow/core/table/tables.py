@@ -1,7 +1,7 @@
-"""Tables: the one typed table with its split, in memory and as data.parquet.
+"""Tables: the typed table with its split, in memory and as data.parquet.
 
-In data.parquet the columns are `id`, the features, the target and `split`; what each column is stands in the file's
-own metadata, so that the table explains itself wherever it goes.
+data.parquet has the columns `id`, the features, the target and `split`. Their roles are in the file's metadata, so that
+the table describes itself.
 """
 
 import math
@@ -29,7 +29,7 @@ Split = Literal["train", "test"]
 
 
 class Roles(BaseModel):
-    """What each column of a table is, and the parameters that made it; kept in the Parquet file's metadata."""
+    """The role of each column of a table and the parameters that made it; stored in the Parquet file's metadata."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -39,7 +39,7 @@ class Roles(BaseModel):
 
     @property
     def task(self) -> Task:
-        """Classification where the target has classes, else regression."""
+        """Classification if the target has classes, else regression."""
         return "classification" if self.classes else "regression"
 
     @property
@@ -49,25 +49,25 @@ class Roles(BaseModel):
 
     @property
     def id(self) -> str | None:
-        """The source's column that names a row, where there is one."""
+        """The source's id column, or None."""
         table = self.params.table
         return next((name for name, role in table.columns.items() if role == "id"), None) if table else None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their roles: `id`, features, target (class index or float64) and, once split, `split`."""
+    """Rows with their roles: `id`, features, target (class index or float64) and, after the split, `split`."""
 
     columns: pa.Table
     roles: Roles
 
     @property
     def raw(self) -> Mapping[str, Column]:
-        """The features as they stand in the table, by name, ready for the encoding."""
+        """The unencoded features by name, in the form that the encoding takes."""
         return {name: to_column(self.columns[name]) for name in self.roles.features}
 
     def describe(self) -> list[Feature]:
-        """Return the features as the train split shows them."""
+        """Return the features described from the train split."""
         return describe_features(self.roles.features, self.part("train").raw)
 
     @property
@@ -92,13 +92,13 @@ class Table:
 def split_rows(table: Table) -> Table:
     """Return the table with its seeded `split` column; `data.test_size` of the rows are "test".
 
-    Raises DataError when the split is impossible, as with a class of one row and `stratify`.
+    Raises DataError when the split is impossible, for example with `stratify` and a class of one row.
     """
     params, y = table.roles.params, table.y
     if params.stratify and not table.roles.classes:
         raise DataError(
             f"{PARAMS}: data.stratify is true, but the target of {params.source} is a number, which has no "
-            "classes to keep in proportion; allowed: false."
+            "classes to stratify by; allowed: false."
         )
     try:
         test = _draw_test_rows(params, y)
@@ -119,7 +119,7 @@ def split_rows(table: Table) -> Table:
 
 
 def _draw_test_rows(params: DataParams, y: np.ndarray) -> np.ndarray:
-    """Return the places of the rows that scikit-learn's train_test_split puts into its test split."""
+    """Return the positions of the rows that scikit-learn's train_test_split assigns to the test split."""
     if params.stratify:
         from sklearn.model_selection import train_test_split  # noqa: PLC0415 - takes a second to import
 
@@ -127,21 +127,21 @@ def _draw_test_rows(params: DataParams, y: np.ndarray) -> np.ndarray:
         return np.asarray(test)
     rows = math.ceil(len(y) * params.test_size)
     if rows >= len(y):
-        raise ValueError(f"{rows} of {len(y)} rows would be for testing, and none for training")
-    return np.random.RandomState(params.seed).permutation(len(y))[:rows]  # as its ShuffleSplit draws
+        raise ValueError(f"{rows} of {len(y)} rows would be in the test split and none in the train split")
+    return np.random.RandomState(params.seed).permutation(len(y))[:rows]  # as ShuffleSplit draws
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write a table as Parquet whose bytes depend on nothing but its content and the locked pyarrow."""
+    """Write a table as Parquet; the bytes depend only on its content and the locked version of pyarrow."""
     columns = table.columns.replace_schema_metadata({"artifact_flow": table.roles.model_dump_json()})
-    # a page whose bytes changed would read as other numbers: Parquet's own checksums tell
+    # without Parquet's checksums, a page with changed bytes would be read as other numbers
     pq.write_table(columns, path, compression="zstd", version="2.6", data_page_version="1.0", write_page_checksum=True)
 
 
 def read_table(path: Path = DATA) -> Table:
-    """Return the table that `write_table` wrote.
+    """Return a table written by `write_table`.
 
-    Raises DataError when the file is missing, is damaged, is not ours, or lacks a column.
+    Raises DataError when the file is missing or damaged, was not written by `write_table`, or lacks a column.
     """
     remedy = "`dvc repro --force data` makes it again."
     try:
@@ -154,7 +154,7 @@ def read_table(path: Path = DATA) -> Table:
     try:
         roles = Roles.model_validate_json((columns.schema.metadata or {}).get(b"artifact_flow", b""))
     except ValidationError as error:
-        raise DataError(f"{path} was not written by stage data (it says no roles of columns): {remedy}") from error
+        raise DataError(f"{path} was not written by stage data (it has no roles of columns): {remedy}") from error
     held = set(columns.column_names)
     missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in held]
     if missing:
@@ -163,7 +163,7 @@ def read_table(path: Path = DATA) -> Table:
 
 
 def check_made(table: Table, params: DataParams) -> None:
-    """Raise DataError unless the table was made with the block `data` that stands in params.yaml now."""
+    """Raise DataError unless the table was made with the current block `data` of params.yaml."""
     difference = find_difference(table.roles.params.model_dump(), params.model_dump(), "data.")
     if difference:
-        raise DataError(f"{DATA} was made with {difference}: run `dvc repro`, which makes it anew.")
+        raise DataError(f"{DATA} was made with {difference}: run `dvc repro` to make it again.")

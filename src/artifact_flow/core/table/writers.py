@@ -1,4 +1,4 @@
-"""Writers: Arrow tables as CSV, Parquet or JSON lines, whole or batch by batch."""
+"""Writers: write Arrow tables as CSV, Parquet or JSON lines, at once or batch by batch."""
 
 import json
 import sys
@@ -15,33 +15,33 @@ from pyarrow import csv
 from artifact_flow.core.base.errors import FileError
 from artifact_flow.core.base.files import replace_files
 
-STREAM = Path("-")  # standard output; standard input to those who read
-SPECIAL = '[",\r\n]'  # what a text must be quoted for
+STREAM = Path("-")  # standard output; standard input for readers
+SPECIAL = '[",\r\n]'  # characters because of which a text must be quoted
 
 
 def write_csv(rows: pa.Table, path: Path) -> None:
-    """Write a table as CSV in which only a table with text that needs quotes has them."""
+    """Write a table as CSV; texts are quoted only if one of the table's texts needs quotes."""
     csv.write_csv(rows, path, _csv_options(needs_quotes(rows)))
 
 
 def needs_quotes(rows: pa.Table) -> bool:
-    """Tell whether some text holds a comma, a quote or a line break."""
-    # pyarrow's "needed" quotes every text, "none" refuses text that needs quotes
+    """Return whether any text contains a comma, a quote or a line break."""
+    # pyarrow's "needed" quotes every text, "none" rejects text that needs quotes
     texts = [column for column in rows.columns if pa.types.is_string(column.type)]
     return any(pc.any(pc.match_substring_regex(pc.unique(column), SPECIAL)).as_py() for column in texts)
 
 
 @contextmanager
 def open_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield a function that appends a batch to `path`: Parquet or JSON lines by its name, else CSV.
+    """Yield a function that appends a batch to `path`: Parquet or JSON lines by its suffix, else CSV.
 
-    A file is there whole when the block ends well, and as it was before when it does not.
+    The file is replaced when the block succeeds and unchanged when it fails.
     """
     with _part(path) as part:
         if path.suffix == ".jsonl":
             yield lambda rows: _append_lines(rows, part)
         elif path.suffix == ".parquet":
-            parquet: list[pq.ParquetWriter] = []  # made by the first batch, whose types it takes
+            parquet: list[pq.ParquetWriter] = []  # created by the first batch, with its types
             try:
                 yield lambda rows: _append_parquet(rows, part, parquet)
             finally:
@@ -54,7 +54,7 @@ def open_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
 def _append_lines(rows: pa.Table, part: IO[bytes]) -> None:
     for place, column in enumerate(rows.columns):
-        if pa.types.is_floating(column.type):  # JSON has no word for what is not finite
+        if pa.types.is_floating(column.type):  # JSON has no infinities and no NaN
             known = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
             rows = rows.set_column(place, rows.column_names[place], known)
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows.to_pylist())
@@ -71,7 +71,7 @@ def _append_parquet(rows: pa.Table, part: IO[bytes], parquet: list[pq.ParquetWri
         parquet[0].write_table(rows.cast(parquet[0].schema))
     except pa.ArrowInvalid as error:
         raise FileError(
-            f"the inputs' ids are of two kinds ({' '.join(str(error).split())}): predict each into a file of its own, "
+            f"the inputs' ids are of two types ({' '.join(str(error).split())}): predict each into a separate file, "
             "or write CSV."
         ) from error
 
@@ -86,7 +86,7 @@ def _part(path: Path) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    if path.exists() and not path.is_file():  # a pipe or a device is written to, never replaced
+    if path.exists() and not path.is_file():  # a pipe or a device is written to, not replaced
         try:
             with path.open("wb") as file:
                 yield file
@@ -95,7 +95,7 @@ def _part(path: Path) -> Iterator[IO[bytes]]:
                 raise
             raise FileError(f"cannot write {path}: {error.strerror}: name a file.") from error
         return
-    with replace_files(path) as (aside,), aside.open("wb") as file:
+    with replace_files(path) as (part,), part.open("wb") as file:
         yield file
 
 
