@@ -159,22 +159,22 @@ def test_the_card_joins_contract_metrics_and_hashes(served: Server, models: dict
 REFUSED: list[tuple[str, Any, int, str]] = [
     ("predict", b"", 422, "invalid JSON: EOF while parsing a value at line 1 column 0: send an object with sepal_len"),
     ("predict", b"{", 422, "invalid JSON: EOF while parsing an object at line 1 column 1: send an object with"),
-    ("predict", [IRIS_ROW], 422, "what was sent is no JSON object: send an object with sepal_length, sepal_width"),
+    ("predict", [IRIS_ROW], 422, "the body is not a JSON object: send an object with sepal_length, sepal_width"),
     ("predict", {}, 422, "sepal_length is missing: send a number."),
-    ("predict", IRIS_ROW | {"sepal_length": "5"}, 422, 'sepal_length is "5": a number is expected.'),
-    ("predict", IRIS_ROW | {"sepal_length": True}, 422, "sepal_length is true: a number is expected."),
-    ("predict", IRIS_ROW | {"sepal_length": None}, 422, "sepal_length is null: a number is expected."),
-    ("predict", json.dumps(IRIS_ROW | {"sepal_length": float("nan")}).encode(), 422, "sepal_length is NaN: a number"),
-    ("predict", b'{"sepal_length": 1e309}', 422, "sepal_length is Infinity: a number is expected."),
-    ("predict", b'{"sepal_length": -1e39}', 422, "sepal_length is -1e+39: a number is expected."),
-    ("predict", IRIS_ROW | {"petal": 1}, 422, "'petal' is no column of this model (did you mean petal_width?): send"),
-    ("predict?weights=4bit", IRIS_ROW, 422, "'4bit' are no weights of iris: it has float and 8bit."),
-    ("predict/batch", [], 422, "the body holds too few or too many rows: send 1 to 10000."),
+    ("predict", IRIS_ROW | {"sepal_length": "5"}, 422, 'sepal_length is "5": send a number.'),
+    ("predict", IRIS_ROW | {"sepal_length": True}, 422, "sepal_length is true: send a number."),
+    ("predict", IRIS_ROW | {"sepal_length": None}, 422, "sepal_length is null: send a number."),
+    ("predict", json.dumps(IRIS_ROW | {"sepal_length": float("nan")}).encode(), 422, "sepal_length is NaN: send a number."),
+    ("predict", b'{"sepal_length": 1e309}', 422, "sepal_length is Infinity: send a number."),
+    ("predict", b'{"sepal_length": -1e39}', 422, "sepal_length is -1e+39: send a number."),
+    ("predict", IRIS_ROW | {"petal": 1}, 422, "'petal' is not a column of this model (did you mean petal_width?): send"),
+    ("predict?weights=4bit", IRIS_ROW, 422, "iris has no weights named '4bit': choose float or 8bit."),
+    ("predict/batch", [], 422, "the body contains too few or too many rows: send 1 to 10000."),
     ("predict/batch", [IRIS_ROW, {}], 422, "row 2: sepal_length is missing: send a number."),
-    ("predict/batch", [IRIS_ROW, 5], 422, "row 2: what was sent is no JSON object: send an object with"),
-    ("predict/batch", IRIS_ROW, 422, "what was sent is no JSON array: send an array, each item an object with sepal"),
-    ("predict/batch", [IRIS_ROW] * 10_001, 413, "the body holds too few or too many rows: send 1 to 10000."),
-    ("predict/image", b"x", 404, "there is nothing at /models/iris/predict/image: /docs lists the addresses."),
+    ("predict/batch", [IRIS_ROW, 5], 422, "row 2: the value is not a JSON object: send an object with"),
+    ("predict/batch", IRIS_ROW, 422, "the body is not a JSON array: send an array, each item an object with sepal"),
+    ("predict/batch", [IRIS_ROW] * 10_001, 413, "the body contains too few or too many rows: send 1 to 10000."),
+    ("predict/image", b"x", 404, "there is no endpoint /models/iris/predict/image: /docs lists the endpoints."),
 ]
 
 
@@ -192,10 +192,10 @@ def test_bad_files_get_one_clear_sentence(served: Server) -> None:
     ragged = served.post(path, b"size,open\n1\n", "text/csv")
     lines = served.post(path, b'{"size": 1}\n{"since": "soon"}\n', "application/jsonl")
     other = served.post(path, b"<a/>", "application/xml")
-    assert (table.status, table.detail) == (422, 'row 2: size is "x": a number is expected.')
-    assert (ragged.status, ragged.detail) == (422, "row 1 has 1 values and the header 2: mend the row.")
-    assert (lines.status, lines.detail) == (422, 'row 2: since is "soon": a date such as 2026-11-21 is expected.')
-    assert (other.status, other.detail.partition(":")[0]) == (415, "'application/xml' is not taken")
+    assert (table.status, table.detail) == (422, 'row 2: size is "x": send a number.')
+    assert (ragged.status, ragged.detail) == (422, "row 1 has 1 values, the header has 2: fix that row.")
+    assert (lines.status, lines.detail) == (422, 'row 2: since is "soon": send a date such as 2026-11-21.')
+    assert (other.status, other.detail.partition(":")[0]) == (415, "the content type 'application/xml' is not supported")
 
 
 def hostile() -> list[tuple[str, str, bytes]]:
@@ -240,14 +240,14 @@ def test_bombs_and_floods_are_refused(served: Server) -> None:
     empty = served.post("/predict/image", picture(np.full((50, 50), 200)), "image/png")
     half = served.post("/models/own/predict", b'{"colour": "\\ud800"}')
     assert (deep.status, flood.status, bomb.status, empty.status, half.status) == (422, 413, 413, 422, 422)
-    assert bomb.detail == "the picture has 30000 × 30000 pixels: send at most 16000000 of them."
-    assert empty.detail == "the picture is empty: draw a digit that stands out from its ground."
+    assert bomb.detail == "the image has 30000 × 30000 pixels: send at most 16000000 pixels."
+    assert empty.detail == "the image is empty: draw a digit that contrasts with its background."
 
 
 def test_unknown_addresses_and_methods_say_so(served: Server) -> None:
     """404 and 405 have a sentence and, for the latter, what is allowed."""
     nowhere, wrong = served.get("/nowhere"), served.get("/predict")
-    assert (nowhere.status, nowhere.detail) == (404, "there is nothing at /nowhere: /docs lists the addresses.")
+    assert (nowhere.status, nowhere.detail) == (404, "there is no endpoint /nowhere: /docs lists the endpoints.")
     assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
     assert served.get("/models/absent/model").status == 404
 

@@ -341,5 +341,5 @@ def test_logs_that_hold_no_row_say_so(models: dict[str, Path], tmp_path: Path) -
     log = tmp_path / "other.jsonl"
     log.write_text(json.dumps({"prediction": {}, "model_sha256": "0", "input": {"size": 1}}) + "\n")
     _, other = run(str(log), "--model", str(models["own"]), "--out", str(tmp_path / "page.html"), code=1)
-    assert "no row of this model in it (1 lines about other models, 0 without their input, 0 damaged)" in other
+    assert "no rows of this model (1 lines about other models, 0 without their input, 0 damaged)" in other
     assert not (tmp_path / "page.html").exists()

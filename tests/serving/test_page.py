@@ -29,7 +29,7 @@ def made(name: str, *values: object) -> Any:
 MODELS = ["digits", "iris", "own", made("california_housing"), made("olivetti_faces")]
 SEVEN = [(0.28, 0.22), (0.72, 0.22), (0.6, 0.5), (0.48, 0.82)]  # a stroke, as shares of the drawing field
 
-PATIENCE = 20_000  # milliseconds until a page that shares its processors with other tests has failed
+TIMEOUT = 20_000  # milliseconds until a page that shares its processors with other tests has failed
 
 REFUSED = re.compile(r"Failed to load resource: (the server responded with a status of 4(01|15|22)|net::ERR_INTERNET)")
 
@@ -49,7 +49,7 @@ def server(models: dict[str, Path]) -> Iterator[Server]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium without a window; its crash reports and caches go into a folder of the tests."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         home: dict[str, str | float | bool] = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"], env=home)
@@ -67,7 +67,7 @@ def open_page(browser: Browser, server: Server) -> Iterator[Open]:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("response", lambda answer: faults.append(answer.url) if answer.status == 404 else None)
         page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
@@ -186,7 +186,7 @@ def test_a_refusal_is_the_services_sentence_at_its_field(open_page: Open) -> Non
 
     press(page, "Predict")
 
-    expect(page.locator("#refusal")).to_have_text("petal_width is 1e+39: a number is expected.")
+    expect(page.locator("#refusal")).to_have_text("petal_width is 1e+39: send a number.")
     expect(field(page, "petal_width")).to_be_focused()
     field(page, "petal_width").fill("0.2")
     press(page, "Predict")
@@ -216,7 +216,7 @@ def test_a_digit_is_drawn_with_the_mouse(open_page: Open) -> None:
     press(page, "Clear")
     press(page, "Predict")
 
-    expect(page.locator("#refusal")).to_have_text(re.compile("^the picture is empty"))
+    expect(page.locator("#refusal")).to_have_text(re.compile("^the image is empty"))
 
 
 def test_a_digit_is_drawn_by_keyboard(open_page: Open) -> None:
@@ -240,7 +240,7 @@ def test_a_picture_is_predicted_as_it_is_chosen(open_page: Open, model: str) -> 
 
     chooser.set_input_files({"name": "one.txt", "mimeType": "text/plain", "buffer": b"one"})
 
-    expect(page.locator("#refusal")).to_have_text("the body is no picture: send PNG, JPEG or WebP.")
+    expect(page.locator("#refusal")).to_have_text("the body is not an image: send PNG, JPEG or WebP.")
 
 
 def test_iris_needs_no_mouse(open_page: Open) -> None:

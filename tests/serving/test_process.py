@@ -64,7 +64,7 @@ def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:
 
 def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
     """Another file than the lock's, or than MODEL_SHA256's, is not served; nor is one that nobody vouches for."""
-    assert refusal(cwd=iris).startswith("error: no dvc.lock names model.onnx, so nothing says that it is the one you")
+    assert refusal(cwd=iris).startswith("error: no dvc.lock names model.onnx, so its content cannot be verified: give its")
     lock_for(iris)
     with (iris / "model.onnx").open("ab") as file:
         file.write(b"more")
@@ -79,14 +79,14 @@ def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:
     (iris / "model_quantized.onnx").unlink()
     assert refusal("absent.onnx", cwd=iris).startswith("error: absent.onnx cannot be read (No such file or directory)")
     twice = refusal("model.onnx", "model.onnx", cwd=iris, **hashes)
-    assert twice == "error: model.onnx is a second model named iris: serve it in a process of its own."
+    assert twice == "error: model.onnx is a second model named iris: serve it in a separate process."
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"127.0.0.1:{port} cannot be listened on" in refusal("--port", port, cwd=iris, **hashes)
+        assert f"cannot listen on 127.0.0.1:{port} (" in refusal("--port", port, cwd=iris, **hashes)
     assert refusal("--workers", "0", cwd=iris) == "error: --workers is 0: give 1 to 64."
     wrong = refusal(cwd=iris, **{LIMITS: '{"max_rows": 0}'})
-    assert wrong.startswith("error: ARTIFACT_FLOW_SERVE is wrong: max_rows: Input should be greater than 0: give a")
-    assert refusal(cwd=iris, MODEL_SHA256="x").startswith("error: MODEL_SHA256 holds something else than sha256 hash")
+    assert wrong.startswith("error: ARTIFACT_FLOW_SERVE is invalid: max_rows: Input should be greater than 0: give a")
+    assert refusal(cwd=iris, MODEL_SHA256="x").startswith("error: MODEL_SHA256 contains something other than sha256 hash")
     contract = iris / "contract.json"
     contract.write_text(contract.read_text().replace('"seed": 42', '"seed": 43'))
     assert "belongs to another contract.json" in refusal(cwd=iris, **hashes)
@@ -100,7 +100,7 @@ def test_a_key_closes_all_but_the_probes(models: dict[str, Path]) -> None:
             assert server.get(path, key="s3cret-key").status == 200, path
         refused = server.post("/predict", IRIS_ROW, X_API_Key="wrong")
         assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
-        assert refused.detail == "the API key is missing or wrong: send it as X-API-Key or as a bearer token."
+        assert refused.detail == "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token."
         assert server.post("/predict", IRIS_ROW, Authorization="Bearer s3cret-key").status == 200
         assert server.get("/health").status == server.get("/ready").status == 200
         server.stop()
@@ -192,7 +192,7 @@ def test_told_to_stop_under_load_it_fails_no_request_and_loses_no_line(models: d
         assert set(found) == {200}
         assert len(found) > 100
         assert len({line["request_id"] for line in server.predictions()}) == len(found)
-        assert (late[0].status, late[0].detail) == (503, "on the way out: ask another replica.")
+        assert (late[0].status, late[0].detail) == (503, "the service is shutting down: use another replica.")
 
 
 def test_too_much_is_refused_at_once(models: dict[str, Path]) -> None:
@@ -223,7 +223,7 @@ def test_large_bodies_at_once_do_not_fill_the_memory(models: dict[str, Path]) ->
             time.sleep(0.5)
             refused = server.post("/predict", b" " * 900_000)
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-            assert refused.detail == "too many large bodies at a time: try again later."
+            assert refused.detail == "too many large request bodies at a time: retry later."
             assert server.post("/predict", IRIS_ROW).status == 200
         time.sleep(0.5)
         assert server.post("/predict", b" " * 900_000).status == 422

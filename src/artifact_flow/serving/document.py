@@ -1,4 +1,4 @@
-"""Document: a model's addresses in the OpenAPI document: real column names, ranges and a working example."""
+"""Document: a model's endpoints in the OpenAPI document, with its column names, their ranges and a valid example."""
 
 from functools import partial
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import create_model
 
-from artifact_flow.serving.problems import STATUSES, Told
+from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
 from artifact_flow.serving.routes import CSV, JSON, LINES, Endpoint, ModelRoutes
-from artifact_flow.serving.rows import SHOWN
+from artifact_flow.serving.rows import DESCRIBED_COLUMNS
 
 ANY_OBJECT = {"type": "object"}
 
 
 def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
-    """Add a model's addresses under a prefix; return path → endpoint."""
+    """Add a model's endpoints under a path prefix; return path → endpoint."""
     model = routes.model
     rows = model.rows
     answer, row, example = model.answer_type(), rows.schema(), rows.example()
@@ -22,10 +22,10 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
     weights = {
         "name": "weights",
         "in": "query",
-        "description": "which of the model's weights answer",
+        "description": "the set of weights that predicts",
         "schema": {"type": "string", "enum": list(model.weights), "default": "float"},
     }
-    shown = len(example) <= SHOWN
+    shown = len(example) <= DESCRIBED_COLUMNS
     array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
     lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
     bodies: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
             "multipart/form-data": {"schema": form},
         }
-        about["/predict/image"] = "Predict a picture: any size, PNG, JPEG or WebP"
+        about["/predict/image"] = "Predict an image of any size: PNG, JPEG or WebP"
         endpoints["/predict/image"] = partial(routes.predict_image, model.grid)
     place = prefix.replace("/", "_")
     for path, endpoint in endpoints.items():
@@ -59,7 +59,7 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             operation_id=f"{path[1:].replace('/', '_')}{place}",
             responses={
                 200: {"model": batch if path == "/predict/batch" else answer, "description": "The prediction"},
-                **_told(401, 408, 413, 415, 422, 500, 503),
+                **_problems(401, 408, 413, 415, 422, 500, 503),
             },
             openapi_extra={
                 "parameters": [weights],
@@ -69,7 +69,7 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
     found = {prefix + path: endpoint for path, endpoint in endpoints.items()}
     for path, endpoint, summary in (
         ("/model", routes.card, "The model card: contract, metrics, commit, hashes"),
-        ("/drift", routes.drift, "How far the last rows lie from those of the training"),
+        ("/drift", routes.drift, "Drift of the most recent rows from the training rows"),
     ):
         api.add_api_route(
             prefix + path,
@@ -79,14 +79,14 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             tags=[model.name],
             summary=summary,
             operation_id=f"{path[1:]}{place}",
-            responses={200: {"content": {JSON: {"schema": ANY_OBJECT}}}, **_told(401, 503)},
+            responses={200: {"content": {JSON: {"schema": ANY_OBJECT}}}, **_problems(401, 503)},
         )
         found[prefix + path] = endpoint
     return found
 
 
-def _told(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Told, "description": STATUSES[status]} for status in statuses}
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ProblemDetail, "description": STATUS_MEANINGS[status]} for status in statuses}
 
 
 def _cell(value: Any) -> str:

@@ -1,12 +1,13 @@
-"""Drift: how far the rows a model is asked about lie from those it was trained on, column by column. numpy only.
+"""Drift: compare the distribution of each column in recent rows with that in the training rows. numpy only.
 
 Each column's rows are counted in the bins of the contract's reference (quantile bins of a number, the values of a
-category, and one bin each for what training never saw and for what is missing). Two measures, both must speak:
+category, and one bin each for values that training never saw and for missing values). A column drifts when two
+measures agree:
 
-- population stability index, Σ (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006): 0.1 is worth a look,
-  0.25 a change. It says how much, whatever the number of rows.
+- population stability index, Σ (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006): from 0.1 a column deserves
+  attention, from 0.25 it has changed. It measures the size of the change, independently of the number of rows.
 - Pearson's chi-squared test of homogeneity, p value by Wilson and Hilferty (1931), times the number of columns
-  (Bonferroni): whether so much could be chance, given the rows seen and the rows trained on.
+  (Bonferroni): whether the change could be chance, given the numbers of recent rows and of training rows.
 """
 
 import itertools
@@ -20,24 +21,24 @@ import numpy as np
 from artifact_flow.core.base.contract import EDGE_DIGITS, FLOAT32_ROUNDING, Feature, count_bins
 from artifact_flow.core.base.figures import round_figure
 
-Status = Literal["alert", "warn", "ok", "few rows"]
-STATUSES: tuple[Status, ...] = ("alert", "warn", "ok", "few rows")  # the worst first
+Verdict = Literal["alert", "warn", "ok", "few rows"]
+VERDICTS: tuple[Verdict, ...] = ("alert", "warn", "ok", "few rows")  # the worst first
 WARN, ALERT = 0.1, 0.25  # population stability index
-CHANCE = 0.01  # corrected p value that counts as no chance
-MIN_ROWS = 100  # fewer say nothing of ten bins
+CHANCE = 0.01  # corrected p value below which a change is not chance
+MIN_ROWS = 100  # fewer rows are too few for ten bins
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column: its bins, the share of rows in each in training and now, and what the two measures say."""
+    """One column: its bins, the share of training rows and of recent rows in each, and the two measures."""
 
     name: str
-    status: Status
+    status: Verdict
     psi: float
     p_value: float  # corrected for the number of columns
-    missing: float  # share of rows without a value, now
+    missing: float  # share of recent rows without a value
     missing_reference: float
-    unseen: float  # share of rows with a value out of the training range, or a category that training never saw
+    unseen: float  # share of recent rows with a value outside the training range or a category not seen in training
     bins: list[str]
     reference: list[float]
     current: list[float]
@@ -45,15 +46,15 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """All columns, the most drifted first."""
+    """The drift of all columns, the most drifted first."""
 
-    status: Status
+    status: Verdict
     rows: int
     min_rows: int
     columns: list[ColumnDrift]
 
     def document(self, shown: int) -> dict[str, Any]:
-        """Return the drift as JSON holds it, with the `shown` most drifted columns."""
+        """Return the drift as a JSON object with the `shown` most drifted columns."""
         return {
             "status": self.status,
             "rows": self.rows,
@@ -64,27 +65,27 @@ class Drift:
 
 
 def measure_drift(features: Sequence[Feature], X: np.ndarray, trained_rows: int, min_rows: int = MIN_ROWS) -> Drift:
-    """Return the drift of encoded rows X [rows, features] from the reference of `trained_rows` rows."""
+    """Return the drift of encoded rows X [rows, features] from the features' reference of `trained_rows` rows."""
     of = len(features)
     columns = [_measure(feature, X[:, number], trained_rows, of, min_rows) for number, feature in enumerate(features)]
-    columns.sort(key=lambda column: (STATUSES.index(column.status), -column.psi))
+    columns.sort(key=lambda column: (VERDICTS.index(column.status), -column.psi))
     return Drift(columns[0].status, len(X), min_rows, columns)
 
 
 def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_rows: int) -> ColumnDrift:
     bins, reference, counts, unseen = _count(feature, x)
     rows = max(len(x), 1)
-    # half a row more in every bin keeps an empty one from an infinite logarithm (Agresti, Categorical Data Analysis)
+    # half a row more in every bin avoids an infinite logarithm for empty bins (Agresti, Categorical Data Analysis)
     expected = (reference * trained + 0.5) / (trained + 0.5 * len(reference))
     current = (counts + 0.5) / (rows + 0.5 * len(counts))
-    used = (counts + reference) > 0  # a bin that is empty on both sides says nothing
+    used = (counts + reference) > 0  # bins that are empty in both carry no information
     psi = float(np.sum(((current - expected) * np.log(current / expected))[used])) if len(x) else 0.0
     p_value = _chance(counts, reference * trained) if len(x) else 1.0
-    if feature.type == "number" and len(feature.edges or []) == 2 and len(x):  # one bin would hide all
+    if feature.type == "number" and len(feature.edges or []) == 2 and len(x):  # a single bin would hide every change
         distance, chance = _compare_means(feature, x, trained)
         psi, p_value = max(psi, distance), min(p_value, chance)
     p_value = min(1.0, columns * p_value)
-    status: Status = "ok"
+    status: Verdict = "ok"
     if len(x) < min_rows:
         status = "few rows"
     elif p_value < CHANCE and psi >= WARN:
@@ -104,12 +105,12 @@ def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_ro
 
 
 def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray, int]:
-    """Return names of the bins, the reference's share of each, the rows in each, and how many training never saw."""
+    """Return the bins' names, their shares in training, the rows in each, and the rows with an unseen value."""
     known = 1.0 - feature.missing
     if feature.type == "category":
         names = [*(feature.categories or []), "unseen", "missing"]
         unseen, missing = len(names) - 2, len(names) - 1
-        codes = x.astype(np.int64)  # -1 is unseen, the one behind the last category missing
+        codes = x.astype(np.int64)  # -1 is unseen, the code after the last category is missing
         places = np.where(codes < 0, unseen, np.where(codes == unseen, missing, codes))
         counts = np.bincount(places, minlength=len(names))
         reference = np.array([*(share * known for share in feature.shares), 0.0, feature.missing])
@@ -117,7 +118,7 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
     gaps = np.isnan(x)
     values, edges = x[~gaps].astype(np.float64), feature.edges or []
     out = len(values) if feature.min is None else _count_outside(values, feature.min, feature.max or 0.0)
-    if len(edges) < 2:  # a constant, or never a value
+    if len(edges) < 2:  # a constant, or a column without values
         here = len(values) - out
         names = [*(_show_number(edge, 0.0) for edge in edges), "other", "missing"]
         counts = np.array([*([here] if len(edges) else []), out if len(edges) else len(values), gaps.sum()])
@@ -134,7 +135,7 @@ def _count(feature: Feature, x: np.ndarray) -> tuple[list[str], np.ndarray, np.n
 
 
 def _count_outside(values: np.ndarray, low: float, high: float) -> int:
-    """Return how many values lie outside of a range, by more than float32 moves a value on its bounds."""
+    """Return how many values lie outside a range by more than float32 rounding of its bounds."""
     below, above = (FLOAT32_ROUNDING * abs(bound) for bound in (low, high))
     if low < high:
         below, above = (min(slack, 1e-6 * high - 1e-6 * low) for slack in (below, above))
@@ -155,14 +156,14 @@ def _name_bins(feature: Feature, edges: Sequence[float]) -> list[str]:
 
 
 def _show_number(value: float, distance: float) -> str:
-    """Return a number in as many digits as tell it from another at a distance."""
+    """Return a number with enough digits to distinguish it from another one at `distance`."""
     return f"{round_figure(value, EDGE_DIGITS, distance):.15g}"
 
 
 def _compare_means(feature: Feature, x: np.ndarray, trained: int) -> tuple[float, float]:
-    """Return the index and the chance of a number whose few values fall into one bin, by its mean.
+    """Return the stability index and the p value of a number with a single bin, from its mean.
 
-    Two normal distributions whose means lie d standard deviations apart have the index d².
+    For two normal distributions whose means are d standard deviations apart, the index is d².
     """
     values = x[~np.isnan(x)].astype(np.float64)
     if not len(values) or not feature.std:
@@ -173,7 +174,7 @@ def _compare_means(feature: Feature, x: np.ndarray, trained: int) -> tuple[float
 
 
 def _chance(counts: np.ndarray, trained: np.ndarray) -> float:
-    """Return the probability of counts at least so far apart when both come from one distribution."""
+    """Return the p value of Pearson's test that both sets of counts come from one distribution."""
     used = (counts + trained) > 0
     counts, trained = counts[used], trained[used]
     freedom = len(counts) - 1

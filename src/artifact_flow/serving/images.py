@@ -1,8 +1,8 @@
-"""Images: any picture becomes the pixels that a model was trained on, and nothing that is no picture passes.
+"""Images: convert an image to the pixels that a model was trained on; refuse a body that is not an image.
 
-A model is one of pictures when its columns are `pixel_<row>_<column>`, a whole grid. The handwritten digits are light
-ink on dark ground, scaled to fill the grid as their makers did (NIST preprocessing, Kaynak 1995: 32 × 32 bitmaps
-counted in 4 × 4 blocks); photographs are squared and scaled.
+A model takes images when its columns are `pixel_<row>_<column>` and form a complete grid. The handwritten digits are
+light ink on a dark background, scaled to fill the grid as in the data set (NIST preprocessing, Kaynak 1995: 32 × 32
+bitmaps counted in 4 × 4 blocks); photographs are cropped to a square and scaled.
 """
 
 import io
@@ -16,14 +16,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from artifact_flow.core.base.contract import Contract
 from artifact_flow.serving.problems import Problem
 
-Image.MAX_IMAGE_PIXELS = None  # `read_pixels` has a limit of its own, below Pillow's
+Image.MAX_IMAGE_PIXELS = None  # `read_pixels` has its own limit, below Pillow's
 FORMATS = ("PNG", "JPEG", "WEBP")
-INK = 0.25  # of the strongest ink: weaker is ground
+INK = 0.25  # of the strongest ink: what is weaker is background
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a model: rows, columns, the value of white, and whether they show ink on a ground."""
+    """The pixels of a model: rows, columns, the value of white, and whether they show ink on a background."""
 
     height: int
     width: int
@@ -32,44 +32,44 @@ class Grid:
 
 
 def find_grid(contract: Contract) -> Grid | None:
-    """Return the grid of a model of pictures, None for another one."""
+    """Return the grid of a model that takes images, None for any other model."""
     places = [re.fullmatch(r"pixel_(\d+)_(\d+)", feature.name) for feature in contract.features]
     found = [(int(place[1]), int(place[2])) for place in places if place]
     height, width = (max(numbers) + 1 for numbers in zip(*found, strict=True)) if found else (0, 0)
     if len(found) != len(places) or found != [(row, column) for row in range(height) for column in range(width)]:
         return None
     white = max((feature.max or 0.0) for feature in contract.features)
-    # drawn characters leave a corner that never changes; a photograph has none
+    # in drawn characters a corner has a constant value; in photographs none has
     corners = (0, width - 1, -width, -1)
     ink = any(contract.features[corner].std == 0.0 for corner in corners)
     return Grid(height, width, white or 1.0, ink)
 
 
 def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
-    """Return a PNG, JPEG or WebP picture as the model's pixels, float32 of shape [1, height × width].
+    """Return a PNG, JPEG or WebP image as the model's pixels, float32 of shape [1, height × width].
 
-    Raises Problem when it is none, is cut off or has more than `max_pixels`.
+    Raises Problem when it is not an image, is truncated or has more than `max_pixels`.
     """
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)  # its head only
+        image = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
         if image.width * image.height > max_pixels:
             size = f"{image.width} × {image.height}"
-            raise Problem(413, f"the picture has {size} pixels: send at most {max_pixels} of them.")
+            raise Problem(413, f"the image has {size} pixels: send at most {max_pixels} pixels.")
         grey, alpha = _split(ImageOps.exif_transpose(image))
     except Problem:
         raise
     except UnidentifiedImageError as error:
-        raise Problem(415, "the body is no picture: send PNG, JPEG or WebP.") from error
-    except Exception as error:  # a damaged picture fails as its decoder sees fit
+        raise Problem(415, "the body is not an image: send PNG, JPEG or WebP.") from error
+    except Exception as error:  # decoders raise many types for a damaged image
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise Problem(422, f"the picture is cut off or damaged ({reason}): send a whole one.") from error
+        raise Problem(422, f"the image is truncated or damaged ({reason}): send a complete one.") from error
     shape = (grid.height, grid.width)
     pixels = _find_ink(grey, alpha, shape) if grid.ink else _square(grey, alpha, shape)
     return (pixels * grid.white).astype(np.float32).reshape(1, -1)
 
 
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return luminance in 0 to 1 and, where the picture has any, opacity in 0 to 1."""
+    """Return luminance in 0 to 1 and, if the image has an alpha channel, opacity in 0 to 1."""
     if image.mode in ("I", "I;16", "I;16B", "F"):
         values = np.asarray(image, dtype=np.float64)
         return values / max(65535.0 if values.max() > 255 else 255.0, float(values.max())), None
@@ -80,7 +80,7 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _square(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """Return the middle square of a photograph, scaled; what is transparent is white."""
+    """Return the central square of a photograph, scaled; transparent pixels are white."""
     if alpha is not None:
         grey = grey * alpha + (1 - alpha)
     side = min(grey.shape)
@@ -89,25 +89,25 @@ def _square(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]) 
 
 
 def _find_ink(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
-    """Return the ink of a drawn character, strongest 1, scaled to fill the grid; dark ink on light ground is turned."""
-    if alpha is not None and alpha.min() < 0.5:  # the ink is what is not transparent
+    """Return the ink of a drawn character, 1 at its strongest, scaled to fill the grid; the background is 0."""
+    if alpha is not None and alpha.min() < 0.5:  # the opaque pixels are the ink
         ink = alpha
     else:
         edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-        ground = float(np.median(edge))
-        ink = ground - grey if ground > 0.5 else grey - ground
+        background = float(np.median(edge))
+        ink = background - grey if background > 0.5 else grey - background
         ink = np.clip(ink, 0, None)
     strongest = float(ink.max())
     if strongest < 0.05:
-        raise Problem(422, "the picture is empty: draw a digit that stands out from its ground.")
+        raise Problem(422, "the image is empty: draw a digit that contrasts with its background.")
     ink = ink / strongest
-    if ink.shape == shape:  # of the training's own size
+    if ink.shape == shape:  # the size of the training images
         return ink
     rows, columns = np.flatnonzero((ink > INK).any(axis=1)), np.flatnonzero((ink > INK).any(axis=0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = shape
     scale = min(height / ink.shape[0], width / ink.shape[1])
-    # whole blocks of four, as the bitmaps that the data were counted in
+    # a bitmap of 4 × 4 blocks, as the data set's
     inner = max(1, round(4 * scale * ink.shape[0])), max(1, round(4 * scale * ink.shape[1]))
     bitmap = np.zeros((4 * height, 4 * width))
     top, left = (4 * height - inner[0]) // 2, (4 * width - inner[1]) // 2
@@ -118,7 +118,7 @@ def _find_ink(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]
 
 
 def _scale(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return values scaled to `shape`: averaged over areas where it shrinks, bilinear where it grows."""
+    """Return values scaled to `shape`: by area average when it shrinks, bilinear when it grows."""
     shrinks = math.prod(values.shape) > math.prod(shape)
     image = Image.fromarray(values.astype(np.float32), mode="F")
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR

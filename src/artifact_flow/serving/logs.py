@@ -1,8 +1,9 @@
-"""Logs: one JSON line a prediction, written by a thread of its own, so that no answer waits for a line.
+"""Logs: one JSON line per prediction, written by a separate thread, so that no response waits for the log.
 
-The standard library's logging takes 14 µs a record on the way, more than a prediction; here a request leaves a tuple
-and the thread makes the line. The queue is bounded: where whoever reads the lines has stopped, lines are dropped and
-counted, and answers go on. Everything else (start, stop, faults) goes the standard way into the same stream.
+The standard library's logging takes 14 µs per record, more than a prediction; here a request queues a tuple and the
+thread formats the line. The queue is bounded: if the reader of the log stops, lines are dropped and counted, and the
+service continues to answer. All other records (start, stop, errors) go through the standard library's logging to the
+same stream.
 """
 
 import fcntl
@@ -22,53 +23,53 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from artifact_flow.serving.model import Model
+from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.window import Window
 
 MODULE = "artifact_flow.serving"
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder that several workers share
-QUEUED = 100_000  # lines that wait for the thread at most
-PAUSE = 0.1  # seconds between two looks at the queue
-STATISTICS_SECONDS = 1.0  # that a window's statistics are good for
-DESCRIBED = 100  # columns whose statistics a line holds
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's variable: the folder that several workers share
+QUEUED = 100_000  # requests that wait for the thread at most
+PAUSE = 0.1  # seconds between two reads of the queue
+STATISTICS_SECONDS = 1.0  # for which a window's statistics are kept
+DESCRIBED = 100  # columns, up to which a line has the statistics of each
 FILE_BYTES, FILES = 100_000_000, 5  # of the rotating file
 
 
-class Asked(NamedTuple):
-    """One request that asked a model something, as the log tells it: a line for each row, or one for a refusal."""
+class RequestRecord(NamedTuple):
+    """One request for predictions: the log gets a line for each row, or one line if it was refused."""
 
     when: float  # seconds since 1970
     endpoint: str
     status: int
     seconds: float
     request_id: str
-    model: Model
+    model: ServedModel
     window: Window
-    rows: list[Any]  # what was asked, as the client put it
+    rows: list[Any]  # as the client sent them
     answers: list[dict[str, Any]]
     message: str = "prediction"
 
 
 class PredictionLog:
-    """The lines, on standard output and, where told, in a rotating file."""
+    """The queue of requests and the thread that writes their lines."""
 
     def __init__(self, write: Callable[[bytes], Any], inputs: bool, dropped: Callable[[int], Any]) -> None:
-        """Begin with `write`, which takes whole lines; `dropped` is told how many could not be kept."""
+        """Start the thread. `write` takes whole lines; `dropped` is called with the number of lines that were lost."""
         self._write, self._inputs, self._dropped = write, inputs, dropped
-        self._queue: deque[Asked] = deque()
+        self._queue: deque[RequestRecord] = deque()
         self._stop, self._statistics = threading.Event(), dict[str, tuple[float, Any]]()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def put(self, asked: Asked) -> None:
-        """Take a request's lines; never waits."""
+    def put(self, record: RequestRecord) -> None:
+        """Queue a request; never blocks."""
         if len(self._queue) >= QUEUED:
-            self._dropped(max(1, len(asked.answers)))
+            self._dropped(max(1, len(record.answers)))
         else:
-            self._queue.append(asked)
+            self._queue.append(record)
 
     def close(self, seconds: float = 10.0) -> None:
-        """Write what is left; give up after `seconds`, when nobody reads it."""
+        """Write what is queued; give up after `seconds` if the reader has stopped."""
         self._stop.set()
         self._thread.join(seconds)
 
@@ -84,48 +85,48 @@ class PredictionLog:
                 lines += self._lines(self._queue.popleft())
             try:
                 self._write(b"".join(lines))
-            except (OSError, ValueError):  # whoever read the lines is gone
+            except (OSError, ValueError):  # the reader of the log is gone
                 self._dropped(len(lines))
 
-    def _lines(self, asked: Asked) -> list[bytes]:
+    def _lines(self, record: RequestRecord) -> list[bytes]:
         line: dict[str, Any] = {
-            "timestamp": stamp(asked.when),
-            "level": "INFO" if asked.status < 400 else "WARNING" if asked.status < 500 else "ERROR",
-            "message": asked.message,
+            "timestamp": stamp(record.when),
+            "level": "INFO" if record.status < 400 else "WARNING" if record.status < 500 else "ERROR",
+            "message": record.message,
             "module": MODULE,
-            "endpoint": asked.endpoint,
-            "status": asked.status,
-            "latency_ms": round(asked.seconds * 1000, 3),
-            "request_id": asked.request_id,
-            "model": asked.model.name,
-            "model_sha256": asked.model.sha256,
+            "endpoint": record.endpoint,
+            "status": record.status,
+            "latency_ms": round(record.seconds * 1000, 3),
+            "request_id": record.request_id,
+            "model": record.model.name,
+            "model_sha256": record.model.sha256,
         }
-        if not asked.answers:
+        if not record.answers:
             return [_dump(line)]
-        # the window's statistics stand in the first line of a batch only: they are the same for all
+        # only the first line of a batch has the window's statistics: they are the same for all
         rest = orjson.dumps(line)[:-1] + b","
-        head = orjson.dumps(line | {"input_stats": self._input_stats(asked)})[:-1] + b","
+        head = orjson.dumps(line | {"input_stats": self._input_stats(record)})[:-1] + b","
         lines: list[bytes] = []
-        for number, (row, answer) in enumerate(zip(asked.rows, asked.answers, strict=True)):
-            own: dict[str, Any] = {"row": number} if len(asked.answers) > 1 else {}
+        for number, (row, answer) in enumerate(zip(record.rows, record.answers, strict=True)):
+            own: dict[str, Any] = {"row": number} if len(record.answers) > 1 else {}
             if self._inputs:
                 own["input"] = row
             own["prediction"] = {key: answer[key] for key in answer if key != "probabilities"}
             lines.append((rest if number else head) + _dump(own)[1:])
         return lines
 
-    def _input_stats(self, asked: Asked) -> Any:
-        """Return column → mean and standard deviation over the worker's window, made at most once a second."""
-        name, now = asked.model.name, time.monotonic()
+    def _input_stats(self, record: RequestRecord) -> Any:
+        """Return column → mean and standard deviation over the worker's window, computed at most once a second."""
+        name, now = record.model.name, time.monotonic()
         made, statistics = self._statistics.get(name, (0.0, None))
         if statistics is None or now - made > STATISTICS_SECONDS:
-            statistics = orjson.Fragment(_dump(describe_window(asked.model, asked.window.rows())).rstrip())
+            statistics = orjson.Fragment(_dump(describe_window(record.model, record.window.rows())).rstrip())
             self._statistics[name] = now, statistics
         return statistics
 
 
-def describe_window(model: Model, X: np.ndarray) -> dict[str, Any]:
-    """Return column → mean and standard deviation of the encoded rows X; of all values where columns are very many."""
+def describe_window(model: ServedModel, X: np.ndarray) -> dict[str, Any]:
+    """Return column → mean and standard deviation of encoded rows X; with very many columns, those of all values."""
     features = model.contract.features
     if len(features) > DESCRIBED:
         known = X[~np.isnan(X)].astype(np.float64)
@@ -139,23 +140,23 @@ def describe_window(model: Model, X: np.ndarray) -> dict[str, Any]:
 
 
 class Output:
-    """Standard output for whole lines of several writers: threads, and workers that share `state`, a folder.
+    """Standard output for several writers of whole lines: threads, and workers that share the folder `state`.
 
-    Workers write one after the other, lest long lines mix; what one left half-written when it was killed is ended.
+    A lock keeps the lines of different workers apart; a line that a killed worker left incomplete is terminated.
     """
 
     def __init__(self, state: Path | None) -> None:
-        """Begin; workers of one service give the same folder."""
+        """Open the lock file; all workers of one service pass the same folder."""
         self._lock = threading.Lock()
         self._turn = os.open(state / "log.lock", os.O_RDWR | os.O_CREAT, 0o600) if state else None
 
     def write(self, lines: bytes) -> None:
-        """Write lines, each with its end."""
+        """Write lines, each of which ends with a newline."""
         with self._lock:
             if self._turn is None:
                 self._put(lines)
                 return
-            fcntl.flock(self._turn, fcntl.LOCK_EX)  # the kernel lets go for a worker that is killed
+            fcntl.flock(self._turn, fcntl.LOCK_EX)  # the kernel releases the lock of a killed worker
             try:
                 torn = os.pread(self._turn, 1, 0) == b"1"
                 os.pwrite(self._turn, b"1", 0)
@@ -171,18 +172,18 @@ class Output:
 
 
 def shared_folder() -> Path | None:
-    """Return the folder that the workers of one service share, None where there is one worker."""
+    """Return the folder that the workers of one service share, None if there is one worker."""
     return Path(os.environ[SHARED]) if SHARED in os.environ else None
 
 
 @cache
 def output() -> Output:
-    """Return this process's output; the folder that workers share stands in the environment."""
+    """Return this process's output; the environment names the folder that workers share."""
     return Output(shared_folder())
 
 
 class JsonHandler(logging.Handler):
-    """The standard library's records as JSON lines; a fault's traceback is a field of its line."""
+    """Writes the standard library's records as JSON lines; a traceback is a field of its line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -198,7 +199,7 @@ class JsonHandler(logging.Handler):
 
 
 def log_config() -> dict[str, Any]:
-    """Return what uvicorn gives to the standard library's logging: everything as JSON lines on standard output."""
+    """Return the logging configuration for uvicorn: all records as JSON lines on standard output."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -209,9 +210,9 @@ def log_config() -> dict[str, Any]:
 
 
 def open_writer(path: str | None) -> Callable[[bytes], Any]:
-    """Return what writes lines to standard output and, where a path is given, to a file that rotates.
+    """Return a function that writes lines to standard output and, if `path` is given, to a rotating file.
 
-    Of several workers each writes a file of its own, with its process id in the name.
+    With several workers, each writes its own file, whose name contains its process id.
     """
     if path is None:
         return output().write

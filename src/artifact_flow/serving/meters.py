@@ -1,7 +1,7 @@
-"""Meters: what Prometheus is told. Children are resolved once (a labelled counter costs 2 µs, a resolved one 1 µs).
+"""Meters: the Prometheus metrics. Labels are resolved once (a labelled counter costs 2 µs, a resolved one 1 µs).
 
-With several workers prometheus_client keeps the counts in files that they share, so that any of them tells them all;
-PROMETHEUS_MULTIPROC_DIR must then be set before it is imported, which `server` does.
+With several workers, prometheus_client keeps the counts in shared files, so that each worker reports those of all.
+PROMETHEUS_MULTIPROC_DIR must then be set before prometheus_client is imported, which `server` does.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,47 +22,59 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from artifact_flow.serving.drift import STATUSES, Drift
+from artifact_flow.serving.drift import VERDICTS, Drift
 from artifact_flow.serving.logs import shared_folder
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-SHOWN = 256  # columns that get a gauge each
+DRIFT_COLUMNS = 256  # the most drifted columns, which have a gauge each and are listed by `/drift`
 
 REQUESTS = Counter("artifact_flow_requests", "Requests answered", ["model", "endpoint", "status"])
 LATENCY = Histogram(
-    "artifact_flow_request_seconds", "From the first byte to the answer", ["model", "endpoint"], buckets=SECONDS
+    "artifact_flow_request_seconds",
+    "Seconds from the request's first byte to the response",
+    ["model", "endpoint"],
+    buckets=SECONDS,
 )
 IN_FLIGHT = Gauge("artifact_flow_in_flight", "Requests being answered", multiprocess_mode="livesum")
 PREDICTIONS = Counter("artifact_flow_predictions", "Rows predicted; class is empty for numbers", ["model", "class"])
 ERRORS = Counter("artifact_flow_errors", "Requests refused or failed", ["kind"])
-DROPPED = Counter("artifact_flow_log_lines_dropped", "Log lines that nobody took")
+DROPPED = Counter("artifact_flow_log_lines_dropped", "Log lines lost because the log was not read")
 INFO = Gauge(
     "artifact_flow_model_info", "1 for each model served", ["model", "sha256", "commit"], multiprocess_mode="max"
 )
-KINDS = {401: "key", 404: "address", 405: "method", 408: "slow", 413: "size", 415: "type", 422: "input", 503: "load"}
+ERROR_KINDS = {
+    401: "key",
+    404: "address",
+    405: "method",
+    408: "slow",
+    413: "size",
+    415: "type",
+    422: "input",
+    503: "load",
+}
 
 
 @lru_cache(maxsize=1024)
 def request_meters(model: str, endpoint: str, status: int) -> tuple[Callable[[], Any], Callable[[float], Any]]:
-    """Return what counts a request and what takes its seconds."""
+    """Return two functions: one counts a request, one records its seconds."""
     return REQUESTS.labels(model, endpoint, str(status)).inc, LATENCY.labels(model, endpoint).observe
 
 
 @lru_cache(maxsize=4096)
 def prediction_meter(model: str, name: str) -> Callable[[float], Any]:
-    """Return what counts rows of a class."""
+    """Return the function that counts predicted rows of a class."""
     return PREDICTIONS.labels(model, name).inc
 
 
 @lru_cache(maxsize=32)
 def error_meter(status: int) -> Callable[[], Any]:
-    """Return what counts an answer that is none."""
-    return ERRORS.labels(KINDS.get(status, "fault" if status >= 500 else "input")).inc
+    """Return the function that counts an error response."""
+    return ERRORS.labels(ERROR_KINDS.get(status, "fault" if status >= 500 else "input")).inc
 
 
 def render(drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> bytes:
-    """Return every meter as Prometheus reads it; `drifts` gives model name and drift of each model."""
+    """Return all metrics in the Prometheus text format; `drifts` yields each model's name and drift."""
     registry = CollectorRegistry()
     if shared_folder():
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -77,7 +89,7 @@ def render(drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> bytes:
 
 
 class _DriftCollector(Collector):
-    """Drift as gauges."""
+    """Reports drift as gauges."""
 
     def __init__(self, drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> None:
         self.drifts = drifts
@@ -89,8 +101,8 @@ class _DriftCollector(Collector):
         rows = GaugeMetricFamily("artifact_flow_drift_rows", "Rows in the window", labels=["model"])
         for name, drift in self.drifts():
             rows.add_metric([name], drift.rows)
-            for status in STATUSES:
+            for status in VERDICTS:
                 columns.add_metric([name, status], sum(column.status == status for column in drift.columns))
-            for column in drift.columns[:SHOWN]:
+            for column in drift.columns[:DRIFT_COLUMNS]:
                 psi.add_metric([name, column.name], column.psi)
         yield from (psi, columns, rows)

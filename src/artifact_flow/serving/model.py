@@ -1,4 +1,4 @@
-"""Model: an opened model.onnx as a client meets it: its name, its rows, its answers, its card."""
+"""Model: one served model: its opened files, its row types, its predictions and its model card."""
 
 import json
 import math
@@ -20,24 +20,24 @@ from artifact_flow.core.model.predictions import METRICS, Predictions, run_porta
 from artifact_flow.serving.images import Grid, find_grid
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Rows
-from artifact_flow.serving.settings import MODEL_SHA256, Settings
+from artifact_flow.serving.settings import MODEL_SHA256, ServiceSettings
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of a model's weights, opened: the file's sha256, its session and what the graph gives."""
+    """One opened model file: its sha256, its ONNX Runtime session and the names of the graph's outputs."""
 
     sha256: str
     session: Any
     names: list[str]
-    matrix: str | None  # the input's name where the graph takes one matrix
+    matrix: str | None  # the name of the graph's input if it is one matrix
 
 
-class Model:
-    """A model that is served: `weights["float"]`, and `weights["8bit"]` where a quantized file lies beside it."""
+class ServedModel:
+    """A model with `weights["float"]`, and `weights["8bit"]` if its folder contains a quantized file."""
 
-    def __init__(self, path: Path, settings: Settings) -> None:
-        """Open a model file after its checks; raise ArtifactFlowError with what is wrong."""
+    def __init__(self, path: Path, settings: ServiceSettings) -> None:
+        """Open a model file after checking its hash and contract; raise ArtifactFlowError when a check fails."""
         lock = nearest_lock(path.parent)
         self.contract: Contract = read_contract(path.parent / CONTRACT, lock)
         self.name = self.contract.model_name
@@ -52,17 +52,18 @@ class Model:
 
     @property
     def sha256(self) -> str:
-        """The hash of the file with float weights."""
+        """The sha256 of the file with float weights."""
         return self.weights["float"].sha256
 
     def choose(self, weights: str) -> Weights:
-        """Return a set of weights; raise Problem when the model has no such set."""
+        """Return the weights of that name; raise Problem when the model has none."""
         if weights not in self.weights:
-            raise Problem(422, f"{weights[:40]!r} are no weights of {self.name}: it has {' and '.join(self.weights)}.")
+            names = " or ".join(self.weights)
+            raise Problem(422, f"{self.name} has no weights named {weights[:40]!r}: choose {names}.")
         return self.weights[weights]
 
     def predict(self, X: np.ndarray, weights: Weights) -> Predictions:
-        """Return predictions for encoded rows of shape [rows, features], which the model takes as float32."""
+        """Return predictions for encoded rows X [rows, features], which are cast to float32."""
         if len(X) > 1 or weights.matrix is None:
             return run_portable(weights.session, self.contract.features, X)
         outputs = weights.session.run(weights.names, {weights.matrix: X.astype(np.float32, copy=False)})
@@ -71,7 +72,7 @@ class Model:
         return Predictions(outputs[0][:, 0], None)
 
     def answer(self, predictions: Predictions) -> list[dict[str, Any]]:
-        """Return what a client is told of each row; raise Problem when a row drives the model out of all numbers."""
+        """Return the JSON object for each row; raise Problem when the model's output for a row is not finite."""
         if not self.classes:
             values = predictions.values.tolist()
             _refuse_infinite(values)
@@ -92,7 +93,7 @@ class Model:
         ]
 
     def check(self) -> None:
-        """Raise ModelError unless every set of weights answers the middle row of the training range sensibly."""
+        """Raise ModelError unless all weights give a valid prediction for a typical row, of middle training values."""
         middle = {name: value for name, value in self.rows.example().items() if value is not None}
         X = self.rows.encode([self.rows.parse_one(json.dumps(middle).encode())])
         for kind, weights in self.weights.items():
@@ -100,28 +101,28 @@ class Model:
                 predictions = self.predict(X, weights)
                 answer = self.answer(predictions)[0]
             except Exception as error:
-                raise ModelError(f"{self.name} ({kind}) cannot predict its own middle row: {error}") from error
+                raise ModelError(f"{self.name} ({kind}) cannot predict a typical training row: {error}") from error
             shares = sum(answer.get("probabilities", {"": 1.0}).values())
             if not math.isclose(shares, 1.0, abs_tol=1e-3):
-                raise ModelError(f"{self.name} ({kind}) gives probabilities that add up to {shares}, not 1.")
+                raise ModelError(f"{self.name} ({kind}) gives probabilities that sum to {shares}, not 1.")
 
     def answer_type(self) -> type[BaseModel]:
-        """Return the type of an answer, which `/docs` shows."""
+        """Return the type of a prediction, which `/docs` shows."""
         if not self.classes:
             fields: dict[str, Any] = {"value": (float, Field(description=f"the predicted {self.contract.target.name}"))}
         else:
             fields = {
-                "class_index": (int, Field(ge=0, lt=len(self.classes), description="place in the contract's classes")),
+                "class_index": (int, Field(ge=0, lt=len(self.classes), description="index in the contract's classes")),
                 "class_name": (str, Field(description=f"one of {', '.join(self.classes[:40])}")),
             }
             if any("probabilities" in weights.names for weights in self.weights.values()):
                 shares = TypedDict("Probabilities", dict.fromkeys(self.classes, float))  # type: ignore[misc]
-                fields["confidence"] = (float, Field(description="the probability of the named class"))
+                fields["confidence"] = (float, Field(description="probability of the predicted class"))
                 fields["probabilities"] = (shares, Field(description="class name → probability"))
         return create_model(f"Answer_{self.name}", **fields)
 
     def card(self, commit: str) -> dict[str, Any]:
-        """Return the model card: the contract, the metrics, the build's commit, the files' hashes."""
+        """Return the model card: contract, metrics, the commit of the build, and hashes of the files."""
         return {
             "name": self.name,
             "commit": commit,
@@ -135,26 +136,26 @@ class Model:
         }
 
 
-def open_models(settings: Settings) -> dict[str, Model]:
-    """Return name → model for every file named in the settings, in their order; each has answered a row.
+def open_models(settings: ServiceSettings) -> dict[str, ServedModel]:
+    """Return name → model for every file in the settings, in their order; each has passed `ServedModel.check`.
 
-    Raises ArtifactFlowError when one cannot be served.
+    Raises ArtifactFlowError when a model cannot be served.
     """
-    models: dict[str, Model] = {}
+    models: dict[str, ServedModel] = {}
     for path in settings.models:
-        model = Model(Path(path), settings)
+        model = ServedModel(Path(path), settings)
         if model.name in models:
-            raise ServeError(f"{path} is a second model named {model.name}: serve it in a process of its own.")
+            raise ServeError(f"{path} is a second model named {model.name}: serve it in a separate process.")
         model.check()
         models[model.name] = model
     return models
 
 
-def _open(path: Path, lock: Path, settings: Settings) -> Weights:
+def _open(path: Path, lock: Path, settings: ServiceSettings) -> Weights:
     allowed = _allowed(path, lock, settings)
     if not allowed and not locked_md5(path, lock) and path.is_file():
         raise ModelError(
-            f"no dvc.lock names {path}, so nothing says that it is the one you mean: give its sha256 by {MODEL_SHA256}."
+            f"no dvc.lock names {path}, so its content cannot be verified: give its sha256 in {MODEL_SHA256}."
         )
     session, sha256 = open_portable(path, path.parent / CONTRACT, lock, allowed)
     inputs = session.get_inputs()
@@ -169,21 +170,23 @@ def _refuse_infinite(answers: list[float]) -> None:
     for number, answer in enumerate(answers, 1):
         if not math.isfinite(answer):
             where = f"row {number}: " if len(answers) > 1 else ""
-            raise Problem(422, f"{where}a value is so large that the model has no number for it: send usual ones.")
+            raise Problem(
+                422, f"{where}a value is so large that the model's output is not finite: send smaller values."
+            )
 
 
-def _allowed(path: Path, lock: Path, settings: Settings) -> Collection[str]:
-    """Return the sha256 sums by which a file may be opened; none where its lock alone says which it is."""
+def _allowed(path: Path, lock: Path, settings: ServiceSettings) -> Collection[str]:
+    """Return the sha256 hashes with which a file may be opened; none if its dvc.lock alone decides."""
     return settings.sha256 or (() if locked_md5(path, lock) else settings.vouched)
 
 
-def _is_known(path: Path, lock: Path, settings: Settings) -> bool:
+def _is_known(path: Path, lock: Path, settings: ServiceSettings) -> bool:
     allowed = _allowed(path, lock, settings)
     return hash_file(path) in allowed if allowed else bool(locked_md5(path, lock))
 
 
 def _read_metrics(path: Path, lock: Path) -> dict[str, Any] | None:
-    """Return the metrics that belong to the model, None where they are not there or are those of another run."""
+    """Return the metrics of the model, None if the file is missing or of another run."""
     try:
         content = path.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Problems: what a client is told when it cannot have an answer: a status, one sentence, never a traceback."""
+"""Problems: error responses, each with an HTTP status and one sentence, never a traceback."""
 
 import json
 from typing import TYPE_CHECKING
@@ -8,42 +8,42 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-STATUSES = {
-    400: "The request is not HTTP as it should be",
+STATUS_MEANINGS = {
+    400: "The request is not valid HTTP or is incomplete",
     401: "The API key is missing or wrong",
-    404: "There is nothing at this address",
-    405: "The address does not take this method",
-    408: "The body did not arrive in time",
-    413: "The body, its rows or its picture are too large",
-    415: "The body is of a kind that this address does not take",
-    422: "What was sent is not what the model takes",
-    500: "A fault of the service, which its log tells",
-    503: "Too much to do, or on the way out: try again",
+    404: "There is no such endpoint",
+    405: "The endpoint does not accept this method",
+    408: "The request did not arrive in time",
+    413: "The body, its number of rows or its image is too large",
+    415: "The endpoint does not support this content type",
+    422: "The content is not what the model accepts",
+    500: "Internal error; the service's log has the details",
+    503: "Overloaded or shutting down; retry later",
 }
 
 
-class Told(BaseModel):
-    """What every answer but a good one holds."""
+class ProblemDetail(BaseModel):
+    """The body of every response that is not a success."""
 
-    detail: str = Field(description="one sentence: what is wrong, where, and what to send")
+    detail: str = Field(description="one sentence: what is wrong, where, and what to send instead")
 
 
-class Problem(Exception):  # noqa: N818 - an answer, not a fault of the program
-    """What is wrong with a request: the HTTP status and one sentence."""
+class Problem(Exception):  # noqa: N818 - a response to a client, not an error of the program
+    """An error response: the HTTP status and one sentence about what is wrong with the request."""
 
     def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
-        """Take the status, the sentence and headers that go with it."""
+        """Take the status, the sentence and additional headers."""
         super().__init__(sentence)
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
     def response(self) -> "Response":
-        """Return it as a client gets it."""
-        from starlette.responses import Response  # noqa: PLC0415 - the drift report has no need of it
+        """Return the response that the client receives."""
+        from starlette.responses import Response  # noqa: PLC0415 - `drift` reads logs without it
 
         body = json.dumps({"detail": printable(self.sentence)}, ensure_ascii=False)
         return Response(body, self.status, self.headers, "application/json")
 
 
 def printable(text: str) -> str:
-    """Return a text without the halves of characters that no encoding holds."""
+    """Return a text with unpaired surrogates replaced, which UTF-8 cannot encode."""
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Report: drift measured from log files, as a table, and as one HTML page that needs nothing else."""
+"""Report: measure drift from log files and render it as one self-contained HTML page."""
 
 import html
 import json
@@ -15,7 +15,7 @@ from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Row, Rows
 
-CHUNK = 10_000  # rows encoded at a time
+CHUNK_ROWS = 10_000  # rows encoded at a time
 CHARTS = 60  # columns that get a chart, the most drifted
 WIDTH, HEIGHT = 320, 96  # of a chart, in pixels
 
@@ -23,44 +23,44 @@ TEMPLATE = Path(__file__).parent / "static" / "drift.html"
 
 
 @dataclass
-class Logged:
-    """What log files hold about one model: its encoded rows X [rows, features], and the lines that were left aside."""
+class LoggedRows:
+    """The encoded rows X [rows, features] of one model in log files, and the numbers of lines that were skipped."""
 
     X: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
     others: int = 0  # lines about other models
-    without: int = 0  # predictions whose input was left out of the log
-    damaged: int = 0  # lines cut off or of no use
+    without: int = 0  # predictions logged without their input
+    damaged: int = 0  # truncated or invalid lines
 
 
-def read_logs(paths: Sequence[Path], contract: Contract, sha256: str | None) -> Logged:
-    """Return the rows that log files hold about the model of a contract; `sha256` names its file where it is known.
+def read_logs(paths: Sequence[Path], contract: Contract, sha256: str | None) -> LoggedRows:
+    """Return the rows in log files of the model of a contract; `sha256` is the hash of its file if it is known.
 
-    Raises DataError when a file cannot be read, or none holds a row.
+    Raises DataError when a file cannot be read, or no file contains a row.
     """
-    rows, logged, waiting = Rows(contract, CHUNK), Logged(), list[Row]()
+    rows, logged, waiting = Rows(contract, CHUNK_ROWS), LoggedRows(), list[Row]()
     chunks = []
     for line in _lines(paths):
         row = _row(line, rows, logged, sha256)
         if row is not None:
             waiting.append(row)
-        if len(waiting) == CHUNK:
+        if len(waiting) == CHUNK_ROWS:
             chunks.append(rows.encode(waiting))
             waiting.clear()
     if waiting:
         chunks.append(rows.encode(waiting))
     if not chunks:
         raise DataError(
-            f"{', '.join(map(str, paths))}: no row of this model in it ({logged.others} lines about other models, "
+            f"{', '.join(map(str, paths))}: no rows of this model ({logged.others} lines about other models, "
             f"{logged.without} without their input, {logged.damaged} damaged): name the logs of the service that "
-            "serves it, and the contract.json of that model by --contract."
+            "serves this model, or the served model with --model."
         )
     logged.X = np.concatenate(chunks)
     return logged
 
 
-def report_drift(contract: Contract, logged: Logged, min_rows: int) -> Drift:
-    """Return the drift of what was logged from what the contract's model was trained on."""
+def report_drift(contract: Contract, logged: LoggedRows, min_rows: int) -> Drift:
+    """Return the drift of logged rows from the training rows of the contract's model."""
     return measure_drift(contract.features, logged.X, contract.rows["train"], min_rows)
 
 
@@ -87,11 +87,11 @@ def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
             raise DataError(f"{path} cannot be read: {error.strerror}: name a log of `artifact-flow serve`.") from error
 
 
-def _row(line: bytes, rows: Rows, logged: Logged, sha256: str | None) -> Row | None:
+def _row(line: bytes, rows: Rows, logged: LoggedRows, sha256: str | None) -> Row | None:
     try:
         entry = json.loads(line)
         if "prediction" not in entry:
-            return None  # a refusal, or no word about a prediction
+            return None  # a refusal, or a line that is not about a prediction
         if sha256 and entry.get("model_sha256") != sha256:
             logged.others += 1
             return None
@@ -113,7 +113,7 @@ def _table_row(column: ColumnDrift) -> str:
 
 
 def _chart(column: ColumnDrift) -> str:
-    """Return a column's bins as pairs of bars: training, now."""
+    """Return a column's bins as pairs of bars: training and logged."""
     step = WIDTH / len(column.bins)
     top = max([*column.reference, *column.current, 1e-9])
     bars = []

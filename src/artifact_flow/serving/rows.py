@@ -1,7 +1,7 @@
-"""Rows: what a client may send for one row of a model, generated from its contract, and the matrix it becomes.
+"""Rows: parse and check the rows that a client sends, by types generated from the contract, and encode them.
 
-The types are pydantic's, so that a body is parsed and checked in one pass and `/docs` shows the same. A row means what
-it means in `encoding`: the same numbers, or the same refusal.
+The types are pydantic's, so that a body is parsed and checked in one pass and `/docs` shows the same types. A row is
+encoded as `encoding` encodes it: to the same numbers, or with the same refusal.
 """
 
 import csv
@@ -19,48 +19,48 @@ from typing_extensions import TypedDict
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN
 from artifact_flow.core.base.errors import closest
+from artifact_flow.core.base.params import MISSING
 from artifact_flow.serving.problems import Problem
 
-FLOAT32_MAX = 3.4e38  # what a model takes is float32
-MISSING = ("", "NA")
-SHOWN = 256  # columns that are described one by one
-EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "a text"}
+FLOAT32_MAX = 3.4e38  # a model takes float32
+DESCRIBED_COLUMNS = 256  # up to which each column has its own entry in the OpenAPI document
+EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "text"}
 
 Number = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
 Row = Mapping[str, Any]
-Read = tuple[list[Row], np.ndarray]  # rows as they were sent, and as `Rows.encode` makes them a matrix
-Wide = dict[str, Number]  # of very many columns, all numbers: a type of 4096 fields would take 20 MB
+Parsed = tuple[list[Row], np.ndarray]  # rows as the client sent them, and their matrix from `Rows.encode`
+WideRow = dict[str, Number]  # a row of very many numbers: a type with 4096 fields would take 20 MB
 
 
 class Rows:
-    """The rows of one model: parsed, checked, encoded."""
+    """Parses, checks and encodes the rows of one model."""
 
     def __init__(self, contract: Contract, max_rows: int) -> None:
-        """Generate the rows' type from a contract."""
+        """Generate the row type from a contract."""
         self.contract, self.max_rows = contract, max_rows
         self.features = {feature.name: feature for feature in contract.features}
         self.optional = {name for name, feature in self.features.items() if contract.may_miss(feature)}
         self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
         self.names = list(self.features)
-        self.wide = self.plain and len(self.features) > SHOWN
-        row: Any = Wide if self.wide else self._typed()
+        self.wide = self.plain and len(self.features) > DESCRIBED_COLUMNS
+        row: Any = WideRow if self.wide else self._typed()
         limits = Field(min_length=1, max_length=max_rows, fail_fast=True)
         self.one: TypeAdapter[Any] = TypeAdapter(row)
         self.many: TypeAdapter[Any] = TypeAdapter(Annotated[list[row], limits])
         self._codes = [(name, _coder(feature)) for name, feature in self.features.items()]
 
     def parse_one(self, body: bytes) -> Row:
-        """Return the row that a JSON object holds; raise Problem with what is wrong in it."""
+        """Return the row in a JSON object; raise Problem naming the first invalid column."""
         try:
             row: Row = self.one.validator.validate_json(body)
         except ValidationError as error:
             raise self._problem(error) from error
         return self._complete(row) if self.wide else row
 
-    def read_many(self, body: bytes) -> Read:
-        """Return the rows of a JSON array, and their matrix; raise Problem naming the first wrong row."""
-        if self.plain and (taken := self._take(body)):
-            return taken
+    def read_many(self, body: bytes) -> Parsed:
+        """Return the rows of a JSON array and their matrix; raise Problem naming the first invalid row."""
+        if self.plain and (parsed := self._parse_valid(body)):
+            return parsed
         try:
             rows: list[Row] = self.many.validator.validate_json(body)
         except ValidationError as error:
@@ -69,8 +69,8 @@ class Rows:
             rows = [self._complete(row, f"row {number}: ") for number, row in enumerate(rows, 1)]
         return rows, self.encode(rows)
 
-    def read_lines(self, body: bytes) -> Read:
-        """Return the rows of JSON lines, and their matrix."""
+    def read_lines(self, body: bytes) -> Parsed:
+        """Return the rows of JSON lines and their matrix; raise Problem naming the first invalid row."""
         lines = [line for line in body.split(b"\n") if line.strip()]
         self._count(len(lines))
         rows = []
@@ -82,18 +82,18 @@ class Rows:
                 raise self._problem(error, f"row {number}: ") from error
         return rows, self.encode(rows)
 
-    def read_csv(self, body: bytes) -> Read:
-        """Return the rows of a CSV (a header, a comma between the values, UTF-8), and their matrix."""
+    def read_csv(self, body: bytes) -> Parsed:
+        """Return the rows of a CSV (header, commas, UTF-8) and their matrix; raise Problem naming the invalid row."""
         try:
             reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
             lines = [line for line in reader if line]
         except (UnicodeDecodeError, csv.Error) as error:
-            raise Problem(422, f"the body is no CSV in UTF-8 ({error}): send a header and rows of values.") from error
+            raise Problem(422, f"the body is not CSV in UTF-8 ({error}): send a header and rows of values.") from error
         self._count(len(lines) - 1)
         header, rows = [name.strip() for name in lines[0]], []
         for number, line in enumerate(lines[1:], 1):
             if len(line) != len(header):
-                raise Problem(422, f"row {number} has {len(line)} values and the header {len(header)}: mend the row.")
+                raise Problem(422, f"row {number} has {len(line)} values, the header has {len(header)}: fix that row.")
             values = {name: value for name, value in zip(header, line, strict=True) if value.strip() not in MISSING}
             try:
                 row = self.one.validate_strings(values)
@@ -103,18 +103,18 @@ class Rows:
         return rows, self.encode(rows)
 
     def encode(self, rows: Sequence[Row]) -> np.ndarray:
-        """Return the matrix [rows, features], float64, that `encoding.encode_rows` makes of the same values."""
-        if self.plain:  # a parsed row holds every column, in the contract's order
+        """Return the matrix [rows, features], float64, equal to that of `encoding.encode_rows` for the same values."""
+        if self.plain:  # a parsed row has every column, in the contract's order
             return np.array([list(row.values()) for row in rows], np.float64)
         return np.array([[code(row.get(name)) for name, code in self._codes] for row in rows], np.float64)
 
     def example(self) -> dict[str, Any]:
-        """Return a row in the middle of what the model saw in training."""
+        """Return a row of each column's middle value in training."""
         return {name: feature.middle for name, feature in self.features.items()}
 
     def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of a row; that of very many columns says how they are named instead of naming each."""
-        if len(self.features) <= SHOWN:
+        """Return the JSON schema of a row; with very many columns, it gives the first and last names only."""
+        if len(self.features) <= DESCRIBED_COLUMNS:
             return {**self.one.json_schema(), "title": "Row", "example": self.example()}
         first, last = self.contract.features[0].name, self.contract.features[-1].name
         return {
@@ -143,8 +143,8 @@ class Rows:
             kind = Annotated[datetime, BeforeValidator(_only_text), schema]
         return NotRequired[Annotated[kind | None, about]] if optional else Annotated[kind, about]
 
-    def _take(self, body: bytes) -> Read | None:
-        """Return rows in which all is as it should be, in half the time that finding a fault takes; else None."""
+    def _parse_valid(self, body: bytes) -> Parsed | None:
+        """Return the rows if all are valid, else None. This takes half the time of a check that names the fault."""
         try:
             rows = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -156,11 +156,11 @@ class Rows:
         values = [value for row in rows for value in row.values()]
         if not set(map(type, values)) <= {int, float}:
             return None
-        X = np.array(values, np.float64).reshape(len(rows), -1)  # an integer has 64 bits, by orjson
+        X = np.array(values, np.float64).reshape(len(rows), -1)  # orjson reads integers of up to 64 bits
         return (rows, X) if np.abs(X).max() <= FLOAT32_MAX else None
 
     def _complete(self, row: Row, where: str = "") -> Row:
-        """Return a wide row in the contract's order; raise Problem when it has other columns."""
+        """Return a wide row in the contract's order; raise Problem when a column is missing or unknown."""
         missing = next((name for name in self.features if name not in row), None)
         if missing is not None:
             raise Problem(422, f"{where}{missing} is missing: send {EXPECTED['number']}.")
@@ -170,13 +170,13 @@ class Rows:
 
     def _unknown(self, name: str, where: str) -> Problem:
         guess = closest(name[:100], self.features)
-        return Problem(422, f"{where}{name[:100]!r} is no column of this model{guess}: send {self._wanted()}.")
+        return Problem(422, f"{where}{name[:100]!r} is not a column of this model{guess}: send {self._wanted()}.")
 
     def _count(self, rows: int) -> None:
         if rows < 1:
-            raise Problem(422, "the body holds no row: send at least one.")
+            raise Problem(422, "the body contains no rows: send at least one.")
         if rows > self.max_rows:
-            raise Problem(413, f"the body holds {rows} rows, more than {self.max_rows}: send them in several requests.")
+            raise Problem(413, f"the body has {rows} rows, more than {self.max_rows}: send them in several requests.")
 
     def _problem(self, error: ValidationError, where: str = "") -> Problem:
         first = error.errors(include_url=False, include_context=False)[0]
@@ -187,18 +187,18 @@ class Rows:
         if name and (kind == "extra_forbidden" or name not in self.features):
             return self._unknown(name, where)
         if kind in ("too_long", "too_short"):
-            sentence = f"the body holds too few or too many rows: send 1 to {self.max_rows}."
+            sentence = f"the body contains too few or too many rows: send 1 to {self.max_rows}."
         elif kind == "json_invalid":
             sentence = f"{first['msg'][0].lower()}{first['msg'][1:]}: send {self._wanted()}."
         elif not name:
             array = kind == "list_type"
-            sentence = f"what was sent is no JSON {'array' if array else 'object'}: "
+            sentence = f"{'the value' if where else 'the body'} is not a JSON {'array' if array else 'object'}: "
             sentence += f"send {'an array, each item ' if array else ''}{self._wanted()}."
         elif kind == "missing":
             sentence = f"{name} is missing: send {EXPECTED[self.features[name].type]}."
         else:
             found = json.dumps(first["input"], ensure_ascii=False, default=str)[:60]
-            sentence = f"{name} is {found}: {EXPECTED[self.features[name].type]} is expected."
+            sentence = f"{name} is {found}: send {EXPECTED[self.features[name].type]}."
         return Problem(413 if kind == "too_long" else 422, where + sentence)
 
     def _wanted(self) -> str:
@@ -228,7 +228,7 @@ def _only_text(value: Any) -> Any:
         return value.strip()
     if isinstance(value, datetime):
         return value
-    raise ValueError("a date is a text")
+    raise ValueError("a date is text")
 
 
 def _describe(feature: Feature, optional: bool) -> str:

@@ -1,4 +1,4 @@
-"""Server: uvicorn, told what this service needs of it: patience with nobody, and a way out that fails no request."""
+"""Server: uvicorn with request timeouts and graceful shutdown."""
 
 import asyncio
 import os
@@ -18,47 +18,47 @@ from artifact_flow.core.base.errors import ServeError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.serving.logs import SHARED, log_config
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.settings import VARIABLE, Settings
+from artifact_flow.serving.settings import VARIABLE, ServiceSettings
 
-KEEP_ALIVE_SECONDS = 65  # longer than the 60 s of usual load balancers, so that they close first
+KEEP_ALIVE_SECONDS = 65  # longer than the usual 60 s of load balancers, so that they close first
 BACKLOG = 2048
-GRACE_SECONDS = 20  # that requests have to end; Kubernetes kills after 30
+GRACE_SECONDS = 20  # for requests to finish after SIGTERM; Kubernetes kills after 30
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, with a limit on how long a request may take to arrive."""
+    """uvicorn's HTTP protocol with a time limit for a request to arrive."""
 
-    waiting: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; a request that is not whole must be so in time."""
+        """Process bytes; stop the timer when the request is complete, else start it."""
         super().data_received(data)
         cycle = self.cycle
         if cycle is not None and not cycle.more_body and not cycle.response_complete:
-            self._stop_waiting()
-        elif self.waiting is None and self.timeout_keep_alive_task is None:
-            self._wait()
+            self._stop_timer()
+        elif self.timer is None and self.timeout_keep_alive_task is None:
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop to wait."""
-        self._stop_waiting()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self.waiting = self.loop.call_later(self.app.settings.body_seconds, self._give_up)
+    def _start_timer(self) -> None:
+        self.timer = self.loop.call_later(self.app.settings.body_seconds, self._time_out)
 
-    def _stop_waiting(self) -> None:
-        if self.waiting is not None:
-            self.waiting.cancel()
-            self.waiting = None
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
-    def _give_up(self) -> None:
-        self.waiting = None
+    def _time_out(self) -> None:
+        self.timer = None
         if self.transport.is_closing():
             return
         if self.cycle is None or not self.cycle.response_started:
@@ -71,8 +71,8 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def serve(settings: Settings) -> None:
-    """Serve until told to stop; raise ServeError when that cannot begin."""
+def serve(settings: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT; raise ServeError when the address cannot be bound."""
     with _bound(settings) as listener, _shared_state(settings.workers):
         os.environ[VARIABLE] = settings.dump()
         config = uvicorn.Config(
@@ -90,7 +90,7 @@ def serve(settings: Settings) -> None:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        # uvicorn raises the signal again when it is done: told to stop, a service that stops has done well
+        # uvicorn raises the signal again when it has stopped; ignored here, so that the exit code is 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         address = listener.getsockname()
@@ -105,16 +105,16 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
+def _bound(settings: ServiceSettings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
-            listener.listen(BACKLOG)  # who comes while the models are opened waits, and is not refused
+            listener.listen(BACKLOG)  # clients that connect while the models are opened wait
         except (OSError, OverflowError) as error:
             raise ServeError(
-                f"{settings.host}:{settings.port} cannot be listened on ({error}): choose another by --host and --port."
+                f"cannot listen on {settings.host}:{settings.port} ({error}): choose another by --host and --port."
             ) from error
         listener.set_inheritable(True)
         yield listener
@@ -122,7 +122,7 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
 
 @contextmanager
 def _shared_state(workers: int) -> Iterator[None]:
-    """Give several workers a folder for what they count together."""
+    """Create a folder for several workers to share: their metrics, windows and the log's lock."""
     if workers == 1:
         yield
         return

@@ -1,4 +1,4 @@
-"""Settings: what a service was told on its command line and in its environment. Secrets only come from the latter."""
+"""Settings: the service's configuration from the command line and the environment; secrets from the latter only."""
 
 import json
 import os
@@ -11,15 +11,15 @@ from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, Typ
 
 from artifact_flow.core.base.errors import ServeError
 
-VARIABLE = "ARTIFACT_FLOW_SERVE"  # settings as JSON: limits from whoever deploys, all from a supervisor to its workers
+VARIABLE = "ARTIFACT_FLOW_SERVE"  # JSON: limits set by an operator; all settings from a supervisor to its workers
 API_KEY = "ARTIFACT_FLOW_API_KEY"
 COMMIT = "ARTIFACT_FLOW_COMMIT"
 MODEL_SHA256 = "MODEL_SHA256"
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to serve; the limits are what one request, or all requests together, may take."""
+class ServiceSettings:
+    """The models, the address, the log, and the limits on one request or on all requests together."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -33,17 +33,17 @@ class Settings:
     max_bytes: PositiveInt = 10_000_000  # of a body
     held_bytes: PositiveInt = 50_000_000  # of all bodies being read or computed; more are refused with 503
     max_rows: PositiveInt = 10_000  # of a batch
-    max_pixels: PositiveInt = 16_000_000  # of a picture
-    body_seconds: PositiveFloat = 10.0  # that a client has to send a request
-    slow_at_once: PositiveInt = 2  # batches and pictures computed at a time
-    slow_waiting: NonNegativeInt = 8  # and waiting; one more is refused with 503
+    max_pixels: PositiveInt = 16_000_000  # of an image
+    body_seconds: PositiveFloat = 10.0  # for a client to send a whole request
+    slow_at_once: PositiveInt = 2  # batches and images computed at a time
+    slow_waiting: NonNegativeInt = 8  # queued; one more is refused with 503
     in_flight: PositiveInt = 1000  # requests at a time; one more is refused with 503
     api_key: str | None = field(default=None, repr=False)
-    sha256: tuple[str, ...] = ()  # of models that no dvc.lock names
-    vouched: tuple[str, ...] = ()  # the same, as a registry names them
+    sha256: tuple[str, ...] = ()  # allowed hashes, from MODEL_SHA256
+    vouched: tuple[str, ...] = ()  # allowed hashes, from a registry
 
     def dump(self) -> str:
-        """Return the settings as text for a worker's environment, without the secret, which it inherits itself."""
+        """Return the settings as JSON for a worker, without the variables that it inherits, the secret among them."""
         return json.dumps({name: value for name, value in asdict(self).items() if name not in ("api_key", "sha256")})
 
 
@@ -59,32 +59,32 @@ _LIMITS = (
 )
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings that a supervisor left in the environment, with what the environment says itself.
+def load_settings(environ: Mapping[str, str] = os.environ) -> ServiceSettings:
+    """Return the settings in the environment; raise ServeError when a variable is invalid.
 
-    Raises ServeError when a variable holds something else than it should.
+    A supervisor passes its settings to the workers in VARIABLE.
     """
     try:
-        told = TypeAdapter(Settings).validate_json(environ.get(VARIABLE) or "{}")
+        settings = TypeAdapter(ServiceSettings).validate_json(environ.get(VARIABLE) or "{}")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "it"
         raise ServeError(
-            f"{VARIABLE} is wrong: {name}: {first['msg']}: give a JSON object of {', '.join(_LIMITS)}."
+            f"{VARIABLE} is invalid: {name}: {first['msg']}: give a JSON object of {', '.join(_LIMITS)}."
         ) from error
     hashes = tuple(environ.get(MODEL_SHA256, "").lower().replace(",", " ").split())
     if any(not re.fullmatch("[0-9a-f]{64}", item) for item in hashes):
         raise ServeError(
-            f"{MODEL_SHA256} holds something else than sha256 hashes: give 64 hexadecimal digits for each model."
+            f"{MODEL_SHA256} contains something other than sha256 hashes: give 64 hexadecimal digits for each model."
         )
     key = environ.get(API_KEY)
     if key is not None and not key.strip():
-        raise ServeError(f"{API_KEY} is empty: give a key, or unset it to serve without one.")
-    return replace(told, api_key=key, sha256=hashes)
+        raise ServeError(f"{API_KEY} is empty: set a key, or unset the variable to serve without one.")
+    return replace(settings, api_key=key, sha256=hashes)
 
 
 def build_commit(environ: Mapping[str, str], root: Path) -> str:
-    """Return the commit that a build named in the environment, else the one checked out in `root`, else "unknown"."""
+    """Return the commit that the environment names, else the one checked out in `root`, else "unknown"."""
     if environ.get(COMMIT):
         return environ[COMMIT]
     git = root / ".git"

@@ -1,0 +1,124 @@
+"""Api: every endpoint of the service as one FastAPI application with its OpenAPI document."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from artifact_flow.serving import meters
+from artifact_flow.serving.document import describe_api
+from artifact_flow.serving.lifespan import Resources
+from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.problems import Problem, ProblemDetail
+from artifact_flow.serving.routes import Endpoint
+
+STATIC = Path(__file__).parent / "static"
+FAULT = "internal error: the service's log has the details."
+
+logger = logging.getLogger("artifact_flow.serving")
+
+
+@dataclass(frozen=True)
+class Api:
+    """The FastAPI application, and what the service looks up by path before it."""
+
+    app: FastAPI
+    predictions: dict[str, Endpoint] = field(default_factory=dict)  # path → prediction endpoint
+    models: dict[str, ServedModel] = field(default_factory=dict)  # path of every endpoint → the model it belongs to
+
+
+def build_api(resources: Resources) -> Api:
+    """Return the application with each model's endpoints; those of the first model are also at the root."""
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/static/docs",
+        lifespan=resources.run,
+        title="artifact-flow",
+        version=resources.settings.commit[:12],
+        swagger_ui_oauth2_redirect_url="/docs/oauth2",
+        description="Predictions of models that can be reproduced from one commit. Every response carries "
+        "X-Request-ID, X-Model-SHA256 and X-Commit.",
+    )
+    for kind in (HTTPException, Problem, Exception):
+        app.add_exception_handler(kind, answer_error)
+    api = Api(app)
+    for number, (name, routes) in enumerate(resources.routes.items()):
+        for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
+            for path, endpoint in describe_api(app, prefix, routes).items():
+                api.models[path] = resources.models[name]
+                if "/predict" in path:
+                    api.predictions[path] = endpoint
+    for path in ("/", "/health", "/ready", "/metrics", "/models"):
+        api.models[path] = resources.first
+    _describe_service(app, resources)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return api
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Return the response to a request that raised `error`: a status and one sentence."""
+    if isinstance(error, Problem):
+        return error.response()
+    if isinstance(error, HTTPException):
+        path = request.url.path[:100]
+        sentences = {
+            404: f"there is no endpoint {path}: /docs lists the endpoints.",
+            405: f"{path} does not accept {request.method[:20]}: /docs lists the methods it accepts.",
+        }
+        sentence = sentences.get(error.status_code, str(error.detail))
+        return Problem(error.status_code, sentence, dict(error.headers or {})).response()
+    logger.error("internal error while answering %s", request.url.path, exc_info=error)
+    return Problem(500, FAULT).response()
+
+
+def _describe_service(app: FastAPI, resources: Resources) -> None:
+    """Add the endpoints that belong to no model."""
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page() -> Response:
+        return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health", tags=["service"], summary="Whether the process is alive", operation_id="health")
+    async def health() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.head("/ready", include_in_schema=False)
+    @app.get(
+        "/ready",
+        tags=["service"],
+        summary="Whether the models are loaded and predict",
+        operation_id="ready",
+        responses={503: {"model": ProblemDetail}},
+    )
+    async def ready() -> dict[str, str]:
+        if resources.draining:
+            raise Problem(503, "the service is shutting down: use another replica.", {"Retry-After": "1"})
+        for model in resources.models.values():
+            model.check()
+        return {"status": "ready"}
+
+    @app.get("/models", tags=["service"], summary="Names of the models; the first is also at the root")
+    async def models() -> list[str]:
+        return list(resources.models)
+
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        summary="Metrics in the Prometheus text format",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        def work() -> bytes:
+            return meters.render(lambda: ((name, routes.measure()) for name, routes in resources.routes.items()))
+
+        return Response(await asyncio.to_thread(work), headers={"content-type": meters.CONTENT_TYPE})

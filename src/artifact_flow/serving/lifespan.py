@@ -1,0 +1,67 @@
+"""Lifespan: what a service process opens when it starts, and how it stops without failing a request."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from types import FrameType
+
+from fastapi import FastAPI
+
+from artifact_flow.serving import meters
+from artifact_flow.serving.limits import BodyMemory, SlowLane
+from artifact_flow.serving.logs import PredictionLog, open_writer, shared_folder
+from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.routes import ModelRoutes
+from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.window import Window
+
+DRAIN_SECONDS = 1.0  # between SIGTERM and the close of the listening socket
+
+
+class Resources:
+    """The models of one process with their endpoints, windows and log; `draining` is true from SIGTERM on."""
+
+    def __init__(self, models: dict[str, ServedModel], settings: ServiceSettings) -> None:
+        """Open the log and a window for each model; `models` maps name → model, and the first is also at the root."""
+        self.models, self.settings = models, settings
+        self.first = next(iter(models.values()))
+        self.log = PredictionLog(open_writer(settings.log_file), settings.log_inputs, meters.DROPPED.inc)
+        self.slow, self.memory = SlowLane(settings), BodyMemory(settings)
+        self.draining = False
+        self.routes = {name: self._open(model) for name, model in models.items()}
+        for model in models.values():
+            meters.INFO.labels(model.name, model.sha256, settings.commit).set(1)
+
+    @asynccontextmanager
+    async def run(self, _: FastAPI) -> AsyncIterator[None]:
+        """Run the service: prepare the process before the first request, close the log after the last one."""
+        # objects built at start never become garbage: p99 at 64 connections 64-95 ms → 5-13 ms
+        gc.collect()
+        gc.freeze()
+        self._drain_on_sigterm()
+        yield
+        self.slow.pool.shutdown()
+        self.log.close()
+
+    def _open(self, model: ServedModel) -> ModelRoutes:
+        window = Window(model.name, len(model.contract.features), shared_folder())
+        return ModelRoutes(model, window, self.slow, self.memory, self.settings)
+
+    def _drain_on_sigterm(self) -> None:
+        """Delay SIGTERM: for a while each response asks its client to reconnect, so that no connection breaks in use.
+
+        The signal then goes to uvicorn's own handler, which stops listening.
+        """
+        loop = asyncio.get_running_loop()
+        stop = signal.getsignal(signal.SIGTERM)
+
+        def drain(number: int, frame: FrameType | None) -> None:
+            self.draining = True
+            if callable(stop):
+                later = partial(stop, number, frame)
+                loop.call_soon_threadsafe(lambda: loop.call_later(DRAIN_SECONDS, later))
+
+        signal.signal(signal.SIGTERM, drain)
