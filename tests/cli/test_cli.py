@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_flow.cli import main
+from artifact_flow.cli import COMMANDS, main
 
 
 def test_help_imports_neither_scikit_learn_nor_dvc() -> None:
@@ -30,6 +30,24 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
         main([])
     assert ended.value.code == 2
     assert "the following arguments are required: COMMAND" in capsys.readouterr().err
+
+
+def test_every_command_has_a_help_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each module adds one command, and its `--help` describes it."""
+    for command in COMMANDS:
+        name = command.__name__.rpartition(".")[2].replace("_", "-")
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: artifact-flow {name} ")
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--workers"), ("sweep", "train.C=1", "--jobs")])
+def test_a_number_of_processes_is_checked(arguments: tuple[str, ...]) -> None:
+    """Zero and 65 processes are refused by the same sentence."""
+    for number in ("0", "65"):
+        with pytest.raises(SystemExit, match=rf"^error: {arguments[-1]} is {number}: give 1 to 64\.$"):
+            main([*arguments, number])
 
 
 def test_outside_a_repository_verify_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,9 @@ def test_what_is_unusual_is_on_stderr(flow: Flow) -> None:
     rows = [row | {"size": 1e9, "colour": "violet", "extra": 1} for row in flow.rows[:5]]
     out, report = run(flow, "-", content=as_lines(rows).encode())
     assert out.count(b"\n") == 6
-    assert "standard input: ignored, because the model does not know them: extra\n" in report
-    assert "size: 5 rows out of the training range\n" in report
-    assert "colour: 5 rows with a value that was not seen in training: violet\n" in report
+    assert "standard input: ignored columns that the model does not use: extra\n" in report
+    assert "size: 5 rows outside the training range\n" in report
+    assert "colour: 5 rows with a value not seen in training: violet\n" in report
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_a_sweep_leaves_a_table_and_nothing_else(project: Project, monkeypatch: 
     assert all(0 <= float(cell) <= 1 for cell in found["0.1"][2:-1])
     assert set(found["-1"][2:-1]) == {"-"}
     name, failed = (re.findall(r"\[([\w-]+)\]", found[value][0])[0] for value in ("0.1", "-1"))
-    assert f"error: no result of {failed}: `dvc queue logs {failed}` says why." in printed
+    assert f"error: no result of {failed}: `dvc queue logs {failed}` shows why." in printed
     monkeypatch.chdir(project.root)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", project.environ["DVC_SITE_CACHE_DIR"])
     assert tabulate(list_experiments()) in printed

@@ -290,7 +290,9 @@ def test_left_out_has_an_exit_code_of_its_own(small: Project, tmp_path: Path, mo
     (tmp_path / "olivetti_py3.pkz").touch()
     assert "9 same bytes" in small.run("artifact-flow", "verify", "--quick")
     shutil.rmtree(small.root / "own")
-    assert "2 stages were left out for want of their data" in small.run("artifact-flow", "verify", "--quick", code=3)
+    assert "2 stages were skipped because their data is not available" in small.run(
+        "artifact-flow", "verify", "--quick", code=3
+    )
     small.edit("flows/here.in", lambda text: f"{text} and there")
     small.commit("Not reproduced")
     small.run("artifact-flow", "verify", "--quick", code=1)

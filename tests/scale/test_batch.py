@@ -306,11 +306,11 @@ def test_the_command_takes_a_pattern_and_says_what_it_did(
         main(["predict", f"{tmp_path}/rows/*[bc].*", "--model", str(flow.folder / "model.onnx"), "--out", out])
     said = capsys.readouterr().err
     for line in (
-        f"{tmp_path}/rows/b.jsonl: ignored, because the model does not know them: extra",
-        "size: 1 rows out of the training range",
-        "colour: 1 rows with a value that was not seen in training: violet",
-        "1 rows do not fit the contract: rejected-*.jsonl names each",
-        "2 parts of an earlier run were as they were written, and kept",
+        f"{tmp_path}/rows/b.jsonl: ignored columns that the model does not use: extra",
+        "size: 1 rows outside the training range",
+        "colour: 1 rows with a value not seen in training: violet",
+        "1 rows do not fit the contract: rejected-*.jsonl lists them",
+        "2 parts of an earlier run were unchanged and kept",
         f"61 rows predicted by {flow.folder / 'model.onnx'} into 2 parts in {out}",
     ):
         assert line in said
@@ -362,5 +362,7 @@ def test_a_folder_needs_neither_dask_nor_a_store(flow: Flow, tmp_path: Path) -> 
 def test_a_format_is_for_parts(flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One file's name says what it is."""
     (csv, *_) = write_mixed(flow, tmp_path / "rows")
-    with pytest.raises(SystemExit, match=r"^error: --format is for parts in a folder: the name of --out out.csv says"):
+    with pytest.raises(
+        SystemExit, match=r"^error: --format applies to parts in a folder: the name of --out out.csv decides"
+    ):
         main(["predict", str(csv), "--out", "out.csv", "--format", "csv"])

@@ -84,7 +84,7 @@ def test_a_killed_client_goes_on_where_it_stopped(
         assert process.returncode == -signal.SIGKILL
         assert not (tmp_path / "out/manifest.json").exists()
     said = finish(start(flow, *command))
-    assert "parts of an earlier run were as they were written, and kept" in said
+    assert "parts of an earlier run were unchanged and kept" in said
     assert contents(tmp_path / "out") == expected
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_of_a_terminal_stops_workers_too(flow: Flow, rows: Path, tmp_path
     wait_for(tmp_path / "out/part-00002.json", process)
     children = psutil.Process(process.pid).children()
     os.killpg(process.pid, signal.SIGINT)
-    assert finish(process, code=130) == "stopped: finished parts stay, and the same command goes on from here\n"
+    assert finish(process, code=130) == "stopped: finished parts are kept; run the same command again to resume\n"
     deadline = time.monotonic() + 10
     while any(map(is_alive, children)):
         assert time.monotonic() < deadline
@@ -145,7 +145,7 @@ def test_an_interrupted_job_says_how_it_goes_on(
     process = start(flow, str(rows), "--out", str(tmp_path / "out"))
     wait_for(tmp_path / "out/part-00002.json", process)
     process.send_signal(signal_)
-    assert finish(process, code=130) == "stopped: finished parts stay, and the same command goes on from here\n"
+    assert finish(process, code=130) == "stopped: finished parts are kept; run the same command again to resume\n"
 
 
 @contextmanager

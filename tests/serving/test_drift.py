@@ -321,8 +321,8 @@ def test_the_same_is_told_from_log_files(models: dict[str, Path], tmp_path: Path
     with usual.open("ab") as file:
         file.write(b'{"timestamp":"2026')
     out, left = run(str(usual), *model, "--fail-on", "alert")
-    assert out.splitlines()[-1].endswith("240 rows against 60 of the training")
-    assert left == "left aside: 1 damaged lines\n"
+    assert out.splitlines()[-1].endswith("240 rows compared with 60 training rows")
+    assert left == "skipped: 1 damaged lines\n"
     with Server(models["own"]) as server:
         moved = ask(server, tmp_path, {"colour": "violet"})
     page = tmp_path / "drift.html"

@@ -64,7 +64,9 @@ def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:
 
 def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
     """Another file than the lock's, or than MODEL_SHA256's, is not served; nor is one that nobody vouches for."""
-    assert refusal(cwd=iris).startswith("error: no dvc.lock names model.onnx, so its content cannot be verified: give its")
+    assert refusal(cwd=iris).startswith(
+        "error: no dvc.lock names model.onnx, so its content cannot be verified: give its"
+    )
     lock_for(iris)
     with (iris / "model.onnx").open("ab") as file:
         file.write(b"more")
@@ -86,7 +88,9 @@ def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:
     assert refusal("--workers", "0", cwd=iris) == "error: --workers is 0: give 1 to 64."
     wrong = refusal(cwd=iris, **{LIMITS: '{"max_rows": 0}'})
     assert wrong.startswith("error: ARTIFACT_FLOW_SERVE is invalid: max_rows: Input should be greater than 0: give a")
-    assert refusal(cwd=iris, MODEL_SHA256="x").startswith("error: MODEL_SHA256 contains something other than sha256 hash")
+    assert refusal(cwd=iris, MODEL_SHA256="x").startswith(
+        "error: MODEL_SHA256 contains something other than sha256 hash"
+    )
     contract = iris / "contract.json"
     contract.write_text(contract.read_text().replace('"seed": 42', '"seed": 43'))
     assert "belongs to another contract.json" in refusal(cwd=iris, **hashes)
@@ -100,7 +104,9 @@ def test_a_key_closes_all_but_the_probes(models: dict[str, Path]) -> None:
             assert server.get(path, key="s3cret-key").status == 200, path
         refused = server.post("/predict", IRIS_ROW, X_API_Key="wrong")
         assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
-        assert refused.detail == "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token."
+        assert (
+            refused.detail == "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token."
+        )
         assert server.post("/predict", IRIS_ROW, Authorization="Bearer s3cret-key").status == 200
         assert server.get("/health").status == server.get("/ready").status == 200
         server.stop()

@@ -14,7 +14,7 @@ def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
     environ = ["env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", f"HOME={home}"]
     said = [tracked.run(*environ, *command("track", "--sink", "wandb", "--sink", "mlflow")) for _ in range(2)]
     assert said[0].count(" logged; ") == 2
-    assert said[1].count(" holds this result already; ") == 2
+    assert said[1].count(" already contains this result; ") == 2
     folder = tracked.root / ".artifact-flow/wandb"
     runs = list(folder.glob("offline-run-*"))
     assert len(runs) == 1

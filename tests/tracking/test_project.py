@@ -141,7 +141,7 @@ def test_a_data_set_is_fetched_kept_and_logged(tracked: Tracked, address: str) -
     assert run.data.tags["artifact_flow.type"] == "table"
     assert run.info.run_id in said
     again = tracked.ask("download", "--url", f"{address}/houses.csv", "--name", "houses.csv")
-    assert f"run {run.info.run_id} holds it already" in again
+    assert f"run {run.info.run_id} already contains it" in again
     assert len(tracked.runs("data")) == 1
     assert refusal(tracked, "download", "--url", f"{address}/none.csv", "--name", "n.csv").startswith(
         f"error: {address}/none.csv cannot be fetched ("

@@ -65,7 +65,7 @@ def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) 
     flows = store.flows
     first, again = store.ask("track", *flows), store.ask("track", *flows)
     assert first.count(" logged; ") == len(flows)
-    assert again.count(" holds this result already; ") == len(flows)
+    assert again.count(" already contains this result; ") == len(flows)
     assert [line.split()[2] for line in first.splitlines()] == [line.split()[2] for line in again.splitlines()]
     registered = store.ask("register", *flows)
     assert registered.count("version 1 registered, and the challenger") == len(flows)

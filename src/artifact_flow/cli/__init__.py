@@ -1,4 +1,7 @@
-"""The command line: `artifact-flow <command>`. Thin: one module a command, which imports what it runs when it runs."""
+"""The command line, `artifact-flow COMMAND`: one module for each command, which imports its code when it runs.
+
+A module has `add`, which adds the command to the parser, and `run`. Imports in `run` keep `artifact-flow --help` fast.
+"""
 
 import argparse
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from artifact_flow.cli import (
 from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.without_pandas import leave_out_pandas
 
-# In the order in which a user meets them
+# In the order in which a user needs them
 COMMANDS = (
     verify,
     init,
@@ -42,16 +45,16 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command that `argv` names and exit with its code."""
+    """Run the command in `argv`, by default the process's arguments; exit with its code."""
     parser = argparse.ArgumentParser(
         prog="artifact-flow",
-        description="Reproducible scikit-learn models: your table in, predictions out, and the proof.",
+        description="Reproducible scikit-learn models: from your table to predictions, with proof.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
     arguments = parser.parse_args(argv)
-    if argv is None and "lean" in arguments:  # as a process of its own, and not when a test calls it
+    if argv is None and "lean" in arguments:  # in a separate process, not when a test calls this function
         leave_out_pandas()
     with exit_on_error():
         arguments.run(arguments)

@@ -1,4 +1,4 @@
-"""`python -m artifact_flow.cli`, where the program is not installed."""
+"""`python -m artifact_flow.cli`: the command line without its installed script."""
 
 from artifact_flow.cli import main
 

@@ -1,35 +1,35 @@
-"""`artifact-flow experiment`: try other parameters."""
+"""`artifact-flow experiment`: run the main flow with other parameters."""
 
 import argparse
 from pathlib import Path
 
 from artifact_flow.cli import track
-from artifact_flow.cli.commands import Commands
+from artifact_flow.cli.arguments import Commands
+
+OPTIONS = {  # name → placeholder, key in params.yaml
+    "test_size": ("S", "data.test_size"),
+    "random_seed": ("N", "data.seed"),
+    "max_iter": ("N", "train.max_iter"),
+    "C": ("C", "train.C"),
+}
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     experiment = commands.add_parser(
         "experiment",
-        help="try other parameters as a DVC experiment, and track what comes of it",
-        description="Run `dvc exp run` on the main flow with these parameters, then log the result. What is not given, "
-        "or empty, stays as params.yaml has it.",
+        help="run a DVC experiment with other parameters, and track its result",
+        description="Run `dvc exp run` on the main flow with these parameters, then log the result. A parameter that "
+        "is omitted or empty keeps its value in params.yaml.",
     )
-    for name, word in (("--test-size", "S"), ("--random-seed", "N"), ("--max-iter", "N"), ("--C", "C")):
-        experiment.add_argument(name, metavar=word)
+    for name, (metavar, key) in OPTIONS.items():
+        experiment.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=f"a value for {key}")
     experiment.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.tracking.project import run_experiment
 
-    run_experiment(
-        {
-            "test_size": arguments.test_size,
-            "random_seed": arguments.random_seed,
-            "max_iter": arguments.max_iter,
-            "C": arguments.C,
-        }
-    )
+    run_experiment({name: getattr(arguments, name) for name in OPTIONS})
     track.run(argparse.Namespace(flows=[Path()], sink=None))

@@ -1,29 +1,28 @@
-"""`artifact-flow hand-over`: hand files to the next CI job."""
+"""`artifact-flow hand-over`: pass files to the next CI job."""
 
 import argparse
 from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
-from artifact_flow.cli.parcels import PARCELS
+from artifact_flow.cli.arguments import PARCELS, Commands
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     hand_over = commands.add_parser(
         "hand-over",
-        help="put what stages left into a folder, for the next CI job",
-        description="Write into a folder what these stages and those before them left, but for what was received, and "
-        "print the parcels that the next job receives, each with the sha256 of its manifest.",
+        help="copy the outputs of stages into a folder for the next CI job",
+        description="Copy the outputs of these stages and of the stages before them into a folder, except those that "
+        "this job received, and print the parcels for the next job, each with the sha256 of its manifest.",
     )
-    hand_over.add_argument("stages", nargs="+", metavar="STAGE", help="as `dvc stage list` names it")
-    hand_over.add_argument("--name", required=True, help="of the artifact that the folder will be uploaded as")
-    hand_over.add_argument("--into", required=True, type=Path, metavar="FOLDER", help="empty, or not there yet")
+    hand_over.add_argument("stages", nargs="+", metavar="STAGE", help="a name from `dvc stage list`")
+    hand_over.add_argument("--name", required=True, help="the name of the artifact that the folder is uploaded as")
+    hand_over.add_argument("--into", required=True, type=Path, metavar="FOLDER", help="an empty or new folder")
     hand_over.add_argument("--received", default="", metavar="JSON", help=PARCELS)
     hand_over.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.core.base.files import repository_root
     from artifact_flow.proof.parcel import pack, read_parcels, write_parcels
 

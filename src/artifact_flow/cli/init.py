@@ -1,38 +1,40 @@
-"""`artifact-flow init`: make a table of one's own the main flow."""
+"""`artifact-flow init`: make your own table the main flow."""
 
 import argparse
 from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
+from artifact_flow.cli.arguments import Commands
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     init = commands.add_parser(
         "init",
-        help="make the main flow that of your own table",
-        description="Understand a CSV (comma, semicolon or tab; gzip too) or Parquet file, say what was understood, "
-        "and write it into params.yaml and dvc.yaml.",
+        help="make your own table the main flow",
+        description="Detect the columns of a CSV (comma, semicolon or tab; also gzip) or Parquet file, print what was "
+        "detected, and write it to params.yaml and dvc.yaml.",
     )
     init.add_argument("--data", required=True, type=Path, metavar="FILE", help="the table, inside the repository")
-    init.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
-    init.add_argument("--task", choices=["classification", "regression"], help="instead of what the target suggests")
-    init.add_argument("--estimator", metavar="PATH", help="import path, as train.estimator takes it")
-    init.add_argument("--separator", metavar="MARK", help="of a CSV, instead of the one its first rows suggest")
-    init.add_argument("--no-header", action="store_true", help="the columns are column_1, column_2 and so on")
+    init.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     init.add_argument(
-        "--missing", nargs="+", default=[], metavar="TEXT", help="what stands for a missing value, as '' and NA do"
+        "--task", choices=["classification", "regression"], help="default: the task that the target suggests"
     )
-    init.add_argument("--drop-missing-target", action="store_true", help="leave rows without a target out")
-    init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to take as text")
+    init.add_argument("--estimator", metavar="PATH", help="import path, as in train.estimator")
+    init.add_argument("--separator", metavar="MARK", help="the CSV's separator; default: detected from its first rows")
+    init.add_argument("--no-header", action="store_true", help="name the columns column_1, column_2 and so on")
+    init.add_argument(
+        "--missing", nargs="+", default=[], metavar="TEXT", help="texts for missing values, in addition to '' and NA"
+    )
+    init.add_argument("--drop-missing-target", action="store_true", help="leave out rows without a target")
+    init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
-    init.add_argument("--id", metavar="COLUMN", help="the column that names a row")
-    init.add_argument("--force", action="store_true", help="overwrite your own params.yaml and dvc.yaml")
+    init.add_argument("--id", metavar="COLUMN", help="the column that identifies a row")
+    init.add_argument("--force", action="store_true", help="overwrite your changes in params.yaml and dvc.yaml")
     init.set_defaults(run=run, lean=True)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.core.base import determinism  # noqa: F401 - first: it must pin before numpy is imported
     from artifact_flow.init.adopt import Request, adopt_table, sniff_form
     from artifact_flow.init.schema import Overrides

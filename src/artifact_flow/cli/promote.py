@@ -2,30 +2,30 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
-from artifact_flow.cli.flows import FLOW, refuse_shared
+from artifact_flow.cli.arguments import Commands, add_flows, add_registered_name, refuse_shared
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     promote = commands.add_parser(
         "promote",
-        help="make the challenger the champion, where it is no worse",
-        description="Compare the challenger with the champion, and make it the champion where the test split's "
-        "accuracy or R² is at most promote.max_loss (params.yaml) lower on the same test rows, and a commit gives it. "
-        "Exit code 1: not so.",
+        help="make the challenger the champion if it is not worse",
+        description="Compare the challenger with the champion. The challenger becomes the champion if its accuracy or "
+        "R² on the same test rows is at most promote.max_loss (params.yaml) lower, and its result comes from a commit. "
+        "Exit code 0: promoted; 1: not promoted.",
     )
-    promote.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
-    promote.add_argument("--name", help="of the registered model; default: the flow's")
-    promote.add_argument("--version", help="this one instead of the challenger, as to roll back")
-    promote.add_argument("--force", action="store_true", help="whatever the comparison says; a tag keeps the reason")
+    add_flows(promote)
+    add_registered_name(promote)
+    promote.add_argument("--version", help="a version to promote instead of the challenger, for example to roll back")
+    promote.add_argument(
+        "--force", action="store_true", help="promote regardless of the comparison; a tag records the reason"
+    )
     promote.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.tracking.client import Server
     from artifact_flow.tracking.registry import Registry
     from artifact_flow.tracking.result import find_flow

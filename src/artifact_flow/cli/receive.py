@@ -1,28 +1,30 @@
-"""`artifact-flow receive`: take what earlier CI jobs handed over."""
+"""`artifact-flow receive`: take files from earlier CI jobs."""
 
 import argparse
 from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
-from artifact_flow.cli.parcels import PARCELS
+from artifact_flow.cli.arguments import PARCELS, Commands
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     receive = commands.add_parser(
         "receive",
-        help="take what earlier CI jobs handed over, once it is proven to be that",
-        description="Compare parcels with the sha256 that their jobs told apart from them, copy what dvc.yaml declares "
-        "and check it out; nothing is copied or opened before. Print the stages that need not run again.",
+        help="take the outputs of earlier CI jobs after checking their hashes",
+        description="Compare parcels with the sha256 hashes that their jobs reported separately, copy the files that "
+        "dvc.yaml declares, and check them out. Nothing is copied or opened before the check. Print the stages that "
+        "need not run again.",
     )
-    receive.add_argument("stages", nargs="+", metavar="STAGE", help="that the earlier jobs reproduced")
-    receive.add_argument("--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="a folder a parcel")
+    receive.add_argument("stages", nargs="+", metavar="STAGE", help="a stage that the earlier jobs reproduced")
+    receive.add_argument(
+        "--from", required=True, type=Path, dest="folder", metavar="FOLDER", help="contains a folder for each parcel"
+    )
     receive.add_argument("--parcels", required=True, metavar="JSON", help=PARCELS)
     receive.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.core.base.files import repository_root
     from artifact_flow.proof.parcel import read_parcels, receive
 

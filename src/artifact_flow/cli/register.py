@@ -1,27 +1,25 @@
-"""`artifact-flow register`: make a result a version of a registered model."""
+"""`artifact-flow register`: register a result as a version of a model."""
 
 import argparse
-from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
-from artifact_flow.cli.flows import FLOW, refuse_shared
+from artifact_flow.cli.arguments import Commands, add_flows, add_registered_name, refuse_shared
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     register = commands.add_parser(
         "register",
-        help="make a tracked result a version of a registered model, the challenger",
-        description="Register the model that `track` logged, with its signature and the hash of each file. The same "
-        "result is registered once.",
+        help="register a tracked result as a version of a model, the challenger",
+        description="Register the model that `track` logged, with its signature and the hash of each file. A result "
+        "is registered only once.",
     )
-    register.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
-    register.add_argument("--name", help="of the registered model; default: the flow's")
+    add_flows(register)
+    add_registered_name(register)
     register.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.tracking.client import Server
     from artifact_flow.tracking.registry import Registry
     from artifact_flow.tracking.result import read_result
@@ -31,5 +29,5 @@ def run(arguments: argparse.Namespace) -> None:
     registry = Registry(Server())
     for result in results:
         version = registry.register(result, arguments.name)
-        what = "is this result, and" if version.found else "registered, and"
-        print(f"{version.name}: version {version.version} {what} the challenger")
+        state = "is this result, and" if version.found else "registered, and"
+        print(f"{version.name}: version {version.version} {state} the challenger")

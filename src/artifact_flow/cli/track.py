@@ -1,31 +1,32 @@
 """`artifact-flow track`: log results to MLflow."""
 
 import argparse
-import sys
-from pathlib import Path
 
-from artifact_flow.cli.commands import Commands
-from artifact_flow.cli.flows import FLOW
+from artifact_flow.cli.arguments import Commands, add_flows
+from artifact_flow.cli.process import note
 
 
 def add(commands: Commands) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     track = commands.add_parser(
         "track",
-        help="log what the pipeline produced to MLflow",
-        description="Log parameters, metrics, artifacts, plots, the data set and the model of finished flows, each "
-        "file as dvc.lock names it. The same result is logged once. MLFLOW_TRACKING_URI names a server; without it, "
-        "runs go into a database under .artifact-flow, which `make mlflow` shows.",
+        help="log the results of the pipeline to MLflow",
+        description="Log the parameters, metrics, artifacts, plots, data set and model of finished flows, after "
+        "checking each file against dvc.lock. A result is logged only once. MLFLOW_TRACKING_URI names a server; "
+        "without it, runs go to a database under .artifact-flow, which `make mlflow` shows.",
     )
-    track.add_argument("flows", nargs="*", type=Path, default=[Path()], metavar="FLOW", help=FLOW)
+    add_flows(track)
     track.add_argument(
-        "--sink", action="append", choices=["mlflow", "wandb"], help="where to, several times for both; default: mlflow"
+        "--sink",
+        action="append",
+        choices=["mlflow", "wandb"],
+        help="where to log; repeat the option for both; default: mlflow",
     )
     track.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command as the command line says."""
+    """Run the command with parsed arguments."""
     from artifact_flow.core.base.files import repository_root
     from artifact_flow.tracking.pictures import start_drawing
     from artifact_flow.tracking.result import read_result
@@ -37,11 +38,11 @@ def run(arguments: argparse.Namespace) -> None:
         sink = open_sink(name)
         for result, drawing in zip(results, drawings, strict=True):
             logged = sink.log(result, drawing)
-            what = "holds this result already" if logged.found else "logged"
-            print(f"{result.name}: run {logged.run_id} {what}; {logged.place}")
-    if results[0].git.dirty:
-        print(
-            f"not in commit {results[0].git.commit[:7]}: {', '.join(results[0].git.changed[:5])}; the run says so. "
-            "Commit and track again, and it names the commit.",
-            file=sys.stderr,
+            state = "already contains this result" if logged.found else "logged"
+            print(f"{result.name}: run {logged.run_id} {state}; {logged.place}")
+    git = results[0].git
+    if git.dirty:
+        note(
+            f"not in commit {git.commit[:7]}: {', '.join(git.changed[:5])}; the run records that. "
+            "Commit and track again for a run that names the commit."
         )
