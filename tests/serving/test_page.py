@@ -47,7 +47,7 @@ def server(models: dict[str, Path]) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium without a window; its crash reports and caches go into a folder of the tests."""
+    """Headless Chromium; its crash reports and caches go into a folder of the tests."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
@@ -233,7 +233,7 @@ def test_a_digit_is_drawn_by_keyboard(open_page: Open) -> None:
 def test_a_picture_is_predicted_as_it_is_chosen(open_page: Open, model: str) -> None:
     """A file is shown and answered; what is no picture is refused in the service's words."""
     page = open_page(model)
-    chooser = page.get_by_label("hoose a picture")
+    chooser = page.get_by_label("hoose an image")
     chooser.set_input_files({"name": "one.png", "mimeType": "image/png", "buffer": picture()})
     expect(result(page)).to_be_visible()
     expect(page.locator(".preview")).to_be_visible()

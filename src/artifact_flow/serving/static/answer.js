@@ -1,13 +1,13 @@
-// Answer: a prediction as text and as bars; two of them side by side, with whether they agree.
+// Answer: show one prediction, or two side by side and whether they agree.
 
-import { count, find, make, percent, short, tell } from "./elements.js";
+import { count, find, make, percent, short, setText } from "./elements.js";
 
-const SHOWN = 10; // classes with a bar
+const CLASS_BARS = 10; // the most probable classes, which get a bar each
 const NAMES = { float: "float", "8bit": "8-bit" };
 
-/** Show answers: of each the weights, what the service said, and the milliseconds until it was here. */
+/** Show answers; each has its weights, the service's response and the milliseconds until it arrived. */
 export function showAnswers(card, answers) {
-  tell(find("refusal"));
+  setText(find("refusal"));
   const named = answers.length > 1;
   const agreement = named ? [make("p", { class: "agreement" }, compare(answers.map(({ said }) => said)))] : [];
   find("answers").replaceChildren(
@@ -19,21 +19,21 @@ export function showAnswers(card, answers) {
   find("answer").scrollIntoView({ block: "nearest" });
 }
 
-/** Show why there is no answer. */
+/** Show a sentence about why there is no answer. */
 export function showRefusal(text) {
-  tell(find("refusal"), text);
+  setText(find("refusal"), text);
   find("said").textContent = "";
   find("answers").replaceChildren();
   markOld(false);
 }
 
-/** Begin without an answer. */
+/** Show that nothing has been predicted. */
 export function showNothing() {
   showRefusal("");
   find("answers").replaceChildren(make("p", { class: "quiet" }, "Nothing predicted yet."));
 }
 
-/** Say by looks whether what is shown belongs to an earlier input. */
+/** Mark the shown answer as belonging to an earlier input, or not. */
 export const markOld = (old) => find("answers").classList.toggle("old", old);
 
 function sentence({ weights, said }, named) {
@@ -53,11 +53,11 @@ function one(card, { weights, said, milliseconds }, named) {
 }
 
 function number(card, { value }, weights) {
-  const mae = weights === "float" ? card.metrics?.test?.mae : undefined; // what was measured is the float model
+  const mae = weights === "float" ? card.metrics?.test?.mae : undefined; // the metrics are those of the float model
   return [
     make("p", { class: "result" }, short(value, 5)),
     make("p", {}, `predicted ${card.contract.target.name}`),
-    mae === undefined ? "" : make("p", { class: "quiet" }, `On the test rows it was off by ${short(mae, 3)} on average.`),
+    mae === undefined ? "" : make("p", { class: "quiet" }, `Mean absolute error on the test rows: ${short(mae, 3)}.`),
   ];
 }
 
@@ -69,10 +69,10 @@ function classes({ class_name, confidence, probabilities }) {
 function bars(probabilities, named) {
   const all = Object.entries(probabilities);
   const likely = all.filter(([, share]) => share > 0).sort((one, other) => other[1] - one[1]);
-  const shown = all.length > SHOWN ? likely.slice(0, SHOWN) : all;
+  const shown = all.length > CLASS_BARS ? likely.slice(0, CLASS_BARS) : all;
   const rest = all.length - shown.length;
   const list = make("ol", { class: "bars" }, shown.map(([name, share]) => bar(name, share, name === named)));
-  return make("div", {}, list, rest > 0 ? make("p", { class: "quiet rest" }, `${count(rest, "class", "classes")} with less`) : "");
+  return make("div", {}, list, rest > 0 ? make("p", { class: "quiet rest" }, `${count(rest, "class", "classes")} with a lower probability`) : "");
 }
 
 function bar(name, share, first) {

@@ -1,19 +1,19 @@
-// Card: what the model is, how good, and from which bytes it came.
+// Card: show the model card: training, metrics, libraries and the hashes of the files.
 
 import { count, make, short } from "./elements.js";
 
-/** Return the model in one line. */
+/** Return a one-line summary of the model. */
 export function summarize({ contract, image }) {
   const { target, features, rows } = contract;
-  const input = image ? `pictures of ${image.width} × ${image.height} pixels` : count(features.length, "column");
+  const input = image ? `images of ${image.width} × ${image.height} pixels` : count(features.length, "column");
   const output = target.task === "regression" ? `a number, ${target.name}` : `one of ${count(target.classes.length, "class", "classes")}`;
   return `${estimator(contract)}: ${input} → ${output}. Trained on ${count(rows.train, "row")}.`;
 }
 
-/** Return the card's parts. */
+/** Return the parts of the card. */
 export function showCard(card) {
   const { contract, metrics } = card;
-  const measured = metrics ? scores(metrics) : make("p", { class: "quiet" }, "No metrics belong to this model.");
+  const measured = metrics ? scores(metrics) : make("p", { class: "quiet" }, "This model has no metrics.");
   return [
     part("Training", facts(describeTraining(contract))),
     make("div", {}, part("Metrics", measured), part("Libraries", facts(Object.entries(contract.libraries)))),
@@ -28,7 +28,7 @@ const part = (title, ...children) => make("div", { class: "part" }, make("h3", {
 function describeTraining({ params, rows, target }) {
   const { estimator: name, ...rest } = params.train;
   const set = Object.entries({ ...params.data, ...rest })
-    .filter(([, value]) => Array.isArray(value) || typeof value !== "object") // a table's columns are the form's
+    .filter(([, value]) => Array.isArray(value) || typeof value !== "object") // the form shows a table's columns
     .map(([key, value]) => [key, String(value)]);
   const answer = target.classes.length ? `${target.name}: ${listed(target.classes)}` : `${target.name}, a number`;
   return [
@@ -49,14 +49,14 @@ function describeOrigin({ commit, sha256, contract }) {
   return [["commit", hash(commit)], ...[...files, ...Object.entries(contract.sha256)].map(([name, value]) => [name, hash(value)])];
 }
 
-/** Return a hash, shortened; a click copies the whole of it. */
+/** Return a shortened hash; a click copies the full hash. */
 function hash(value) {
   if (!/^[0-9a-f]{40,}$/.test(value)) return value;
   const brief = value.slice(0, 12);
   const button = make("button", { type: "button", class: "hash", title: `${value}: copy`, "aria-label": `copy ${value}` }, brief);
   button.onclick = async () => {
     const copied = await navigator.clipboard?.writeText(value).then(() => true, () => false);
-    button.textContent = copied ? "copied" : value; // without a clipboard, all of it to select
+    button.textContent = copied ? "copied" : value; // without clipboard access, show the full hash to select
     if (copied) setTimeout(() => (button.textContent = brief), 1200);
   };
   return button;

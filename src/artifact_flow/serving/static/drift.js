@@ -1,26 +1,26 @@
-// Drift: how far the rows asked about lie from those of the training, the most drifted columns as charts.
+// Drift: compare the predicted rows with the training rows, with a chart for the most drifted columns.
 
 import { count, draw, make, percent, short } from "./elements.js";
 
-const SHOWN = 12; // columns with a chart
+const CHARTS = 12; // the most drifted columns, which get a chart each
 const [WIDTH, HEIGHT] = [240, 72];
 const MEANING = {
   alert: "at least one column has changed",
-  warn: "at least one column is worth a look",
+  warn: "at least one column may have changed",
   ok: "no column has changed beyond chance",
 };
 
-/** Return the drift's parts. */
+/** Return the parts of the drift section. */
 export function showDrift({ status, rows, min_rows, columns, columns_in_all }) {
-  const few = `a verdict needs ${count(min_rows, "row")}: with fewer, chance alone can look like drift`;
+  const few = `a verdict needs ${count(min_rows, "row")}: with fewer rows, chance alone can look like drift`;
   const head = make("p", {}, badge(status), ` ${count(rows, "row")} in the window; ${MEANING[status] ?? few}.`);
-  const shown = columns.slice(0, SHOWN);
+  const shown = columns.slice(0, CHARTS);
   const rest = columns_in_all - shown.length;
   return [
     head,
-    make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "asked about" : "asked about: nothing yet"),
+    make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "predicted" : "predicted: no rows yet"),
     make("div", { class: "charts" }, shown.map((column) => chart(column, rows))),
-    rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} that drifted less`) : "",
+    rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} with less drift`) : "",
   ].filter(Boolean);
 }
 
@@ -48,14 +48,14 @@ function measures({ psi, p_value, missing, missing_reference, unseen }) {
   return words.join(" · ");
 }
 
-/** Return where an axis begins and ends: numbers at their outermost edges, categories by name. */
+/** Return the labels of an axis's ends: the outermost edges of numbers, the names of categories. */
 function ends(bins) {
   const own = bins.filter((bin) => bin.own);
   if (own.length < 2) return own.map((bin) => bin.name);
   return [own[0].edges[0], own.at(-1).edges.at(-1)];
 }
 
-/** Return name, reference and current share of each bin; one that is not there and never was is left out. */
+/** Return name, training share and current share of each bin, without special bins that are empty in both. */
 function readBins({ bins, reference, current }) {
   const read = (text, place) => {
     const edges = text.match(/^(-?[\d.]\S*) to (-?[\d.]\S*)$/)?.slice(1) ?? [text];
@@ -74,12 +74,12 @@ function bars(name, bins) {
     draw(
       "g",
       {},
-      draw("title", {}, `${bin.name}: ${percent(bin.reference)} in training, ${percent(bin.current)} asked about`),
+      draw("title", {}, `${bin.name}: ${percent(bin.reference)} in training, ${percent(bin.current)} predicted`),
       draw("rect", { class: "reach", x: place * step, y: 0, width: step, height: HEIGHT }),
       rect("reference", place * step + step * 0.08, bin.reference),
       rect("current", place * step + step * 0.52, bin.current),
     );
   const base = draw("line", { class: "base", x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT });
-  const label = `${name}: share of rows in ${count(bins.length, "bin")}, in training and asked about`;
+  const label = `${name}: share of rows in ${count(bins.length, "bin")}, in training and predicted`;
   return draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, role: "img", "aria-label": label }, bins.map(pair), base);
 }

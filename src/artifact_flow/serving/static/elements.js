@@ -1,11 +1,11 @@
-// Elements: how the page makes what it shows, and writes its numbers.
+// Elements: create the page's elements and format its numbers.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Return the page's element with an id. */
+/** Return the element of the page with this id. */
 export const find = (id) => document.getElementById(id);
 
-/** Return an HTML element; an attribute that is false or undefined is left out. */
+/** Return an HTML element; attributes that are false or undefined are omitted. */
 export const make = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 
 /** Return an SVG element. */
@@ -19,19 +19,19 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Show a sentence in an element, or hide it when there is none. */
-export function tell(element, sentence = "") {
+/** Show a sentence in an element, or hide the element if the sentence is empty. */
+export function setText(element, sentence = "") {
   element.textContent = sentence;
   element.hidden = !sentence;
 }
 
-/** Return a number with at most so many digits that count. */
+/** Return a number with at most `digits` significant digits. */
 export function short(value, digits = 4) {
   if (!Number.isFinite(value)) return String(value);
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));
 }
 
-/** Return a share as percent; what is not quite all or nothing does not look so. */
+/** Return a share as percent; a share near 0 or 1 is not rounded to 0 or 100. */
 export function percent(share) {
   if (share > 0 && share < 0.0005) return "< 0.1 %";
   if (share < 1 && share >= 0.9995) return "> 99.9 %";
@@ -43,5 +43,5 @@ export const count = (number, one, many = `${one}s`) => `${number.toLocaleString
 
 export const DAY = 86_400_000; // milliseconds
 
-/** Return the date that lies so many days after 1970-01-01. */
+/** Return the date `days` after 1970-01-01. */
 export const isoDate = (days) => new Date(days * DAY).toISOString().slice(0, 10);

@@ -1,18 +1,18 @@
-// Page: one model of the service: its input, its answer, its card, its drift. The model is named in the address' hash.
+// Page: one model of the service: its input, its predictions, its card and its drift. The URL's hash names the model.
 
 import { markOld, showAnswers, showNothing, showRefusal } from "./answer.js";
 import { showCard, summarize } from "./card.js";
 import { showDrift } from "./drift.js";
-import { find, make, tell } from "./elements.js";
+import { find, make, setText } from "./elements.js";
 import { pictureInput } from "./picture.js";
 import { ask, Refusal } from "./service.js";
 import { tableInput } from "./table.js";
 
-let names = []; // of the models served
-let shown = null; // the model on the page: its card, its address, its input
-let asked = 0; // predictions asked for: only the last one's answer is shown
+let names = []; // of the served models
+let shown = null; // the model on the page: its card, its path, its input
+let asked = 0; // predictions requested: only the last answer is shown
 
-/** Do something, telling a refusal where it belongs; what else fails is a fault, told too. */
+/** Call `act`; on failure call `refuse` with a sentence, and log a failure that is not a Refusal. */
 async function attempt(act, refuse) {
   try {
     await act();
@@ -34,7 +34,7 @@ function chosenName() {
     const name = decodeURIComponent(location.hash.slice(1));
     return names.includes(name) ? name : names[0];
   } catch {
-    return names[0]; // no text in the hash
+    return names[0]; // the hash is not valid text
   }
 }
 
@@ -44,7 +44,7 @@ async function openModel() {
   if (shown?.card.name === name) return;
   const address = `/models/${encodeURIComponent(name)}`;
   const card = await ask(`${address}/model`);
-  if (chosenName() !== name) return; // another was chosen meanwhile
+  if (chosenName() !== name) return; // another model was chosen meanwhile
   asked += 1;
   const input = (card.image ? pictureInput : tableInput)(card, () => markOld(true));
   shown = { card, address, input };
@@ -56,7 +56,7 @@ async function openModel() {
   showWeights(card.weights);
   find("card").replaceChildren(...showCard(card));
   find("model").hidden = false;
-  tell(find("failure"));
+  setText(find("failure"));
   showNothing();
   await refreshDrift();
 }
@@ -105,7 +105,7 @@ async function refreshDrift() {
   );
 }
 
-/** Give a model of pictures a file that was dropped or pasted. */
+/** Pass a dropped or pasted file to a model that takes images. */
 function offer(event, transfer) {
   const file = transfer?.files[0];
   if (!file || !shown?.input.take) return;
@@ -114,7 +114,7 @@ function offer(event, transfer) {
 }
 
 function listen() {
-  const failed = (sentence) => tell(find("failure"), sentence);
+  const failed = (sentence) => setText(find("failure"), sentence);
   const reopen = () => attempt(openModel, failed);
   window.addEventListener("hashchange", reopen);
   find("models").onchange = (event) => (location.hash = encodeURIComponent(event.target.value));

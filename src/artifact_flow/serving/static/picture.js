@@ -1,4 +1,4 @@
-// Picture: a field to draw in with mouse, finger, pen or keys, and a place for a picture from a file.
+// Picture: draw an image with mouse, finger, pen or keyboard, or choose an image file.
 
 import { find, make } from "./elements.js";
 import { Refusal } from "./service.js";
@@ -7,10 +7,10 @@ const SIDE = 280; // pixels of the drawing field
 const TAKEN = "image/png,image/jpeg,image/webp";
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Return the input of a model of pictures; one that is chosen, dropped or pasted is predicted at once. */
+/** Return the input for a model that takes images; a chosen, dropped or pasted image is predicted at once. */
 export function pictureInput(card, changed) {
   const sketch = card.image.ink ? new Sketch(card.image, changed) : null;
-  const preview = make("img", { class: "preview", alt: "the picture to predict", hidden: true });
+  const preview = make("img", { class: "preview", alt: "the image to predict", hidden: true });
   const chooser = make("input", { type: "file", accept: TAKEN, id: "file" });
   const paper = make("div", { class: "paper", hidden: !sketch }, sketch?.parts ?? [], preview);
   let picture = null;
@@ -28,7 +28,7 @@ export function pictureInput(card, changed) {
     changed();
     find("input").requestSubmit();
   };
-  preview.onerror = () => (preview.hidden = true); // the service says what is wrong with it
+  preview.onerror = () => (preview.hidden = true); // the service reports what is wrong with it
   chooser.onchange = () => chooser.files.length && take(chooser.files[0]);
 
   return {
@@ -44,7 +44,7 @@ export function pictureInput(card, changed) {
 }
 
 function dropZone(chooser, sketch) {
-  const how = sketch ? "Or choose a picture" : "Choose a picture";
+  const how = sketch ? "Or choose an image" : "Choose an image";
   const label = make("label", { for: chooser.id }, how);
   return make("div", { class: "drop" }, label, chooser, make("small", {}, "or drop it here, or paste it: PNG, JPEG or WebP"));
 }
@@ -52,10 +52,10 @@ function dropZone(chooser, sketch) {
 async function given(picture, sketch) {
   if (picture) return picture;
   if (sketch) return sketch.file();
-  throw new Refusal("there is no picture yet: choose one, drop it on this page or paste it.");
+  throw new Refusal("there is no image yet: choose one, drop it on this page or paste it.");
 }
 
-/** A drawing: ink on a transparent ground, which the service tells from each other by that. */
+/** A drawing: ink on a transparent background, which tells the service which pixels are ink. */
 class Sketch {
   constructor(grid, changed) {
     this.grid = grid;
@@ -72,7 +72,7 @@ class Sketch {
     this.cursor = make("div", { class: "cursor" });
     this.spoken = make("p", { class: "visually-hidden", role: "status" });
     this.parts = [this.canvas, this.cursor, this.spoken];
-    const keys = `Draw one character. By keyboard: arrow keys move over ${grid.height} × ${grid.width} squares, space inks one.`;
+    const keys = `Draw one character. By keyboard: arrow keys move over ${grid.height} × ${grid.width} squares, space fills or clears one.`;
     this.help = make("small", { id: "drawing-help" }, keys);
     this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
     Object.assign(this.pen, { lineCap: "round", lineJoin: "round", strokeStyle: "#111", fillStyle: "#111" });
@@ -163,7 +163,7 @@ class Sketch {
     this.pen.clearRect(0, 0, SIDE, SIDE);
   }
 
-  /** Return the drawing as a PNG; toBlob would wait until the browser is idle, on a busy machine for seconds. */
+  /** Return the drawing as a PNG; toBlob waits until the browser is idle, which takes seconds on a busy machine. */
   file() {
     const [, content] = this.canvas.toDataURL("image/png").split(",");
     return Uint8Array.from(atob(content), (character) => character.charCodeAt(0));

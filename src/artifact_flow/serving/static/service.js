@@ -1,16 +1,16 @@
-// Service: what the page asks of the API. Every failure is a Refusal with one sentence.
+// Service: send requests to the API. Every failure is a Refusal with one sentence.
 
 import { find } from "./elements.js";
 
-const PATIENCE = 30_000; // milliseconds
-const KEY = "artifact-flow-key"; // in this tab's storage, gone with the tab
+const TIMEOUT = 30_000; // milliseconds
+const KEY = "artifact-flow-key"; // in the tab's session storage, which is deleted with the tab
 
-/** A sentence that the page shows. */
+/** A failure with a sentence that the page shows. */
 export class Refusal extends Error {}
 
-let entering = null; // the key that the page waits for, shared by all who need it
+let entering = null; // resolves when a key is entered; shared by all waiting requests
 
-/** Return the JSON that an address answers, asking for the API key where one is needed. */
+/** Return the JSON response of a path; ask the user for the API key if the service requires one. */
 export async function ask(path, options = {}) {
   for (;;) {
     const response = await send(path, options);
@@ -28,7 +28,7 @@ async function send(path, { method = "GET", body, type }) {
   const key = sessionStorage.getItem(KEY);
   if (key) headers.set("X-API-Key", key);
   try {
-    return await fetch(path, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    return await fetch(path, { method, body, headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
   } catch (error) {
     throw lost(error);
   }
@@ -38,14 +38,14 @@ async function read(response) {
   try {
     return await response.json();
   } catch (error) {
-    if (error instanceof SyntaxError) return null; // a proxy's page instead of the service's answer
+    if (error instanceof SyntaxError) return null; // the response is a proxy's page, not the service's JSON
     throw lost(error);
   }
 }
 
 function lost(error) {
   const late = error.name === "TimeoutError";
-  return new Refusal(late ? `no answer came within ${PATIENCE / 1000} s.` : "the service cannot be reached: is it running?");
+  return new Refusal(late ? `no response arrived within ${TIMEOUT / 1000} s.` : "the service cannot be reached: is it running?");
 }
 
 function enterKey(sentence) {
@@ -58,7 +58,7 @@ function enterKey(sentence) {
     form.onsubmit = (event) => {
       event.preventDefault();
       const key = input.value.trim();
-      if (!/^[!-~]+$/.test(key)) return void (find("key-reason").textContent = "a key is of letters, digits and signs.");
+      if (!/^[!-~]+$/.test(key)) return void (find("key-reason").textContent = "a key consists of letters, digits and punctuation.");
       sessionStorage.setItem(KEY, key);
       form.hidden = true;
       input.value = "";

@@ -1,12 +1,12 @@
-// Table: a form with one field a column, and plausible rows to fill it with.
+// Table: a form with one field for each column, and plausible example rows.
 
 import { count, DAY, isoDate, make, percent, short } from "./elements.js";
 import { Refusal } from "./service.js";
 
-const LISTED = 30; // categories in a select; more are suggested while typing
-const UNBOUND = 2; // times its neighbour's width that an outermost bin is drawn from: its far end is a rarity
+const LISTED = 30; // categories, up to which a field is a select; with more, a text field suggests them
+const OUTER_WIDTH = 2; // in widths of the next bin: the part of an outermost bin that examples come from
 
-/** Return the input of a table's model: its element, the request it makes, and what fills and empties it. */
+/** Return the input for a table's model: its element, its request, and functions that fill and clear it. */
 export function tableInput(card, changed) {
   const fields = card.contract.features.map((feature) => field(feature, card.optional.includes(feature.name)));
   const element = make("div", { class: "fields" }, fields.map(({ box }) => box));
@@ -24,7 +24,7 @@ function field(feature, optional) {
   const id = `column-${feature.name}`;
   const hint = make("small", { id: `${id}-hint` });
   const control = makeControl(feature, { id, name: feature.name, "aria-describedby": hint.id });
-  const left = optional ? make("span", { class: "quiet" }, " may be left out") : "";
+  const left = optional ? make("span", { class: "quiet" }, " optional") : "";
   const options = feature.type === "category" && control.list === null ? suggestions(feature, control) : "";
   const box = make("div", { class: "field" }, make("label", { for: id }, feature.name, left), control, options, hint);
   const check = () => showHint(feature, control, hint);
@@ -67,7 +67,7 @@ function known(feature) {
   if (feature.type === "boolean") return `: ${percent(feature.mean ?? 0)} true`;
   const shown = feature.type === "date" ? isoDate : (value) => short(value, 6);
   if (feature.type === "category") return `: ${count(feature.categories?.length ?? 0, "value")}`;
-  if (feature.min === undefined) return ": never a value";
+  if (feature.min === undefined) return ": no values";
   return feature.min === feature.max
     ? `: always ${shown(feature.min)}`
     : `: ${shown(feature.min)} to ${shown(feature.max)}`;
@@ -85,7 +85,7 @@ function readRow(fields) {
   const row = {};
   for (const { feature, control, optional } of fields) {
     if (control.validity.badInput) {
-      throw new Refusal(`${feature.name} is no ${feature.type}: mend it${optional ? " or leave it empty" : ""}.`);
+      throw new Refusal(`${feature.name} is not a ${feature.type}: fix it${optional ? " or leave it empty" : ""}.`);
     }
     if (control.value !== "") row[feature.name] = typed(feature, control.value);
   }
@@ -97,7 +97,7 @@ function typed(feature, text) {
   return feature.type === "boolean" ? text === "true" : text;
 }
 
-/** Mark the field that a sentence begins with, until it is changed, and go there. */
+/** Mark and focus the field that a sentence begins with; the mark disappears when the field changes. */
 function blame(fields, sentence) {
   for (const { check } of fields) check();
   const guilty = fields.find(({ feature }) => sentence.startsWith(`${feature.name} `));
@@ -107,7 +107,7 @@ function blame(fields, sentence) {
   guilty.control.focus();
 }
 
-/** Return a value as common as the contract's reference has it, null for a gap. */
+/** Return a random value from the contract's reference distribution, null for a missing value. */
 function drawValue(feature) {
   if (Math.random() < feature.missing) return null;
   if (feature.type === "category") return feature.categories?.[pick(feature.shares)] ?? null;
@@ -123,7 +123,7 @@ function drawNumber(edges, shares) {
   const bin = pick(shares);
   const [low, high] = middling(edges, bin);
   if (edges.every(Number.isInteger)) {
-    const least = bin > 0 && low < high ? low + 1 : low; // a bin holds its upper edge, the first one both
+    const least = bin > 0 && low < high ? low + 1 : low; // a bin includes its upper edge, the first bin both
     return least + Math.floor(Math.random() * (high - least + 1));
   }
   const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(high - low)), 0), 10);
@@ -134,8 +134,8 @@ function drawNumber(edges, shares) {
 function middling(edges, bin) {
   const [low, high] = [edges[bin], edges[bin + 1]];
   const last = edges.length - 2;
-  if (last > 0 && bin === last) return [low, Math.min(high, low + UNBOUND * (low - edges[bin - 1]))];
-  if (last > 0 && bin === 0) return [Math.max(low, high - UNBOUND * (edges[2] - high)), high];
+  if (last > 0 && bin === last) return [low, Math.min(high, low + OUTER_WIDTH * (low - edges[bin - 1]))];
+  if (last > 0 && bin === 0) return [Math.max(low, high - OUTER_WIDTH * (edges[2] - high)), high];
   return [low, high];
 }
 
