@@ -18,7 +18,7 @@ from tracking.conftest import SOURCE, Tracked
 from tracking.test_runs import refusal
 
 from artifact_flow.core.base.errors import ParamsError
-from artifact_flow.tracking.project import run_experiment
+from artifact_flow.tracking.experiment import run_experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
 

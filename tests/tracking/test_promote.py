@@ -11,7 +11,8 @@ from artifact_flow.core.base.params import DataParams
 from artifact_flow.core.table.datasets import load_source
 from artifact_flow.core.table.tables import split_rows, write_table
 from artifact_flow.tracking.client import Server
-from artifact_flow.tracking.registry import Comparison, Registry
+from artifact_flow.tracking.gate import Comparison
+from artifact_flow.tracking.registry import Registry
 from artifact_flow.tracking.result import hash_test_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts

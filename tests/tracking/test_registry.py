@@ -11,7 +11,7 @@ from tracking.test_runs import refusal
 
 from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import hash_file
-from artifact_flow.tracking.registry import fetch
+from artifact_flow.tracking.fetch import fetch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
 

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
-    from artifact_flow.tracking.project import download
+    from artifact_flow.tracking.download import download
 
     done = download(arguments.url, arguments.name, arguments.type, arguments.description)
     state = "already contains it" if done.found else "logged"

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
-    from artifact_flow.tracking.project import run_experiment
+    from artifact_flow.tracking.experiment import run_experiment
 
     run_experiment({name: getattr(arguments, name) for name in OPTIONS})
     track.run(argparse.Namespace(flows=[Path()], sink=None))

@@ -12,7 +12,7 @@ def find_model(name: str) -> tuple[Path, tuple[str, ...]]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    from artifact_flow.tracking.registry import fetch
+    from artifact_flow.tracking.fetch import fetch
 
     # in a separate process, so that a service does not keep the 200 MB that MLflow takes
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:

@@ -28,9 +28,9 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base.files import repository_root
+    from artifact_flow.tracking.backends import open_sink
     from artifact_flow.tracking.pictures import start_drawing
     from artifact_flow.tracking.result import read_result
-    from artifact_flow.tracking.sink import open_sink
 
     results = [read_result(folder) for folder in arguments.flows]
     drawings = [start_drawing(repository_root(), result.plots) for result in results]  # while MLflow is imported

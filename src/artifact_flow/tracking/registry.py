@@ -4,27 +4,18 @@ A version carries the sha256 of each of its files as tags, beside the files and 
 store is refused when it is fetched.
 """
 
-import re
-import shutil
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from artifact_flow.core.base.contract import CONTRACT
 from artifact_flow.core.base.errors import TrackError
-from artifact_flow.core.base.files import hash_file
-from artifact_flow.core.model.artifacts import MODEL, PORTABLE
-from artifact_flow.tracking.client import STORE, Server, shown
-from artifact_flow.tracking.result import MODEL_FILES, Result
-from artifact_flow.tracking.runs import DATA_TAG, DIRTY_TAG, FILES, LOCK_TAG, MEASURED_TAG, SHA256_TAG, TAG, Runs
+from artifact_flow.tracking.client import Server, shown
+from artifact_flow.tracking.gate import QUALITY, Comparison, find_objection
+from artifact_flow.tracking.result import Result
+from artifact_flow.tracking.runs import Runs
+from artifact_flow.tracking.tags import DIRTY_TAG, FORCED_TAG, LOCK_TAG, SHA256_TAG
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-FORCED_TAG = f"{TAG}forced"
 SCHEME = "models:/"
-PREPROCESS = "data.preprocess"  # the one parameter of the data that changes no row
-QUALITY = {"classification": "accuracy", "regression": "r2"}
 
 
 @dataclass(frozen=True)
@@ -34,51 +25,6 @@ class Registered:
     name: str
     version: str
     found: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A challenger beside the champion: the metrics of both, and what the gate makes of them."""
-
-    name: str
-    version: str
-    champion: str | None  # the version that served until now
-    metrics: dict[str, tuple[float | None, float | None]]  # name → (champion's, challenger's)
-    reason: str | None  # why the challenger may not serve; None where it may
-    promoted: bool
-
-    def table(self) -> str:
-        """Return the metrics of both, line by line."""
-        width = max(map(len, self.metrics))
-        before = f"version {self.champion}" if self.champion else "no champion"
-        lines = [f"{'metric':{width}}  {before:>12}  {f'version {self.version}':>12}  {'change':>9}"]
-        for name, (old, new) in self.metrics.items():
-            change = "" if old is None or new is None else f"{new - old:+.5f}"
-            lines.append(f"{name:{width}}  {_number(old):>12}  {_number(new):>12}  {change:>9}".rstrip())
-        return "\n".join(lines)
-
-    def verdict(self) -> str:
-        """Return what came of it, in a sentence."""
-        if self.champion == self.version:
-            return f"{self.name}: version {self.version} is the champion already"
-        if not self.promoted:
-            return f"{self.name}: version {self.version} stays where it is: {self.reason}. --force promotes it."
-        forced = f", by force: {self.reason}" if self.reason else ""
-        return f"{self.name}: version {self.version} is the champion{forced}"
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A version's files in a folder of their own, each found to have the hash that the registry names."""
-
-    folder: Path
-    version: str
-    sha256: dict[str, str]
-
-    @property
-    def model(self) -> Path:
-        """The portable model where the version has one, else the pickle."""
-        return self.folder / (PORTABLE.name if PORTABLE.name in self.sha256 else MODEL.name)
 
 
 class Registry:
@@ -129,8 +75,8 @@ class Registry:
         there is no such version.
         """
         client = self.server.client
-        candidate = self._get(name, version or CHALLENGER)
-        champion = self._get(name, CHAMPION, missing_ok=True)
+        candidate = self.get(name, version or CHALLENGER)
+        champion = self.get(name, CHAMPION, missing_ok=True)
         with self.server.told():
             now, before = self._run_of(candidate), self._run_of(champion) if champion else None
             names = sorted({*now.data.metrics, *(before.data.metrics if before else ())})
@@ -139,7 +85,7 @@ class Registry:
                 for metric in names
             }
             is_champion = champion is not None and str(champion.version) == str(candidate.version)
-            reason = None if is_champion else _refusal(candidate, now, before, max_loss)
+            reason = None if is_champion else find_objection(candidate, now, before, max_loss)
             promoted = reason is None or force
             if promoted and not is_champion:
                 if reason:
@@ -154,44 +100,25 @@ class Registry:
             promoted=promoted,
         )
 
-    def fetch(self, uri: str) -> Fetched:
-        """Return the files of "models:/name@alias" or "models:/name/version", after their hashes are checked.
+    def get(self, name: str, which: str, missing_ok: bool = False) -> Any:
+        """Return a version by its number or alias."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-        They are downloaded once, into a folder of the version that git ignores. Raises TrackError when there is no
-        such version, it was not registered here, or a file was replaced.
-        """
-        name, version = parse_uri(uri)
-        found = self._get(name, version)
-        sha256 = {
-            key.removeprefix(SHA256_TAG): value for key, value in found.tags.items() if key.startswith(SHA256_TAG)
-        }
-        if CONTRACT.name not in sha256 or not set(sha256) <= set(MODEL_FILES):
-            raise TrackError(
-                f"{uri} (version {found.version}) does not say the hashes of its files, so it was not made by "
-                "`make register` and is not opened: register the model by it."
-            )
-        folder = self.server.root / STORE.parent / "registry" / f"{name}-{found.version}-{sha256[CONTRACT.name][:12]}"
-        if not _holds(folder, sha256):
-            self._download(found, uri, folder, sha256)
-        return Fetched(folder, str(found.version), sha256)
-
-    def _download(self, version: Any, uri: str, folder: Path, sha256: dict[str, str]) -> None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-            with self.server.told():
-                source = f"{SCHEME}{version.name}/{version.version}"
-                local = Path(self.server.mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=aside))
-            for name, expected in sha256.items():
-                path = local / "data" / FILES / name
-                found = hash_file(path) if path.is_file() else None
-                if found != expected:
-                    what = f"has the sha256 {found[:12]}…, not {expected[:12]}…" if found else "is missing"
+        client = self.server.client
+        with self.server.told():
+            try:
+                if which.isdecimal():
+                    return client.get_model_version(name, which)
+                return client.get_model_version_by_alias(name, which)
+            except MlflowException as error:
+                missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+                if missing and missing_ok:
+                    return None
+                if missing:
                     raise TrackError(
-                        f"{uri} (version {version.version}): {name} {what} in the registry's store, so it was replaced "
-                        "after it was registered and is not opened: serve another version, or register this one anew."
-                    )
-            shutil.rmtree(folder, ignore_errors=True)
-            (local / "data" / FILES).rename(folder)
+                        f"the registry at {shown(self.server.uri)} has no {name} {which}: `make register` makes one."
+                    ) from error
+                raise
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -212,93 +139,8 @@ class Registry:
         for tag, value in (("git.commit", result.git.commit), (DIRTY_TAG, str(result.git.dirty).lower())):
             self.server.client.set_model_version_tag(version.name, version.version, tag, value)
 
-    def _get(self, name: str, which: str, missing_ok: bool = False) -> Any:
-        """Return a version by its number or alias."""
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-        client = self.server.client
-        with self.server.told():
-            try:
-                if which.isdecimal():
-                    return client.get_model_version(name, which)
-                return client.get_model_version_by_alias(name, which)
-            except MlflowException as error:
-                missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-                if missing and missing_ok:
-                    return None
-                if missing:
-                    raise TrackError(
-                        f"the registry at {shown(self.server.uri)} has no {name} {which}: `make register` makes one."
-                    ) from error
-                raise
-
     def _run_of(self, version: Any) -> Any:
         return self.server.client.get_run(version.run_id)
-
-
-def fetch(uri: str) -> Fetched:
-    """Return the files of a version in the configured registry; see `Registry.fetch`."""
-    parse_uri(uri)
-    return Registry(Server()).fetch(uri)
-
-
-def parse_uri(uri: str) -> tuple[str, str]:
-    """Return name, and alias or version, of "models:/name@alias" or "models:/name/3"; raise TrackError otherwise."""
-    found = re.fullmatch(rf"{SCHEME}([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
-    if not found:
-        raise TrackError(f"{uri} names no version of a model: give models:/iris@champion or models:/iris/3.")
-    return found[1], found[2] or found[3]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.5f}"
-
-
-def _holds(folder: Path, sha256: dict[str, str]) -> bool:
-    return all((folder / name).is_file() and hash_file(folder / name) == value for name, value in sha256.items())
-
-
-def _refusal(version: Any, now: Any, before: Any, max_loss: float) -> str | None:
-    """Return why a version may not be the champion, or None; `now` is its run, `before` the champion's or None."""
-    if version.tags.get(DIRTY_TAG) != "false":
-        return "no commit gives it: commit, then `make register`"
-    if before is None:
-        return None
-    if other := _other_measure(now.data, before.data):
-        return f"its metrics do not compare with the champion's: {other}"
-    quality = _quality(now.data.metrics)
-    if quality is None:
-        return f"neither has a metric to compare, {' or '.join(f'test.{name}' for name in QUALITY.values())}"
-    old, new = before.data.metrics[quality], now.data.metrics[quality]
-    if not new >= old - max_loss:  # NaN is no better
-        return f"{quality} is {new:.4f}, more than {max_loss:g} below the champion's {old:.4f}"
-    return None
-
-
-def _quality(metrics: Mapping[str, float]) -> str | None:
-    return next((f"test.{name}" for name in QUALITY.values() if f"test.{name}" in metrics), None)
-
-
-def _other_measure(now: Any, before: Any) -> str | None:
-    """Return what two runs were measured on differently, or by, in words; None where their metrics compare.
-
-    Runs of earlier versions of this package tell no more than the md5 of the whole table.
-    """
-    facts = {"target": "target", "classes": "classes", "test_rows": "test rows"}
-    told = all(f"{MEASURED_TAG}{fact}" in run.tags for fact in facts for run in (now, before))
-    tags = {f"{MEASURED_TAG}{fact}": words for fact, words in facts.items()} if told else {DATA_TAG: "test rows"}
-    differing = [words for tag, words in tags.items() if now.tags.get(tag) != before.tags.get(tag)]
-    if _quality(now.metrics) != _quality(before.metrics):
-        differing.insert(0, "metric")
-    if not differing:
-        return None
-    params = sorted(key for key in {*now.params, *before.params} if key.startswith("data.") and key != PREPROCESS)
-    changes = [
-        f"{key} is {now.params.get(key, 'not given')}, the champion's {before.params.get(key, 'not given')}"
-        for key in params
-        if now.params.get(key) != before.params.get(key)
-    ]
-    return f"other {' and other '.join(differing)} ({'; '.join(changes) or 'what is in the source differs'})"
 
 
 def _describe(result: Result) -> str:

@@ -1,7 +1,7 @@
-"""Sink: the small interface behind which a result is logged. `runs` has MLflow's, `mirror` has that of W&B."""
+"""Sink: the interface for logging a result. `runs` implements it for MLflow, `mirror` for W&B."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
@@ -9,7 +9,7 @@ from artifact_flow.tracking.result import Result
 
 @dataclass(frozen=True)
 class Logged:
-    """Where a result stands: the run's id, a place to look at it, and whether it was there before."""
+    """A logged result: the run's id, where to look at it, and whether an earlier call had logged it."""
 
     run_id: str
     place: str
@@ -17,19 +17,7 @@ class Logged:
 
 
 class Sink(Protocol):
-    """Something that keeps results."""
+    """A service or a folder that stores results as runs."""
 
     def log(self, result: Result, drawing: Drawing) -> Logged:
-        """Log a result, with its plots as pictures, once: the same one again is found. Raises TrackError."""
-
-
-def open_sink(name: Literal["mlflow", "wandb"]) -> Sink:
-    """Return a sink, opened; raise TrackError when its library is not installed."""
-    if name == "wandb":
-        from artifact_flow.tracking.mirror import Mirror  # noqa: PLC0415 - each brings a heavy library
-
-        return Mirror()
-    from artifact_flow.tracking.client import Server  # noqa: PLC0415
-    from artifact_flow.tracking.runs import Runs  # noqa: PLC0415
-
-    return Runs(Server())
+        """Log a result and its plots once; return the existing run when it is logged already. Raises TrackError."""

@@ -6,8 +6,6 @@ from. The table here leaves them out.
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +16,7 @@ from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.params import PARAMS
 from artifact_flow.core.model.predictions import METRICS
+from artifact_flow.tracking.dvc import run_dvc
 from artifact_flow.tracking.result import flatten
 
 QUEUE = Path(".dvc/tmp/exps")
@@ -47,21 +46,21 @@ def run_sweep(settings: Sequence[str], jobs: int) -> None:
     KeyboardInterrupt stops the workers, and forgets what did not run.
     """
     given = [argument for setting in settings for argument in ("--set-param", setting)]
-    if _dvc("exp", "run", "--queue", *given).returncode:
+    if run_dvc("exp", "run", "--queue", *given).returncode:
         raise TrackError("`dvc exp run --queue` failed, for the reason above: correct what was to be set.")
     try:
-        _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
+        run_dvc("exp", "run", "--run-all", "--jobs", str(jobs))
     except KeyboardInterrupt:
-        _dvc("queue", "stop", "--kill")
+        run_dvc("queue", "stop", "--kill")
         time.sleep(2)  # for the workers to end
-        _dvc("queue", "remove", "--all")
+        run_dvc("queue", "remove", "--all")
         shutil.rmtree(repository_root() / QUEUE, ignore_errors=True)  # DVC would wait for what it holds
         raise
 
 
 def list_experiments() -> list[Row]:
     """Return the workspace, the commit, and its experiments in the order of DVC's table; TrackError when DVC fails."""
-    listed = _dvc("exp", "show", "--json", capture_output=True)
+    listed = run_dvc("exp", "show", "--json", capture=True)
     if listed.returncode:
         raise TrackError(f"`dvc exp show` failed: {' '.join(listed.stderr.split())[:300]}: mend that and run it again.")
     rows = []
@@ -118,8 +117,3 @@ def _show(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _dvc(*arguments: str, capture_output: bool = False) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, check=False, capture_output=capture_output, text=True)
