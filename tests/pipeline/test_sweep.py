@@ -32,7 +32,7 @@ def test_a_sweep_leaves_a_table_and_nothing_else(project: Project, monkeypatch: 
     monkeypatch.chdir(project.root)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", project.environ["DVC_SITE_CACHE_DIR"])
     assert tabulate(list_experiments()) in printed
-    with pytest.raises(TrackError, match="`dvc exp run --queue` failed, for the reason above"):
+    with pytest.raises(TrackError, match="`dvc exp run --queue` failed for the reason above: correct the settings"):
         run_sweep(["train.C"], 1)
     assert project.run("git", "status", "--porcelain") == ""
     assert project.repro() == []

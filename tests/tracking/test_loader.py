@@ -59,7 +59,7 @@ def test_a_plain_client_gets_the_numbers_of_predictions_csv(tracked: Tracked, tm
     assert [round(value, 8) for value in found["probability"]] == expected["probability"]
     for words in found["told"]:  # none where the machine's kernels are those of the pipeline
         assert words.startswith(
-            "predictions may differ from predictions.csv in the last decimal: this process computes"
+            "predictions may differ from predictions.csv in the last decimal: this process computes with"
         )
         assert "start Python with OPENBLAS_CORETYPE=Haswell" in words
 
@@ -87,7 +87,9 @@ def test_where_the_pin_is_in_force_nothing_is_to_be_said(tracked: Tracked, tmp_p
     contract = tmp_path / "model/contract.json"
     contract.write_text(contract.read_text().replace('"scipy": "', '"scipy": "0.'))
     sha256["contract.json"] = hash_file(contract)
-    with pytest.warns(UserWarning, match=r"scipy is .* here and was 0\..* when the model was made. To have them equal"):
+    with pytest.warns(
+        UserWarning, match=r"scipy is .* here and was 0\..* when the model was made. To get equal predictions"
+    ):
         Loaded(tmp_path / "model", sha256)
 
 
@@ -95,18 +97,20 @@ def test_what_is_not_as_it_was_logged_is_not_opened(tracked: Tracked, tmp_path: 
     """A damaged pickle or contract, no hash at all, or another scikit-learn: refused before anything is opened."""
     folder = tmp_path / "model"
     sha256 = model_folder(tracked, folder)
-    with pytest.raises(ModelError, match=r"model_train.pkl is not the file that was logged; not opened"):
+    with pytest.raises(ModelError, match=r"model_train.pkl is not the file that was logged, so it was not opened"):
         Loaded(folder, {})
     for name in sha256:
         before = (folder / name).read_bytes()
         (folder / name).write_bytes(before + b" ")
-        with pytest.raises(ModelError, match=f"{name} is not the file that was logged; not opened"):
+        with pytest.raises(ModelError, match=f"{name} is not the file that was logged, so it was not opened"):
             Loaded(folder, sha256)
         (folder / name).write_bytes(before)
     contract = folder / "contract.json"
     contract.write_text(contract.read_text().replace('"scikit-learn": "', '"scikit-learn": "0.'))
     sha256["contract.json"] = hash_file(contract)
-    with pytest.raises(ModelError, match=r"scikit-learn is .* here and was 0\.\S+ when the model was made; not opened"):
+    with pytest.raises(
+        ModelError, match=r"scikit-learn is .* here and was 0\.\S+ when the model was made, so the model was not opened"
+    ):
         Loaded(folder, sha256)
 
 

@@ -74,7 +74,7 @@ def test_a_value_that_the_estimator_refuses_leaves_the_parameters(tracked: Track
     )
     assert done.returncode == 1
     assert "error: params.yaml: train.C is -1.0; allowed: a float in the range (0.0, inf]." in done.stderr
-    assert done.stderr.endswith("error: `dvc exp run` failed, for the reason above; params.yaml is what it was.\n")
+    assert done.stderr.endswith("error: `dvc exp run` failed for the reason above; params.yaml is unchanged.\n")
     assert tracked.run("git", "diff", "--stat", "params.yaml") == ""
 
 
@@ -89,7 +89,7 @@ def test_a_value_that_the_estimator_refuses_leaves_the_parameters(tracked: Track
         (
             {"search": {"strategy": "grid", "space": {"C": [1.0]}}},
             {"C": "2"},
-            "train.search.space.C tries its own values",
+            "train.search.space.C lists the values to try",
         ),
         ({}, {"C": "nan"}, "C is 'nan'; allowed: a number."),
     ],
@@ -144,9 +144,9 @@ def test_a_data_set_is_fetched_kept_and_logged(tracked: Tracked, address: str) -
     assert f"run {run.info.run_id} already contains it" in again
     assert len(tracked.runs("data")) == 1
     assert refusal(tracked, "download", "--url", f"{address}/none.csv", "--name", "n.csv").startswith(
-        f"error: {address}/none.csv cannot be fetched ("
+        f"error: {address}/none.csv cannot be downloaded ("
     )
-    assert "the name '../n.csv' is no file's" in refusal(tracked, "download", "--url", address, "--name", "../n.csv")
+    assert "'../n.csv' is not a file name" in refusal(tracked, "download", "--url", address, "--name", "../n.csv")
     tracked.run("dvc", "status", "--quiet")
     tracked.run("sh", "-e", "-c", again.splitlines()[2])
     staged = tracked.run("git", "diff", "--staged", "--name-only").splitlines()
@@ -178,7 +178,7 @@ def test_somebody_s_own_file_is_not_overwritten(tracked: Tracked, address: str) 
     own.parent.mkdir()
     own.write_text("mine")
     said = refusal(tracked, "download", "--url", f"{address}/houses.csv")
-    assert said.startswith("error: data/houses.csv is there already, and DVC does not track it: move it away")
+    assert said.startswith("error: data/houses.csv exists already and DVC does not track it: move it, then run")
     assert own.read_text() == "mine"
     secret = address.replace("://", "://someone:secret@")
     said = refusal(tracked, "download", "--url", f"{secret}/none.csv?key=hidden")

@@ -59,26 +59,32 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
 
 
 OTHERS = {
-    "split": ({"test_rows": "2e"}, {"data.seed": "7"}, {}, "other test rows (data.seed is 7, the champion's 42)"),
-    "source": ({"test_rows": "2e"}, {}, {}, "other test rows (what is in the source differs)"),
+    "split": (
+        {"test_rows": "2e"},
+        {"data.seed": "7"},
+        {},
+        "different test rows (data.seed is 7, the champion's is 42)",
+    ),
+    "source": ({"test_rows": "2e"}, {}, {}, "different test rows (the content of the source differs)"),
     "prepared too": (
         {"test_rows": "2e"},
         {"data.preprocess": "auto"},
         {},
-        "other test rows (what is in the source differs)",
+        "different test rows (the content of the source differs)",
     ),
     "target": (
         {"target": "kind", "test_rows": "2e"},
         {"data.table.target": "kind"},
         {},
-        "other target and other test rows (data.table.target is kind, the champion's not given)",
+        "different target and different test rows (data.table.target is kind, the champion's is not set)",
     ),
-    "classes": ({"classes": "a, b, c"}, {}, {}, "other classes (what is in the source differs)"),
+    "classes": ({"classes": "a, b, c"}, {}, {}, "different classes (the content of the source differs)"),
     "task": (
         {"classes": "", "test_rows": "2e"},
         {"data.table.task": "regression"},
         {"test.r2": 0.99},
-        "other metric and other classes and other test rows (data.table.task is regression, the champion's not given)",
+        "different metric and different classes and different test rows "
+        "(data.table.task is regression, the champion's is not set)",
     ),
 }
 
@@ -90,12 +96,15 @@ def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
         tags = TAGS | {f"artifact_flow.measured_on.{fact}": value for fact, value in on.items()}
         version = versions.add(tags, PARAMS | params, metrics or {"test.accuracy": 1.0})
         compared = versions.promote(version)
-        expected = f"its metrics do not compare with the champion's: {difference}"
+        expected = f"its metrics are not comparable with the champion's: {difference}"
         assert (compared.promoted, compared.reason) == (False, expected), case
-        assert f"iris: version {version} stays where it is: {expected}. --force promotes it." == compared.verdict()
+        assert f"iris: version {version} is not promoted: {expected}. --force promotes it." == compared.verdict()
         assert str(alias("iris", "champion").version) == "1"
     forced = versions.promote(version, force=True)
-    assert f"iris: version {version} is the champion, by force: its metrics do not compare" in forced.verdict()
+    assert (
+        f"iris: version {version} is the champion, promoted with --force: its metrics are not comparable"
+        in forced.verdict()
+    )
     assert str(alias("iris", "champion").version) == version
     assert versions.server.client.get_model_version("iris", version).tags["artifact_flow.forced"] == expected
 
@@ -104,7 +113,7 @@ def test_the_same_test_data_are_compared(versions: Versions) -> None:
     """Whatever was trained and prepared otherwise; worse, or no number, is refused; the champion is itself."""
     same = PARAMS | {"train.C": "0.1", "data.preprocess": "auto"}
     other_table = TAGS | {"artifact_flow.data_md5": "bb"}  # its metadata hold data.preprocess
-    assert versions.promote("1").verdict() == "iris: version 1 is the champion already"
+    assert versions.promote("1").verdict() == "iris: version 1 is already the champion"
     worse = versions.promote(versions.add(other_table, same, {"test.accuracy": 0.8}))
     assert worse.reason == "test.accuracy is 0.8000, more than 0 below the champion's 0.9000"
     assert not versions.promote(versions.add(other_table, same, {"test.accuracy": math.nan})).promoted
@@ -119,7 +128,7 @@ def test_a_run_that_tells_less_is_compared_by_its_table(versions: Versions) -> N
         versions.add(TAGS | {"artifact_flow.data_md5": "bb"}, PARAMS | {"data.seed": "7"}, METRICS)
     )
     assert compared.reason is not None
-    assert compared.reason.endswith("other test rows (data.seed is 7, the champion's 42)")
+    assert compared.reason.endswith("different test rows (data.seed is 7, the champion's is 42)")
 
 
 def test_the_hash_of_test_rows_is_that_of_the_rows(tmp_path: Path) -> None:

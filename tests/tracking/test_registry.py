@@ -26,7 +26,9 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     assert tracked.refuse("register").startswith("error: no run at sqlite:///")
     tracked.ask("track")
     tracked.ask("register")
-    assert tracked.refuse("promote", "--version", "7").endswith("has no digits 7: `make register` makes one.")
+    assert tracked.refuse("promote", "--version", "7").endswith(
+        "has no version 7 of digits: `make register` creates one."
+    )
     tracked.ask("promote")
     assert version(tracked, "champion") == "1"
 
@@ -35,7 +37,9 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     tracked.ask("track")
     tracked.ask("register")
     assert version(tracked, "challenger") == "2"
-    assert "stays where it is: no commit gives it: commit, then `make register`" in tracked.ask("promote", code=1)
+    assert "is not promoted: no commit reproduces it: commit, then run `make register`" in tracked.ask(
+        "promote", code=1
+    )
     tracked.commit("Worse")
     tracked.ask("track")
     tracked.ask("register")
@@ -43,7 +47,7 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     assert "test.accuracy" in said
     assert "more than 0 below the champion's 0.9583" in said
     assert version(tracked, "champion") == "1"
-    assert "version 2 is the champion, by force: test.accuracy is" in tracked.ask("promote", "--force")
+    assert "version 2 is the champion, promoted with --force: test.accuracy is" in tracked.ask("promote", "--force")
     assert version(tracked, "champion") == "2"
     tags = tracked.client().get_model_version("digits", "2").tags
     assert tags["artifact_flow.forced"].startswith("test.accuracy is 0.")
@@ -87,7 +91,7 @@ def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.Monkey
     for name in ("model.onnx", "model_train.pkl", "contract.json"):
         before = (files / name).read_bytes()
         (files / name).write_bytes(before + b" ")
-        said = "so it was replaced after it was registered and is not opened"
+        said = "so it was replaced after registration and was not opened"
         with pytest.raises(TrackError, match=rf"^models:/digits/1 \(version 1\): {name} has the sha256 .*{said}"):
             fetch("models:/digits/1")
         if name == "model.onnx":
@@ -99,15 +103,17 @@ def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.Monkey
     tracked.client().create_registered_model("theirs")
     tracked.client().create_model_version("theirs", found.source, model_id=model.model_id)
     said = refusal(tracked, "predict", "-", "--model", "models:/theirs/1")
-    assert "does not say the hashes of its files, so it was not made by `make register`" in said
-    assert refusal(tracked, "serve", "models:/digits").startswith("error: models:/digits names no version of a model")
+    assert "has no hashes of its files, so `make register` did not create it" in said
+    assert refusal(tracked, "serve", "models:/digits").startswith(
+        "error: models:/digits does not name a version of a model"
+    )
 
 
 def test_names_that_mlflow_refuses_are_told(tracked: Tracked) -> None:
     """A slash, a colon, nothing: MLflow's reason in one sentence; one name for two flows is refused."""
     tracked.ask("track")
     for name in ("a/b", "a:b", ""):
-        assert "refuses it (" in tracked.refuse("register", "--name", name)
+        assert "rejected the request (" in tracked.refuse("register", "--name", name)
     assert tracked.client().search_registered_models() == []
     assert tracked.refuse("register", ".", "flows/iris", "--name", "one").startswith(
         "error: --name one cannot be that of 2 flows"
@@ -119,7 +125,7 @@ def test_a_deleted_experiment_is_told(tracked: Tracked) -> None:
     """What somebody deleted in the page is not made anew beside it."""
     tracked.ask("track")
     tracked.client().delete_experiment(tracked.runs()[0].info.experiment_id)
-    assert "the experiment digits was deleted: bring it back by `mlflow experiments restore" in tracked.refuse("track")
+    assert "the experiment digits was deleted: restore it with `mlflow experiments restore" in tracked.refuse("track")
     with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
         assert database.execute("select count(*) from runs").fetchone() == (1,)
     database.close()

@@ -161,8 +161,10 @@ def test_what_is_not_the_lock_s_is_not_logged(tracked: Tracked) -> None:
     tracked.run("git", "checkout", "metrics.json")
     (tracked.root / "model_train.pkl").write_bytes(b"other")
     assert refusal(tracked, "track").startswith("error: model_train.pkl is not the one that dvc.lock names")
-    assert refusal(tracked, "track", "flows/none").startswith("error: flows/none is no folder: name that of a dvc.yaml")
-    assert refusal(tracked, "track", "docs").startswith("error: no dvc.lock names an output in ")
+    assert refusal(tracked, "track", "flows/none").startswith(
+        "error: flows/none is not a folder: give the folder of a dvc.yaml"
+    )
+    assert refusal(tracked, "track", "docs").startswith("error: no dvc.lock lists an output in ")
     assert tracked.runs() == []
 
 
@@ -170,7 +172,7 @@ def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
     """Nobody listens; the user is refused; it is another server; the password in an address is not shown."""
     down = f"http://someone:secret@127.0.0.1:{free_port()}"
     said = refusal(tracked, "track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-    assert "does not answer: start it (`make mlflow` starts one here)" in said
+    assert "does not answer: start it (`make mlflow` starts one on this machine)" in said
     assert "secret" not in said
 
     class Refuses(http.server.BaseHTTPRequestHandler):
@@ -187,10 +189,10 @@ def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}"
         said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
-        assert "refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
+        assert "rejects the credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
         Refuses.status = 404
         said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
-        assert "is no MLflow server, or one of before version 3" in said
+        assert "is not an MLflow server, or is older than version 3" in said
         server.shutdown()
 
 

@@ -65,9 +65,12 @@ def test_a_table_is_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        ({"a.csv": TABLE, "b/a.csv": TABLE}, "holds 2 tables: a.csv, b/a.csv: unpack it, then"),
-        ({"photo.png": b"", "about.pdf": b""}, "holds no table (.csv, .data, .jsonl, .parquet, .tsv, .txt): photo.png"),
-        ({}, "holds no table"),
+        ({"a.csv": TABLE, "b/a.csv": TABLE}, "contains 2 tables: a.csv, b/a.csv: unpack it, then run `dvc add`"),
+        (
+            {"photo.png": b"", "about.pdf": b""},
+            "contains no table (.csv, .data, .jsonl, .parquet, .tsv, .txt): photo.png",
+        ),
+        ({}, "contains no table"),
     ],
 )
 def test_none_or_several_tables_are_refused(tmp_path: Path, members: Mapping[str, bytes], reason: str) -> None:
@@ -86,11 +89,13 @@ def test_what_cannot_be_unpacked_is_told(tmp_path: Path) -> None:
     packed = gzip.compress(whole)
     (tmp_path / "set.tgz").write_bytes(packed[: len(packed) // 2])
     for name in ("set.tar", "set.tgz"):
-        with pytest.raises(TrackError, match=rf"{name} cannot be unpacked \(.+\): fetch it anew"):
+        with pytest.raises(TrackError, match=rf"{name} cannot be unpacked \(.+\): download it again"):
             unpack_table(tmp_path / name)
     for name, content in (("bzip2", bz2.compress(TABLE)), ("xz", lzma.compress(TABLE))):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(TrackError, match=rf"{name} is packed by {name}, and only gzip, tar and zip are unpacked"):
+        with pytest.raises(
+            TrackError, match=rf"{name} is compressed with {name}, but only gzip, tar and zip can be unpacked"
+        ):
             unpack_table(tmp_path / name)
     assert not (tmp_path / "a.csv").exists()
 
@@ -100,7 +105,7 @@ def test_somebody_s_own_file_is_not_overwritten(tmp_path: Path) -> None:
     archive = tar(tmp_path / "set.tgz", {"houses.csv": TABLE})
     own = tmp_path / "houses.csv"
     own.write_bytes(b"mine")
-    with pytest.raises(TrackError, match=r"houses.csv is there already, and DVC does not track it: move it away"):
+    with pytest.raises(TrackError, match=r"houses.csv exists already and DVC does not track it: move it, then run"):
         unpack_table(archive)
     assert own.read_bytes() == b"mine"
     own.with_name("houses.csv.dvc").touch()

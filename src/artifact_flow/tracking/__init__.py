@@ -1,4 +1,4 @@
-"""Tracking: what the pipeline produced, logged to MLflow and W&B, and the registry of models that came of it.
+"""Tracking: the pipeline's results, logged to MLflow and W&B, and the registry of models.
 
-It reads finished artifacts: no stage imports it, and it changes no file that git or DVC tracks.
+It reads finished artifacts. No stage imports it, so no result depends on a tracking server.
 """

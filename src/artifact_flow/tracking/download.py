@@ -19,15 +19,15 @@ from artifact_flow.tracking.tags import DATA_TAG, NAME_TAG, TAG
 from artifact_flow.tracking.unpack import refuse_overwriting, unpack_table
 
 DATA_FOLDER = Path("data")
-EXPERIMENT = "data"  # of MLflow, in which data sets are logged
+EXPERIMENT = "data"  # the MLflow experiment in which data sets are logged
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A data set that was fetched: its file, its size in bytes, its hash, the run that holds it, and what to do next.
+    """A downloaded data set: its file, its size in bytes, its hash, its run in MLflow, and the next commands.
 
-    `commands` are lines for a shell, seen from the working directory. `note` says what the last of them assumes, or
-    why there is none that makes a model of the file.
+    `commands` are shell commands for the working directory. `note` names the assumptions of `init` among them, or the
+    reason why there is no such command for this file.
     """
 
     path: Path
@@ -40,15 +40,15 @@ class Downloaded:
 
 
 def download(url: str, name: str, kind: str, description: str) -> Downloaded:
-    """Fetch a file into data/ by `dvc import-url`, and log it to MLflow, and to W&B where it is configured.
+    """Download a file into data/ with `dvc import-url`, and log it to MLflow, and to W&B if WANDB_API_KEY is set.
 
-    Without a name, the file is called as in the address. The one table in a tar or zip archive is unpacked and added to
-    DVC. Raises TrackError when the name is no file's, a file of that name is there that DVC does not track, the file
-    cannot be fetched, or it cannot be logged.
+    Without a name, the file gets its name from the address. If the file is a tar or zip archive with one table, the
+    table is unpacked and added to DVC. Raises TrackError when the name is not a file name, when a file of that name
+    exists that DVC does not track, or when the file cannot be downloaded or logged.
     """
     name = name or unquote(PurePosixPath(urlsplit(url).path).name)
     if name != Path(name).name or name.startswith(".") or not name:
-        raise TrackError(f"the name {name!r} is no file's: give one without a folder, such as houses.csv.")
+        raise TrackError(f"{name!r} is not a file name: give a name without a folder, such as houses.csv.")
     root, address = repository_root(), shown(url).partition("?")[0]
     path = Path(os.path.relpath(root / DATA_FOLDER / name))
     refuse_overwriting(path)
@@ -57,7 +57,9 @@ def download(url: str, name: str, kind: str, description: str) -> Downloaded:
     done = run_dvc("import-url", "--force", source, str(path.absolute()), folder=root, capture=True)
     if done.returncode:
         reason = done.stderr.rpartition("ERROR: ")[2].partition("\n")[0].strip().rstrip(".").replace(url, address)
-        raise TrackError(f"{address} cannot be fetched ({reason}): check the address, then run the same command again.")
+        raise TrackError(
+            f"{address} cannot be downloaded ({reason}): check the address, then run the same command again."
+        )
     md5 = hash_file(path, "md5")
     about = {"url": address, "type": kind, "description": description}
     run_id, found = _log_file(Server(root), path, md5, about)
@@ -70,7 +72,7 @@ def download(url: str, name: str, kind: str, description: str) -> Downloaded:
 
 
 def _next_steps(root: Path, path: Path) -> tuple[tuple[str, ...], str]:
-    """Return the commands that keep a fetched file in git and make a model of it, and a note about them."""
+    """Return the commands that commit a downloaded file and train a model on it, and a note about them."""
     table, kept = path, [path]
     try:
         table = unpack_table(path)
@@ -82,28 +84,28 @@ def _next_steps(root: Path, path: Path) -> tuple[tuple[str, ...], str]:
         form = Form(sniff_separator(table))
         names = read_names(table, form)
     except ArtifactFlowError as error:
-        return (_keep(kept),), f"no model is made of it yet: {error}"
+        return (_git_add(kept),), f"`init` cannot use this file: {error}"
     options = ["--target", names[-1]]
-    if any(re.fullmatch(NUMBER, name) for name in names):  # the first row is no header
+    if any(re.fullmatch(NUMBER, name) for name in names):  # the first row is data, not a header
         names = read_names(table, Form(form.separator, header=False))
         options = ["--no-header", "--target", names[-1]]
     init = shlex.join(["artifact-flow", "init", "--data", str(table), *options])
-    taken = "the first row to be no header, and " if "--no-header" in options else ""
+    assumed = "the first row is not a header and that " if "--no-header" in options else ""
     listed = ", ".join(names[:20]) + ", …" * (len(names) > 20)
-    note = f"this takes {taken}the last column to be the target; there are: {listed}"
-    return (_keep(kept), init, "dvc repro"), note
+    note = f"this assumes that {assumed}the last column is the target; the columns are: {listed}"
+    return (_git_add(kept), init, "dvc repro"), note
 
 
-def _keep(paths: list[Path]) -> str:
-    """Return the command that puts into git what DVC keeps of files, and what makes git ignore them."""
+def _git_add(paths: list[Path]) -> str:
+    """Return the `git add` command for the .dvc files of downloaded files and the .gitignore beside them."""
     files = [path.with_name(f"{path.name}.dvc") for path in paths]
-    ignored = paths[0].with_name(".gitignore")  # not there where git ignored the file before
+    ignored = paths[0].with_name(".gitignore")  # does not exist if git ignored the file before
     return shlex.join(["git", "add", *(str(file) for file in (*files, ignored) if file.is_file())])
 
 
 def _log_file(server: Server, path: Path, md5: str, about: Mapping[str, str]) -> tuple[str, bool]:
-    """Return the run that holds a file, by its hash, and whether it was there before."""
-    with server.told():
+    """Return the id of the run that contains a file, found by its hash, and whether it existed before."""
+    with server.translate_errors():
         client = server.client
         experiment = server.ensure_experiment(EXPERIMENT)
         same = f"tags.`{DATA_TAG}` = '{md5}' and tags.`{NAME_TAG}` = '{path.name}' and attributes.status = 'FINISHED'"

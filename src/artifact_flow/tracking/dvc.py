@@ -1,4 +1,4 @@
-"""DVC: its command line, which this package runs and never imports."""
+"""DVC: its command line, which this package runs instead of importing DVC."""
 
 import subprocess
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def run_dvc(*arguments: str, folder: Path | None = None, capture: bool = False) -> "subprocess.CompletedProcess[str]":
-    """Run a command of DVC in a folder (default: the working directory) and return how it ended.
+    """Run a DVC command in a folder (default: the working directory) and return the completed process.
 
-    Its output goes to the terminal unless it is captured. A failure is for the caller to report: see `returncode`.
+    Its output goes to the terminal unless `capture` is set. The caller has to check `returncode`.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
     return subprocess.run(command, cwd=folder, check=False, capture_output=capture, text=True)

@@ -12,7 +12,7 @@ from artifact_flow.core.base.params import PARAMS, TrainParams, parse_params
 from artifact_flow.core.model.models import build_estimator
 from artifact_flow.tracking.dvc import run_dvc
 
-# As MLproject names them: the key in params.yaml, its type, the type in words.
+# The parameter's name in MLproject → its key in params.yaml, its type, and the type in words.
 OPTIONS: Mapping[str, tuple[str, type, str]] = {
     "test_size": ("data.test_size", float, "a number"),
     "random_seed": ("data.seed", int, "a whole number"),
@@ -22,10 +22,10 @@ OPTIONS: Mapping[str, tuple[str, type, str]] = {
 
 
 def run_experiment(values: Mapping[str, str | None]) -> None:
-    """Run `dvc exp run` with the given values, by the names in OPTIONS; None or "" leaves params.yaml as it is.
+    """Run `dvc exp run` with values for the names in OPTIONS; None or "" keeps the value in params.yaml.
 
-    Raises ParamsError when a value has another type, is not allowed, or has no effect on the estimator, TrackError when
-    the run fails; params.yaml is then what it was.
+    Raises ParamsError when a value has the wrong type, is not allowed, or has no effect on the estimator, and
+    TrackError when the run fails. In both cases params.yaml keeps its content.
     """
     settings = {OPTIONS[name][0]: _convert(name, text) for name, text in values.items() if text}
     before = PARAMS.read_bytes() if PARAMS.is_file() else b""
@@ -34,14 +34,14 @@ def run_experiment(values: Mapping[str, str | None]) -> None:
     for key, value in settings.items():
         block, _, name = key.partition(".")
         given = document.setdefault(block, {})
-        changes += ["--set-param", f"{'' if name in given else '+'}{key}={value}"]  # a plus adds a key
+        changes += ["--set-param", f"{'' if name in given else '+'}{key}={value}"]  # the plus sign adds a new key
         given[name] = value
     params = parse_params(document)
     _refuse_without_effect(settings, params.train)
     if run_dvc("exp", "run", *changes).returncode:
         with replace_files(PARAMS) as (part,):
             part.write_bytes(before)
-        raise TrackError(f"`dvc exp run` failed, for the reason above; {PARAMS} is what it was.")
+        raise TrackError(f"`dvc exp run` failed for the reason above; {PARAMS} is unchanged.")
 
 
 def _convert(name: str, text: str) -> Any:
@@ -56,12 +56,12 @@ def _convert(name: str, text: str) -> Any:
 
 
 def _refuse_without_effect(settings: Mapping[str, Any], train: TrainParams) -> None:
-    """Raise ParamsError when the estimator has no such argument, or the search chooses it."""
+    """Raise ParamsError when the estimator has no such argument, or the search sets it."""
     build_estimator(train)
     for key in settings:
         block, _, name = key.partition(".")
         if block == "train" and train.search and name in train.search.space:
             raise ParamsError(
-                f"{PARAMS}: train.search.space.{name} tries its own values, so {name} cannot be given: leave it out, "
+                f"{PARAMS}: train.search.space.{name} lists the values to try, so {name} cannot be set: leave it out, "
                 "or change the search."
             )

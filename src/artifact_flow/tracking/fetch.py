@@ -20,7 +20,7 @@ from artifact_flow.tracking.upload import FILES
 
 @dataclass(frozen=True)
 class Fetched:
-    """A version's files in a folder of their own, each found to have the hash that the registry names."""
+    """A version's files in a local folder, each verified against its hash in the registry."""
 
     folder: Path
     version: str
@@ -28,7 +28,7 @@ class Fetched:
 
     @property
     def model(self) -> Path:
-        """The portable model where the version has one, else the pickle."""
+        """The path of the portable model if the version has one, else of the pickle."""
         return self.folder / (PORTABLE.name if PORTABLE.name in self.sha256 else MODEL.name)
 
 
@@ -45,8 +45,8 @@ def fetch(uri: str) -> Fetched:
     sha256 = {key.removeprefix(SHA256_TAG): value for key, value in found.tags.items() if key.startswith(SHA256_TAG)}
     if CONTRACT.name not in sha256 or not set(sha256) <= set(MODEL_FILES):
         raise TrackError(
-            f"{uri} (version {found.version}) does not say the hashes of its files, so it was not made by "
-            "`make register` and is not opened: register the model by it."
+            f"{uri} (version {found.version}) has no hashes of its files, so `make register` did not "
+            "create it and it was not opened: register the model with `make register`."
         )
     folder = server.root / STORE.parent / "registry" / f"{name}-{found.version}-{sha256[CONTRACT.name][:12]}"
     if not _holds(folder, sha256):
@@ -58,7 +58,7 @@ def parse_uri(uri: str) -> tuple[str, str]:
     """Return name, and alias or version, of "models:/name@alias" or "models:/name/3"; raise TrackError otherwise."""
     found = re.fullmatch(rf"{SCHEME}([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
     if not found:
-        raise TrackError(f"{uri} names no version of a model: give models:/iris@champion or models:/iris/3.")
+        raise TrackError(f"{uri} does not name a version of a model: use models:/iris@champion or models:/iris/3.")
     return found[1], found[2] or found[3]
 
 
@@ -66,7 +66,7 @@ def _download(server: Server, version: Any, uri: str, folder: Path, sha256: dict
     """Download a version's files, verify their hashes, and move them to `folder`."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        with server.told():
+        with server.translate_errors():
             source = f"{SCHEME}{version.name}/{version.version}"
             local = Path(server.mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=temporary))
         for name, expected in sha256.items():
@@ -76,7 +76,7 @@ def _download(server: Server, version: Any, uri: str, folder: Path, sha256: dict
                 what = f"has the sha256 {found[:12]}…, not {expected[:12]}…" if found else "is missing"
                 raise TrackError(
                     f"{uri} (version {version.version}): {name} {what} in the registry's store, so it was replaced "
-                    "after it was registered and is not opened: serve another version, or register this one anew."
+                    "after registration and was not opened: use another version, or register this one again."
                 )
         shutil.rmtree(folder, ignore_errors=True)
         (local / "data" / FILES).rename(folder)

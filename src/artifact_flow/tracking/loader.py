@@ -1,8 +1,8 @@
-"""Loader: what `mlflow.pyfunc.load_model` calls for a model that `runs` logged. It lies beside the model, in its code.
+"""Loader: the entry point of `mlflow.pyfunc.load_model` for a model that `runs` logged, stored with the model's code.
 
-The estimator is the very file that the pipeline wrote; rows go the way they go in `artifact-flow predict`, on one BLAS
-thread, so they get the predictions of predictions.csv. A client has loaded numpy before this module, so the kernel and
-the versions that the pipeline pins are not ours to choose: where they differ, a warning says so.
+The estimator is the file that the pipeline wrote. Rows take the same path as in `artifact-flow predict`, on one BLAS
+thread, so they get the predictions of predictions.csv. The client loads numpy before this module, so this module cannot
+choose the BLAS kernel and the versions that the pipeline pins: where they differ, it warns.
 """
 
 import threading
@@ -23,49 +23,52 @@ from artifact_flow.core.base.lock import LOCK
 from artifact_flow.core.model.artifacts import MODEL
 from artifact_flow.predict.files import PREDICTION, PROBABILITY, open_pair, predict_table
 
-SHA256 = "sha256"  # in an MLmodel's metadata: file name → hash
-# What determinism.py pins; that module is not imported, because it would set the client's variables, too late.
+SHA256 = "sha256"  # the key in the metadata of an MLmodel file: file name → hash
+# The values that determinism.py pins. That module is not imported: it would set the client's variables, too late.
 KERNEL, OTHER_DISPATCH = "Haswell", {"X86_V4", "AVX512_ICL", "AVX512_SPR"}
 REMEDY = f'start Python with OPENBLAS_CORETYPE={KERNEL} NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR"'
-# The number of BLAS threads is the whole process's: two predictions at once would undo each other's.
+# The number of BLAS threads is a setting of the whole process, which two concurrent predictions would reset.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class Loaded:
-    """A model as MLflow uses one."""
+    """A loaded model with the interface that MLflow expects."""
 
     def __init__(self, folder: Path, sha256: Mapping[str, str]) -> None:
-        """Open the model in a folder, after its files are found to have their `sha256` (file name → hash).
+        """Open the model in a folder after verifying its files against `sha256` (file name → hash).
 
-        Warns, once, of what may change the last decimals here. Raises ModelError when a file has another hash, or when
-        another scikit-learn wrote the pickle than is installed.
+        Warns once about differences in this environment that may change the last decimals. Raises ModelError when a
+        hash differs, or when the installed scikit-learn is not the version that wrote the pickle.
         """
         for name in (MODEL.name, CONTRACT.name):
             if hash_file(folder / name) != sha256.get(name):
-                raise ModelError(f"{folder / name} is not the file that was logged; not opened: fetch the model anew.")
+                raise ModelError(
+                    f"{folder / name} is not the file that was logged, so it was not opened: download the model again."
+                )
         contract = read_contract(folder / CONTRACT, folder / LOCK)
         versions = _other_versions(contract)
         if "scikit-learn" in versions:
             raise ModelError(
-                f"{versions['scikit-learn']}; not opened: install the packages in the model's requirements.txt."
+                f"{versions['scikit-learn']}, so the model was not opened: install what its requirements.txt lists."
             )
         self.model = open_pair(folder / MODEL.name, tuple(sha256.values()))
         caveats = list(versions.values())
         remedies = ["install the packages in the model's requirements.txt"] if versions else []
         if kernels := _other_kernels():
-            caveats.append(f"this process computes by {', '.join(kernels)}, the pipeline by {KERNEL}")
+            caveats.append(f"this process computes with {', '.join(kernels)}, the pipeline with {KERNEL}")
             remedies.append(REMEDY)
         if caveats:
             warnings.warn(
-                f"predictions may differ from predictions.csv in the last decimal: {'; '.join(caveats)}. To have them "
-                f"equal, {' and '.join(remedies)}.",
+                f"predictions may differ from predictions.csv in the last decimal: {'; '.join(caveats)}. To get "
+                f"equal predictions, {' and '.join(remedies)}.",
                 stacklevel=2,
             )
 
     def predict(self, rows: Any, params: Any = None) -> Any:
-        """Return a DataFrame with `prediction` and, of a classifier that gives one, `probability`, a row for each.
+        """Return a DataFrame with `prediction` and, for a classifier with probabilities, `probability`.
 
-        `rows` is a DataFrame with the contract's columns. Raises ArtifactFlowError when one cannot be predicted.
+        It has the index of `rows`, a DataFrame with the contract's columns. Raises ArtifactFlowError when a row cannot
+        be predicted.
         """
         with _ONE_AT_A_TIME, threadpool_limits(limits=1):
             table = predict_table(pa.Table.from_pandas(rows, preserve_index=False), self.model)
@@ -74,20 +77,20 @@ class Loaded:
 
 
 def _other_versions(contract: Contract) -> dict[str, str]:
-    """Return name → a phrase for each library that is not of the version that made the model."""
+    """Return name → a phrase for each library whose version differs from the one that made the model."""
     found = {}
     for name, version in contract.libraries.items():
         try:
             installed = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # what predicts does without it
+            continue  # prediction does not need it
         if installed != version:
             found[name] = f"{name} is {installed} here and was {version} when the model was made"
     return found
 
 
 def _other_kernels() -> list[str]:
-    """Return the names of BLAS kernels and of numpy's dispatch that the pipeline does not use."""
+    """Return the BLAS kernels and the CPU features of numpy that are active here and not in the pipeline."""
     kernels = {str(library.get("architecture")) for library in threadpool_info() if library["user_api"] == "blas"}
     dispatch = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     return sorted(kernels - {KERNEL}) + sorted(OTHER_DISPATCH & set(dispatch))
@@ -97,5 +100,5 @@ def _load_pyfunc(path: str) -> Loaded:
     from mlflow.models import Model  # noqa: PLC0415
 
     folder = Path(path)
-    logged = Model.load(str(folder.parent.parent))  # MLflow keeps MLmodel there, and these files in data/files
+    logged = Model.load(str(folder.parent.parent))  # MLmodel is there; these files are in data/files
     return Loaded(folder, (logged.metadata or {}).get(SHA256, {}))

@@ -1,4 +1,4 @@
-"""Mirror: results as runs of W&B, offline unless it is configured: what was written goes up by `wandb sync`."""
+"""Mirror: results as runs of W&B. Without configuration they stay offline, and `wandb sync` uploads them."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from artifact_flow.tracking.sink import Logged
 
 FOLDER = Path(".artifact-flow/wandb")
 PROJECT = "artifact-flow"
-# No reports of errors, no statistics of the machine, no questions at the terminal.
+# No error reports, no machine statistics, no prompts in the terminal.
 ENVIRONMENT = {
     "WANDB_ERROR_REPORTING": "false",
     "WANDB_SILENT": "true",
@@ -27,23 +27,25 @@ ENVIRONMENT = {
 
 
 class Mirror:
-    """The sink that is W&B."""
+    """The sink for W&B."""
 
     def __init__(self, root: Path | None = None) -> None:
-        """Open W&B in a repository; raise TrackError when it is not installed."""
+        """Open W&B for a repository; raise TrackError when it is not installed."""
         self.folder = (root or repository_root()) / FOLDER
-        # online only where somebody said so: by the key, or by WANDB_MODE itself
+        # online only if the user sets the API key or WANDB_MODE
         self.mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         folders = {f"WANDB_{kind}_DIR": str(self.folder / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         os.environ.update(ENVIRONMENT | folders)
         try:
             import wandb  # noqa: PLC0415 - heavy
         except ModuleNotFoundError as error:
-            raise TrackError(f"{error.name} is not installed: `make track` installs what tracking needs.") from error
+            raise TrackError(
+                f"{error.name} is not installed: `make track` installs the packages that tracking needs."
+            ) from error
         self.wandb: Any = wandb
 
     def log(self, result: Result, drawing: Drawing) -> Logged:
-        """Return the run that holds a result; its id is the lock's hash, so the same result is the same run."""
+        """Return the run of a result. Its id is a part of the lock's hash, so the same result is the same run."""
         config = dict(result.params) | {"git.commit": result.git.commit, "git.dirty": result.git.dirty}
         with self._run(result.lock[:16], result.title, result.name, config) as run:
             if run:
@@ -56,11 +58,11 @@ class Mirror:
                     for file in files:
                         artifact.add_file(str(result.folder / file), name=file)
                     run.log_artifact(artifact)
-        place = f"`wandb sync {self.folder}/offline-run-*` sends it" if self.mode == "offline" else "at W&B"
+        place = f"`wandb sync {self.folder}/offline-run-*` uploads it" if self.mode == "offline" else "at W&B"
         return Logged(result.lock[:16], place, run is None)
 
     def log_file(self, path: Path, kind: str, about: Mapping[str, str], md5: str) -> None:
-        """Log a file as an artifact of its own run, once."""
+        """Log a file once, as the artifact of a run for it alone."""
         with self._run(md5[:16], f"{path.name} {md5[:7]}", "data", dict(about) | {"md5": md5}) as run:
             if run:
                 artifact = self.wandb.Artifact(path.name, kind, about["description"], {"md5": md5})
@@ -69,7 +71,7 @@ class Mirror:
 
     @contextmanager
     def _run(self, run_id: str, name: str, group: str, config: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield a run to fill, or None where this machine has filled it already."""
+        """Yield a run to fill, or None if this machine has logged it already."""
         done = self.folder / f"{run_id}.{self.mode}"
         if done.is_file():
             yield None
@@ -90,5 +92,7 @@ class Mirror:
                 yield run
         except (self.wandb.Error, OSError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(".")
-            raise TrackError(f"W&B refuses it ({reason}): mend that and run the same command again.") from error
+            raise TrackError(
+                f"W&B rejected the request ({reason}): fix that and run the same command again."
+            ) from error
         done.touch()

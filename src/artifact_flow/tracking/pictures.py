@@ -1,4 +1,4 @@
-"""Pictures: plots as PNG files, drawn by vl-convert from what `dvc plots show` fills."""
+"""Pictures: plots as PNG images, drawn by vl-convert from the specifications that `dvc plots show` fills with data."""
 
 import json
 import subprocess
@@ -11,23 +11,23 @@ from pathlib import Path
 from artifact_flow.core.base.errors import TrackError
 
 VEGA_LITE = "5.21"  # as in docs/page.py
-# vl-convert brings this typeface along, so that the machine's own fonts change nothing.
+# This font is part of vl-convert, so the fonts of the machine make no difference.
 LOOKS = {"font": "Liberation Sans", "background": "white"}
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Plots that are being drawn beside what else is to be done: DVC is filling them in a process of its own."""
+    """Plots that are being drawn in the background, from data that DVC collects in its own process."""
 
     drawn: "Future[dict[str, bytes]]"
 
     def finish(self) -> dict[str, bytes]:
-        """Return each plot with rows as PNG, by its name; raise TrackError when DVC cannot fill them."""
+        """Wait for the plots and return name → PNG; raise TrackError when DVC cannot fill them."""
         return self.drawn.result()
 
 
 def start_drawing(folder: Path, plots: Sequence[Path]) -> Drawing:
-    """Let DVC fill plots of a repository, seen from `folder`, and draw what it fills."""
+    """Start drawing plots, given by their paths from `folder`, and return at once."""
     command = [sys.executable, "-m", "dvc", "plots", "show", "--json", *map(str, plots)]
     process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     thread = ThreadPoolExecutor(1)
@@ -39,14 +39,16 @@ def start_drawing(folder: Path, plots: Sequence[Path]) -> Drawing:
 def _draw_filled(process: "subprocess.Popen[str]") -> dict[str, bytes]:
     filled, said = process.communicate()
     if process.returncode:
-        raise TrackError(f"`dvc plots show` failed: {' '.join(said.split())[:300]}: mend that and run it again.")
+        raise TrackError(
+            f"`dvc plots show` failed: {' '.join(said.split())[:300]}: fix that and run the same command again."
+        )
     return {Path(name).stem: draw(vega) for name, vega in read_plots(filled).items()}
 
 
 def read_plots(filled: str) -> dict[str, str]:
-    """Return plot → Vega-Lite specification, its data included, of what `dvc plots show --json` printed."""
+    """Return plot → Vega-Lite specification with its data, from the output of `dvc plots show --json`."""
     data = json.loads(filled).get("data", {}) if filled.strip() else {}
-    # "dvc.yaml::plots/confusion.csv" is what dvc.yaml draws of the file, "plots/confusion.csv" a line through it
+    # "dvc.yaml::plots/confusion.csv" is the plot that dvc.yaml defines, "plots/confusion.csv" DVC's default line plot
     defined = {name.partition("::")[2] for name in data}
     return {
         name.rpartition("::")[2]: json.dumps(drawn[0]["content"])
@@ -56,7 +58,7 @@ def read_plots(filled: str) -> dict[str, str]:
 
 
 def draw(vega: str) -> bytes:
-    """Return a Vega-Lite specification as PNG, half as large again as on the page, for sharp screens."""
+    """Return a Vega-Lite specification as PNG, at 1.5 times the size on the page, for high-resolution screens."""
     import vl_convert  # noqa: PLC0415 - heavy
 
     return bytes(vl_convert.vegalite_to_png(vega, vl_version=VEGA_LITE, scale=1.5, config=LOOKS))

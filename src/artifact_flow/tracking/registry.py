@@ -1,7 +1,7 @@
-"""Registry: results as versions of a registered model, the aliases that say which serves, and the way back to files.
+"""Registry: results as versions of a registered model, and the aliases "challenger" and "champion".
 
-A version carries the sha256 of each of its files as tags, beside the files and not with them: what was replaced in the
-store is refused when it is fetched.
+The tags of a version hold the sha256 of each of its files. They are stored apart from the files, so `fetch` detects a
+file that was replaced in the store.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SCHEME = "models:/"
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered model, and whether it was there before."""
+    """A version of a registered model, and whether an earlier call had registered it."""
 
     name: str
     version: str
@@ -28,24 +28,24 @@ class Registered:
 
 
 class Registry:
-    """The registry of an MLflow server or database."""
+    """The model registry of an MLflow server or database."""
 
     def __init__(self, server: Server) -> None:
-        """Take an opened server."""
+        """Use an opened server."""
         self.server = server
 
     def register(self, result: Result, name: str | None = None) -> Registered:
-        """Return the version that is a result, made where there is none yet, with the alias "challenger".
+        """Return the version of a result, created if necessary, and give it the alias "challenger".
 
-        Raises TrackError when the result was not tracked, or MLflow refuses the name.
+        Raises TrackError when the result was not tracked or MLflow rejects the name.
         """
         name, client = result.name if name is None else name, self.server.client
         run = Runs(self.server).find(result)
         if run is None:
             raise TrackError(
-                f"no run at {shown(self.server.uri)} holds this result of {result.folder}: `make track` logs it first."
+                f"no run at {shown(self.server.uri)} contains the result in {result.folder}: run `make track` first."
             )
-        with self.server.told():
+        with self.server.translate_errors():
             model = Runs(self.server).model_of(run.info.run_id, run.info.experiment_id)
             self._ensure_model(name)
             version = self._first(name, result)
@@ -61,23 +61,23 @@ class Registry:
                     model_id=model.model_id,
                 )
                 version = self._first(name, result) or mine
-                if version.version != mine.version:  # another one registered it at the same moment
+                if version.version != mine.version:  # another process registered it at the same moment
                     client.delete_model_version(name, mine.version)
             self._tag_commit(version, result)
             client.set_registered_model_alias(name, CHALLENGER, version.version)
         return Registered(name, str(version.version), found)
 
     def promote(self, name: str, max_loss: float, version: str | None = None, force: bool = False) -> Comparison:
-        """Return a version (the challenger's) beside the champion, and make it the champion where the gate lets it.
+        """Compare a version (default: the challenger) with the champion, and promote it if the gate allows it.
 
-        The gate: a commit gives the version, both were measured on the same test rows, and the test split's accuracy or
-        R² is at most `max_loss` below the champion's. `force` passes it, and says so in a tag. Raises TrackError when
-        there is no such version.
+        The gate: a commit reproduces the version, both were measured on the same test rows, and the accuracy or R² on
+        the test split is at most `max_loss` below the champion's. `force` overrides the gate and records the reason in
+        a tag. Raises TrackError when there is no such version.
         """
         client = self.server.client
         candidate = self.get(name, version or CHALLENGER)
         champion = self.get(name, CHAMPION, missing_ok=True)
-        with self.server.told():
+        with self.server.translate_errors():
             now, before = self._run_of(candidate), self._run_of(champion) if champion else None
             names = sorted({*now.data.metrics, *(before.data.metrics if before else ())})
             metrics = {
@@ -101,11 +101,14 @@ class Registry:
         )
 
     def get(self, name: str, which: str, missing_ok: bool = False) -> Any:
-        """Return a version by its number or alias."""
+        """Return a version by its number or alias.
+
+        Raises TrackError when it does not exist, unless `missing_ok`: then it returns None.
+        """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
         client = self.server.client
-        with self.server.told():
+        with self.server.translate_errors():
             try:
                 if which.isdecimal():
                     return client.get_model_version(name, which)
@@ -116,7 +119,8 @@ class Registry:
                     return None
                 if missing:
                     raise TrackError(
-                        f"the registry at {shown(self.server.uri)} has no {name} {which}: `make register` makes one."
+                        f"the registry at {shown(self.server.uri)} has no version {which} of {name}: "
+                        "`make register` creates one."
                     ) from error
                 raise
 
@@ -155,5 +159,5 @@ def _describe(result: Result) -> str:
     rows = " and ".join(f"{count} {split}" for split, count in contract.rows.items())
     return (
         f"{str(train['estimator']).rpartition('.')[2]}({arguments}) of {contract.params['data']['source']}: {metric}, "
-        f"{len(contract.features)} features, {rows} rows. Its files: {', '.join(result.model_files)}."
+        f"{len(contract.features)} features, {rows} rows. Files: {', '.join(result.model_files)}."
     )

@@ -31,7 +31,7 @@ class Runs:
 
     def log(self, result: Result, drawing: Drawing) -> Logged:
         """Return the run of a result; create it, or complete an interrupted one, if it is not finished yet."""
-        with self.server.told():
+        with self.server.translate_errors():
             experiment = self.server.ensure_experiment(result.name)
             run, found = self._claim(experiment, result)
             if not found:
@@ -43,7 +43,7 @@ class Runs:
 
     def find(self, result: Result) -> Any:
         """Return the finished run of a result, or None."""
-        with self.server.told():
+        with self.server.translate_errors():
             experiment = self.server.client.get_experiment_by_name(result.name)
             run = self._first(experiment.experiment_id, result) if experiment else None
         return run if run and run.info.status == "FINISHED" else None

@@ -1,7 +1,7 @@
-"""Sweep: values of parameters tried as DVC experiments by DVC's own queue, and a table of what came of each.
+"""Sweep: parameter values tried as DVC experiments in DVC's queue, and a table of the results.
 
-DVC shows an experiment that has no result, because it failed or did not run, with the metrics of the commit it started
-from. The table here leaves them out.
+For an experiment without a result, because it failed or did not run, DVC shows the metrics of the commit that it
+started from. The table here leaves those metrics out.
 """
 
 import json
@@ -25,11 +25,11 @@ SUCCESS = "success"
 
 @dataclass(frozen=True)
 class Row:
-    """The workspace, a commit, or an experiment on it: its parameters, and the metrics where it has a result."""
+    """The workspace, a commit, or an experiment on it: its parameters, and its metrics if it has a result."""
 
     revision: str
-    name: str  # of an experiment, else empty
-    state: str  # of an experiment: success, failed, queued, running; else empty
+    name: str  # the experiment's name, else empty
+    state: str  # the experiment's state: success, failed, queued, running; else empty
     params: Mapping[str, Any]  # "train.C" → value
     metrics: Mapping[str, Any]  # "test.accuracy" → value
 
@@ -40,29 +40,34 @@ class Row:
 
 
 def run_sweep(settings: Sequence[str], jobs: int) -> None:
-    """Queue a DVC experiment for each combination of values, and run the queue by `jobs` workers.
+    """Queue a DVC experiment for each combination of values, and run the queue with `jobs` workers.
 
-    A setting is what `dvc exp run --set-param` takes, such as "train.C=0.1,1". Raises TrackError when DVC refuses one.
-    KeyboardInterrupt stops the workers, and forgets what did not run.
+    A setting is an argument of `dvc exp run --set-param`, such as "train.C=0.1,1". Raises TrackError when DVC rejects
+    one. KeyboardInterrupt stops the workers and removes the experiments that did not run.
     """
     given = [argument for setting in settings for argument in ("--set-param", setting)]
     if run_dvc("exp", "run", "--queue", *given).returncode:
-        raise TrackError("`dvc exp run --queue` failed, for the reason above: correct what was to be set.")
+        raise TrackError("`dvc exp run --queue` failed for the reason above: correct the settings.")
     try:
         run_dvc("exp", "run", "--run-all", "--jobs", str(jobs))
     except KeyboardInterrupt:
         run_dvc("queue", "stop", "--kill")
-        time.sleep(2)  # for the workers to end
+        time.sleep(2)  # the workers need time to end
         run_dvc("queue", "remove", "--all")
-        shutil.rmtree(repository_root() / QUEUE, ignore_errors=True)  # DVC would wait for what it holds
+        shutil.rmtree(repository_root() / QUEUE, ignore_errors=True)  # otherwise DVC would wait for the tasks in it
         raise
 
 
 def list_experiments() -> list[Row]:
-    """Return the workspace, the commit, and its experiments in the order of DVC's table; TrackError when DVC fails."""
+    """Return the workspace, the commit and its experiments in the order of DVC's table.
+
+    Raises TrackError when DVC fails.
+    """
     listed = run_dvc("exp", "show", "--json", capture=True)
     if listed.returncode:
-        raise TrackError(f"`dvc exp show` failed: {' '.join(listed.stderr.split())[:300]}: mend that and run it again.")
+        raise TrackError(
+            f"`dvc exp show` failed: {' '.join(listed.stderr.split())[:300]}: fix that and run the same command again."
+        )
     rows = []
     for baseline in json.loads(listed.stdout):
         rows.append(_read_row(baseline, None))
@@ -73,7 +78,7 @@ def list_experiments() -> list[Row]:
 
 
 def tabulate(rows: Sequence[Row]) -> str:
-    """Return rows as a Markdown table; of metrics and parameters it has those that differ."""
+    """Return rows as a Markdown table that shows only metrics and parameters that differ."""
     metrics = _differing([row.metrics for row in rows if row.finished])
     params = _differing([row.params for row in rows])
     lines = [["Experiment", "State", *metrics, *params]]
@@ -100,7 +105,7 @@ def _read_row(shown: Mapping[str, Any], state: str | None) -> Row:
 
 
 def _values(files: Mapping[str, Any] | None, main: Path) -> dict[str, Any]:
-    """Return "train.C" → value of the main file, "file:key" → value of others."""
+    """Return key → value: "train.C" for the main file, "file:key" for other files."""
     values: dict[str, Any] = {}
     for file, content in (files or {}).items():
         values |= flatten(content.get("data") or {}, "" if file == str(main) else f"{file}:")
@@ -108,7 +113,7 @@ def _values(files: Mapping[str, Any] | None, main: Path) -> dict[str, Any]:
 
 
 def _differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys that have not the same value in all mappings, in the order in which they come."""
+    """Return the keys whose values differ between the mappings, in the order of their first occurrence."""
     keys = dict.fromkeys(key for mapping in mappings for key in mapping)
     return [key for key in keys if any(mapping.get(key) != mappings[0].get(key) for mapping in mappings)]
 

@@ -1,4 +1,4 @@
-"""Unpack: the one table in an archive, written beside it. A tar or a zip file, whatever its name says."""
+"""Unpack: the only table in a tar or zip archive, written into the archive's folder. File names do not matter."""
 
 import lzma
 import shutil
@@ -14,8 +14,8 @@ from typing import IO
 from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import replace_files
 
-TABLES = (".csv", ".data", ".jsonl", ".parquet", ".tsv", ".txt")  # names of tables end so, or with .gz behind it
-# How files begin that are no archives, and that no reader here unpacks.
+TABLES = (".csv", ".data", ".jsonl", ".parquet", ".tsv", ".txt")  # file name extensions of tables, each also with .gz
+# The first bytes of compressed files that this module cannot unpack.
 COMPRESSED = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
@@ -25,15 +25,15 @@ COMPRESSED = {
 }
 DAMAGE = (EOFError, OSError, RuntimeError, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 
-Members = Mapping[str, Callable[[], IO[bytes] | None]]  # path in an archive → what opens it
+Members = Mapping[str, Callable[[], IO[bytes] | None]]  # path in an archive → function that opens it
 
 
 def unpack_table(path: Path) -> Path:
-    """Return the table that a file is, or the one that an archive holds, written beside it under its own name.
+    """Return the path of the only table in an archive, unpacked into the archive's folder under its own name.
 
-    A file that is no archive is returned as it is. Raises TrackError when an archive is damaged or encrypted, holds no
-    table or several, or when its table would overwrite a file that DVC does not track; and when a file is compressed
-    otherwise than by gzip.
+    The path of a file that is not an archive is returned unchanged. Raises TrackError when an archive is damaged or
+    encrypted, contains no table or several, or when its table would overwrite a file that DVC does not track, and when
+    a file is compressed in another format than gzip.
     """
     try:
         if not (tarfile.is_tarfile(path) or zipfile.is_zipfile(path)):
@@ -49,13 +49,15 @@ def unpack_table(path: Path) -> Path:
                     shutil.copyfileobj(content, file)
             return table
     except DAMAGE as error:
-        raise TrackError(f"{path} cannot be unpacked ({str(error) or type(error).__name__}): fetch it anew.") from error
+        raise TrackError(
+            f"{path} cannot be unpacked ({str(error) or type(error).__name__}): download it again."
+        ) from error
 
 
 def refuse_overwriting(path: Path) -> None:
-    """Raise TrackError when a file is there that DVC does not track, so that no other copy of it is known."""
+    """Raise TrackError when a file exists that DVC does not track, because it may have no other copy."""
     if path.exists() and not path.with_name(f"{path.name}.dvc").is_file():
-        raise TrackError(f"{path} is there already, and DVC does not track it: move it away, then run this again.")
+        raise TrackError(f"{path} exists already and DVC does not track it: move it, then run the same command again.")
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def _open_members(path: Path) -> Iterator[Members]:
 
 
 def _find_table(path: Path, members: Members) -> str:
-    """Return the path of the one table in an archive; files that macOS adds begin with "._"."""
+    """Return the path of the only table in an archive; hidden files, such as macOS adds ("._*"), do not count."""
     tables = [
         name
         for name in members
@@ -81,7 +83,8 @@ def _find_table(path: Path, members: Members) -> str:
     listed = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     what = f"{len(tables)} tables" if tables else f"no table ({', '.join(TABLES)})"
     raise TrackError(
-        f"{path} holds {what}: {listed or 'nothing'}: unpack it, then `dvc add` and `artifact-flow init` one file."
+        f"{path} contains {what}: {listed or 'nothing'}: unpack it, then run `dvc add` and "
+        "`artifact-flow init` on one file."
     )
 
 
@@ -91,6 +94,6 @@ def _refuse_compressed(path: Path) -> None:
     packed = next((name for start, name in COMPRESSED.items() if head.startswith(start)), None)
     if packed:
         raise TrackError(
-            f"{path} is packed by {packed}, and only gzip, tar and zip are unpacked here: unpack it, then `dvc add` "
-            "and `artifact-flow init` what comes out."
+            f"{path} is compressed with {packed}, but only gzip, tar and zip can be unpacked here: unpack it, then run "
+            "`dvc add` and `artifact-flow init` on the result."
         )
