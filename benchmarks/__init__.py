@@ -1,1 +1,1 @@
-"""Benchmarks: what the README claims of time, each figure measured beside its peer in one run."""
+"""Benchmarks: the README's performance figures, each measured together with its peer in one run."""

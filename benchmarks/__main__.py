@@ -1,7 +1,7 @@
-"""Measure what the README claims, show it, and write it to .artifact-flow/benchmarks.json.
+"""Measure the README's performance figures, print them, and write them to .artifact-flow/benchmarks.json.
 
-With --write it becomes a page with pictures too, docs/benchmarks.md, and what has a bar a table in README.md. A missed
-bar is told and is no error, since a busy machine misses bars; a command that fails is one.
+With --write, also write them to docs/benchmarks.md with charts, and the figures that have a bar to the table in
+README.md. A missed bar is reported and is not an error, because a busy machine misses bars. A failed command is one.
 """
 
 import argparse
@@ -22,28 +22,31 @@ from benchmarks.suite import GROUPS, Measured, choose_groups, count_times, measu
 from benchmarks.workspace import ROOT, CommandError, Workspace
 
 RESULTS = ROOT / ".artifact-flow" / "benchmarks.json"
-PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", Path("pictures")  # the second from the page's folder
+PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", Path("pictures")  # PICTURES is relative to the page's folder
 SCRATCH = ROOT / ".artifact-flow" / "bench"
 HEAD = """\
-# Benchmarks: beside what one would pick instead
+# Benchmarks: compared with the alternatives
 
-Written by `make bench`, all of it from one run. {caption} It took {minutes:.0f} minutes.
+`make bench` writes this page from one run. {caption} It took {minutes:.0f} minutes.
 
-A cell holds a median and, in brackets, the lowest and the highest value; a ratio is that of the medians, with the
-lowest and the highest of one turn. What is compared is measured in turn. What has a bar is held against it,
-also where it is missed. The peers' versions are locked in `benchmarks/`, each in an environment of its own."""
+A cell shows the median and, in brackets, the lowest and the highest value. The ratio is the ratio of the medians; in
+brackets are the lowest and the highest ratio within one turn. The compared commands run alternately. Figures with a
+bar are judged by it, and missed bars are shown as missed. The peers' versions are locked in `benchmarks/`; each peer
+runs in its own environment."""
 
 
 def main() -> None:
-    """Measure HEAD, show the table and write the results; raise CommandError when something cannot be measured."""
+    """Measure HEAD, print the table and write the results; raise CommandError when a figure cannot be measured."""
     arguments = parse_arguments()
     runs, (groups, skipped) = arguments.runs, choose_groups(arguments.only)
     if skipped and (arguments.write or not groups):
-        raise CommandError(f"{'--write needs every figure' if arguments.write else 'nothing is left'}: {skipped}")
+        raise CommandError(
+            f"{'--write needs every figure' if arguments.write else 'no group can be measured'}: {skipped}"
+        )
     commit = Workspace(ROOT).run("git", "rev-parse", "--short", "HEAD").strip()
     watch, load, progress = Watch(), os.getloadavg()[0], Progress(console=Console(stderr=True))
     if load > QUIET_LOAD:
-        progress.print(f"[yellow]warning:[/] load {load:.2f} on {CORES} cores: not quiet, expect noise")
+        progress.print(f"[yellow]warning:[/] load {load:.2f} on {CORES} cores: the machine is not quiet, expect noise")
     if skipped:
         progress.print(f"[yellow]warning:[/] {skipped}")
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -60,27 +63,27 @@ def main() -> None:
         for one in measured
     }
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    rested = (
-        f"The machine was {'quiet' if quiet else 'not quiet'} (load {load:.2f} at the start; others used {others:.2f} "
-        f"of {CORES} cores meanwhile)."
+    quietness = (
+        f"The machine was {'quiet' if quiet else 'not quiet'} (load {load:.2f} at the start; other processes used "
+        f"{others:.2f} of {CORES} cores during the run)."
     )
     if arguments.write:
         caption = (
-            f"Medians of {runs} runs in turn on {CORES} × {machine['cpu']}, Python {machine['python']}, "
+            f"Medians of {runs} alternating runs on {CORES} × {machine['cpu']}, Python {machine['python']}, "
             f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}:"
         )
         write_figures(figures, caption, ROOT / "README.md")
-        write_page(measured, f"{caption.removesuffix(':')}, commit {commit}. {rested}")
+        write_page(measured, f"{caption.removesuffix(':')}, commit {commit}. {quietness}")
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
-    console.print(f"{missed} of {len(figures)} bars missed." if missed else "Every bar met.")
+    console.print(f"{missed} of {len(figures)} bars missed." if missed else "All bars met.")
     if skipped:
         console.print(f"[yellow]{skipped}[/]")
-    console.print(rested if quiet else f"[red]{rested} Measure again when it is.[/]")
+    console.print(quietness if quiet else f"[red]{quietness} Measure again on a quiet machine.[/]")
 
 
 def write_page(measured: Sequence[Measured], caption: str) -> None:
-    """Write a page with a section for each group, and its pictures."""
+    """Write the page with a section for each group, and the charts."""
     minutes = sum(one.seconds for one in measured) / 60
     sections = [HEAD.format(caption=caption, minutes=minutes)]
     for one in measured:
@@ -92,18 +95,18 @@ def write_page(measured: Sequence[Measured], caption: str) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return how often each thing is timed, which groups are, and whether the README is to be written."""
+    """Return the command line: the number of runs, the groups to measure, and whether to write the README."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="measure each thing N times (default: 3)")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and README.md's table")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="number of runs of each command (default: 3)")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and the table in README.md")
     parser.add_argument(
-        "--only", nargs="+", default=[], choices=[group.name for group in GROUPS], help="measure these groups alone"
+        "--only", nargs="+", default=[], choices=[group.name for group in GROUPS], help="measure only these groups"
     )
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error(f"--runs is {arguments.runs}; allowed: 1 or more")
     if arguments.write and arguments.only:
-        parser.error("--write needs every figure, so it goes without --only")
+        parser.error("--write needs every figure, so it cannot be combined with --only")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""Batches: 50 and 100 million rows in files, predicted part by part by one process and by two Dask workers."""
+"""Batches: 50 and 100 million rows in several files, predicted by one process and by two Dask workers."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from benchmarks.workspace import Workspace
 
 
 def compare_batches(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield what a second process is worth."""
+    """Yield how much faster two workers are than one process, at each size."""
     rows = make_houses(project, LARGE)
     for files in (2, 4):
         folder, words = f"rows-{files}", f"{files * LARGE} M rows in parts"
@@ -26,7 +26,7 @@ def compare_batches(project: Workspace, meter: Meter) -> Iterator[Figure]:
 
 
 def predict(project: Workspace, folder: str, *cluster: str) -> float:
-    """Return the wall time of predicting a folder anew, in seconds."""
+    """Return the wall time of predicting a folder from the start, in seconds."""
     shutil.rmtree(project.path / "parts", ignore_errors=True)
     command = ("artifact-flow", "predict", f"{folder}/", "--model", str(MODEL), "--out", "parts/", *cluster)
     return project.time("env", "PYTHONPATH=src", *command)

@@ -1,4 +1,4 @@
-"""Figure: two things measured, their ratio, and the bar, if any, it is held against. It knows not what they are."""
+"""Figure: two measurements, their ratio, and the bar, if any, that the ratio must meet; whatever is measured."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Series:
-    """What was measured of one thing, in the order in which it was."""
+    """The values measured for one contender, in order of measurement."""
 
     name: str
     values: list[float] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Figure:
-    """How many times as much as `beside` the thing `measured` takes, and the bar, if any, that this should keep."""
+    """The ratio of the series `measured` to the series `beside`, and the bar, if any, that it must meet."""
 
     measured: Series
     beside: Series
@@ -31,35 +31,35 @@ class Figure:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The smallest and the largest ratio of two values of the same turn."""
+        """The smallest and the largest ratio of two values from the same turn."""
         ratios = [a / b for a, b in zip(self.measured.values, self.beside.values, strict=True)]
         return min(ratios), max(ratios)
 
     @property
     def met(self) -> bool:
-        """Whether the ratio of the medians keeps the bar, where there is one."""
+        """Whether the ratio of the medians meets the bar; true without a bar."""
         if self.bar is None:
             return True
         return self.ratio <= self.bar if self.relation == "≤" else self.ratio >= self.bar
 
     def as_json(self) -> dict[str, Any]:
-        """Return the figure with every value that it rests on."""
+        """Return the figure as JSON data, with every measured value."""
         return asdict(self) | {"ratio": self.ratio, "spread": self.spread, "met": self.met}
 
 
 def limit_series(measured: Series, allowed: float) -> Figure:
-    """Return what was measured against what is allowed, in the same unit."""
+    """Return a figure that compares a series with an allowed maximum in the same unit."""
     return Figure(measured, Series("allowed", [allowed] * len(measured.values), measured.unit), "≤", 1.0)
 
 
 def limit_memory(name: str, peaks: list[float], allowed: float) -> Figure:
-    """Return the highest of the peaks, in MB, against what is allowed."""
+    """Return a figure that compares the highest of the peaks, in MB, with an allowed maximum."""
     return limit_series(Series(name, [max(peaks)], "MB"), allowed)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A thing to measure: `measure` does it once and returns, in `unit`, its wall time or how much it did in it."""
+    """A command to measure: `measure` runs it once and returns its wall time or its rate, in `unit`."""
 
     name: str
     measure: Callable[[], float]
@@ -68,13 +68,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Meter:
-    """How often each thing is measured, and whom to tell after each time."""
+    """The number of runs of each contender, and the callback after each run."""
 
     runs: int
     advance: Callable[[], object]
 
     def take_turns(self, contenders: Sequence[Contender]) -> list[Series]:
-        """Return what was measured of each contender, in turn; every second turn goes the other way round."""
+        """Measure the contenders alternately and return their series; every second turn is in reverse order."""
         every = [(contender, Series(contender.name, unit=contender.unit)) for contender in contenders]
         for run in range(self.runs):
             for contender, series in every if run % 2 == 0 else reversed(every):
@@ -85,6 +85,6 @@ class Meter:
     def compare(
         self, measured: Contender, beside: Contender, relation: Literal["≤", "≥"] = "≤", bar: float | None = None
     ) -> Figure:
-        """Return the figure of two things measured in turn."""
+        """Return the figure of two contenders measured alternately."""
         one, other = self.take_turns([measured, beside])
         return Figure(one, other, relation, bar)

@@ -1,7 +1,7 @@
-"""Fit: a process that times one fit of the train split and prints it as JSON. Run as a script in a reproduced clone.
+"""Fit: a script that times one fit of the train split and prints the result as JSON, in a reproduced clone.
 
-With the argument `pinned` the process is pinned as the stages are, by importing them first; with `default` BLAS
-takes the threads and the kernel it likes. Everything else is the same code.
+With the argument `pinned`, it pins BLAS as the stages do. With `default`, BLAS chooses its own threads and kernel.
+Everything else is the same code.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 
 if sys.argv[1:] == ["pinned"]:
-    import artifact_flow.core.base.determinism  # noqa: F401 - pins, and must do so before numpy is imported
+    import artifact_flow.core.base.determinism  # noqa: F401 - pins BLAS, before numpy is imported
 
 from threadpoolctl import threadpool_info
 
@@ -21,7 +21,7 @@ from artifact_flow.core.table.tables import read_table
 
 
 def main() -> None:
-    """Print the wall time of `fit` alone, in seconds, and the BLAS that did it."""
+    """Print the wall time of `fit` alone, in seconds, and the BLAS that was used."""
     train = read_table().part("train")
     X, _ = encode_rows(describe_features(train.roles.features, train.raw), train.raw)
     y, estimator = train.y, build_estimator(load_params().train)
@@ -35,5 +35,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["default"] and "artifact_flow.core.base.determinism" in sys.modules:
-        sys.exit("error: benchmarks/fit.py: a core module now pins at import, so nothing measured is the default")
+        sys.exit(
+            "error: benchmarks/fit.py: a core module pins BLAS when it is imported, so the default is not measured"
+        )
     main()

@@ -1,4 +1,4 @@
-"""Fits: what the pin costs on idle cores, and what it saves on busy ones."""
+"""Fits: the time that pinning BLAS costs on idle cores and saves on busy cores."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from benchmarks.workspace import Workspace
 
 WORKER = Path(__file__).with_name("fit.py")
 
-# Plain Python, which leaves no core to anybody; ends with the benchmark, however that ends.
+# A busy loop in plain Python. It ends when the benchmark ends, for whatever reason.
 SPINNER = "import os\nwhile os.getppid() == {parent}: sum(range(100_000))"
 
 
 def compare_fits(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield the pinned fit against the default one on idle cores, then the default against the pinned on busy ones."""
+    """Yield the pinned fit compared with the default fit on idle cores, then the reverse on busy cores."""
 
     def contender(mode: str, cores: str) -> Contender:
         name = f"{mode} fit, cores {cores} ({time_fit(project, mode)['blas']})"
@@ -31,13 +31,13 @@ def compare_fits(project: Workspace, meter: Meter) -> Iterator[Figure]:
 
 
 def time_fit(project: Workspace, mode: str) -> dict[str, Any]:
-    """Return the seconds and the BLAS of one "pinned" or "default" fit in a fresh process."""
+    """Return the seconds and the BLAS of one "pinned" or "default" fit in a new process."""
     return dict(json.loads(project.run("env", "PYTHONPATH=src", sys.executable, str(WORKER), mode)))
 
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    """Keep every core that this process may use busy, with one other process each."""
+    """Keep every core that this process may use busy, with one process per core."""
     command = [sys.executable, "-c", SPINNER.format(parent=os.getpid())]
     spinners = [subprocess.Popen(command) for _ in os.sched_getaffinity(0)]
     try:

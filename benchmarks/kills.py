@@ -1,9 +1,9 @@
-"""Kills: batches whose client and workers are killed at random moments, and what they promised held against it.
+"""Kills: batch jobs whose client and workers are killed at random moments, and a check of their promises.
 
-Run by hand, in a checkout in which `dvc repro -P` has run: `python -m benchmarks.kills`. Five million rows go by two
-workers into a folder, or with --store from and into an S3 API of this machine. After each kill of the client the same
-command goes on; in the end the parts are those of an undisturbed run, byte for byte, and their rows those of one
-stream: in order, complete, none of them twice. Jobs follow each other until there were as many kills as asked for.
+Run by hand, in a checkout in which `dvc repro -P` has run: `python -m benchmarks.kills`. Two workers predict five
+million rows into a folder, or, with --store, from and into a local S3 API. After each kill of the client, the same
+command is run again to resume. In the end, the parts must be byte for byte those of an undisturbed run, and their rows
+must be those of one stream: in order, complete, without duplicates. Jobs repeat until the requested number of kills.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from benchmarks.throughput import MODEL, make_houses
 from benchmarks.workspace import ROOT, CommandError, Workspace
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
-PAUSE = 5.0  # seconds at most between a start, or a kill, and the next one
+PAUSE = 5.0  # maximum seconds between a start, or a kill, and the next kill
 
 
 def main() -> None:
-    """Kill as often as asked, show what was seen, and exit with 1 when a promise was broken."""
+    """Kill as often as requested, print the result, and exit with 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
-    parser.add_argument("--kills", type=int, default=10, metavar="N", help="default: 10")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default: 0")
-    parser.add_argument("--store", action="store_true", help="rows and parts in an S3 API")
+    parser.add_argument("--kills", type=int, default=10, metavar="N", help="number of kills; default: 10")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random moments; default: 0")
+    parser.add_argument("--store", action="store_true", help="keep rows and parts in an S3 API")
     arguments = parser.parse_args()
     rows, rng, killed = make_houses(Workspace(ROOT)), np.random.default_rng(arguments.seed), Counter[str]()
     with tempfile.TemporaryDirectory(dir=ROOT / ".artifact-flow") as scratch, _place(arguments.store, scratch) as place:
@@ -53,21 +53,21 @@ def main() -> None:
             job = Job(source, f"{place}/disturbed{jobs}/")
             job.run(rng, killed, arguments.kills)
             if read_files(job.out) != expected:
-                broken.append(f"the files of job {jobs} are not those of an undisturbed one")
+                broken.append(f"the files of job {jobs} differ from those of an undisturbed job")
     print(f"{jobs} jobs, killed: {', '.join(f'{count} × {what}' for what, count in killed.items())}")
-    print("\n".join(f"broken: {promise}" for promise in broken) or "Every promise kept.")
+    print("\n".join(f"broken: {promise}" for promise in broken) or "All promises kept.")
     sys.exit(bool(broken))
 
 
 @dataclass(frozen=True)
 class Job:
-    """Rows and where their predictions go."""
+    """A batch job: the rows and the folder for their predictions."""
 
     source: str
     out: str
 
     def run(self, rng: np.random.Generator, killed: Counter[str], kills: int) -> None:
-        """Run the job to its end, killing client or workers meanwhile, until `kills` were counted in `killed`."""
+        """Run the job to its end, killing its client or workers until `killed` has counted `kills`."""
         command = [sys.executable, "-m", "artifact_flow.cli", "predict", self.source, "--model", str(ROOT / MODEL)]
         while True:
             process = subprocess.Popen([*command, "--out", self.out, "--workers", "2"], stderr=subprocess.PIPE)
@@ -80,16 +80,18 @@ class Job:
             _, said = process.communicate()
             if process.returncode == 0:
                 return
-            if process.returncode > 0 and b"the same command" not in said:  # which goes on, as after a kill
+            if (
+                process.returncode > 0 and b"the same command" not in said
+            ):  # the error says to run the same command again, as after a kill
                 raise CommandError(f"`{' '.join(command)}` ended with {process.returncode}: {said.decode()}")
 
 
 def _kill(process: "subprocess.Popen[bytes]", what: str, rng: np.random.Generator) -> int:
-    """Kill a process or one of its workers, and return how many that were."""
+    """Kill a process or one of its workers, and return the number of processes killed."""
     if what == "client":
         process.kill()
         return 1
-    with suppress(psutil.NoSuchProcess, IndexError):  # there is no worker at the start and at the end
+    with suppress(psutil.NoSuchProcess, IndexError):  # at the start and at the end there is no worker
         workers = [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
         workers[rng.integers(len(workers)) if workers else 0].kill()
         return 1
@@ -97,30 +99,30 @@ def _kill(process: "subprocess.Popen[bytes]", what: str, rng: np.random.Generato
 
 
 def read_files(folder: str) -> Mapping[str, bytes]:
-    """Return name → bytes of what a folder holds."""
+    """Return name → bytes of the files in a folder."""
     fs, path = fsspec.url_to_fs(folder, use_listings_cache=False)
     return {name.rsplit("/", 1)[1]: fs.cat_file(name) for name in fs.find(path)}
 
 
 def compare_with_stream(files: Mapping[str, bytes], source: str, rows: Path, scratch: Path) -> list[str]:
-    """Return what is wrong with the parts beside what one process makes of the same rows as one file."""
+    """Return the differences between the parts and the predictions of one process for the same rows in one file."""
     Workspace(ROOT).run(
         "artifact-flow", "predict", str(rows), "--model", str(MODEL), "--out", str(scratch / "one.parquet")
     )
     tables = [pq.read_table(pa.BufferReader(files[name])) for name in sorted(files) if name.endswith(".parquet")]
     same = pa.concat_tables(tables).equals(pq.read_table(scratch / "one.parquet"))
-    return [] if same else [f"the parts of {source} are not the rows of one stream"]
+    return [] if same else [f"the parts of {source} differ from the rows of one stream"]
 
 
 @contextmanager
 def _place(store: bool, scratch: str) -> Iterator[str]:
-    """Yield a folder, or the URL of a bucket of an S3 API that runs meanwhile."""
+    """Yield a folder, or the URL of a bucket in an S3 API that runs until the block ends."""
     if not store:
         yield scratch
         return
     from moto.moto_server.threaded_moto_server import ThreadedMotoServer  # noqa: PLC0415 - heavy
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line for each request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise it prints a line for each request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""Load: a service started on one core, asked by wrk from another, and stopped with all that it started."""
+"""Load: a service on one core, loaded by wrk from another core, and stopped with all its child processes."""
 
 import ctypes
 import http.client
@@ -18,29 +18,29 @@ from pathlib import Path
 from benchmarks.machine import CORES
 from benchmarks.workspace import LOADING_CORE, CommandError, Workspace, one_core
 
-WARM_SECONDS, SECONDS = 1, 5  # of load: whose figures are dropped, and kept
-PATIENCE = 120.0  # seconds that a service has for its first answer
-STOPPING = 10.0  # and for its end, before it is killed
-FAILING = 0.01  # of the answers at most: one that does not come within 10 s, or is no 2xx
+WARM_SECONDS, SECONDS = 1, 5  # seconds of load: the warm-up, which is discarded, and the measurement
+FIRST_ANSWER = 120.0  # seconds allowed until the first answer of a service
+STOPPING = 10.0  # seconds allowed to stop before it is killed
+FAILING = 0.01  # maximum share of failed answers: later than 10 s, or not 2xx
 POST = Path(__file__).with_name("serving_peers") / "post.lua"
 PR_SET_CHILD_SUBREAPER = 36  # see prctl(2)
 
 
 @dataclass(frozen=True)
 class Service:
-    """A thing that serves, and what it is asked. In `command` and `environ`, {0} is its port; {1} and {2} are free."""
+    """A service and the request to it. In `command` and `environ`, {0} is its port; {1} and {2} are free ports."""
 
     name: str
     command: tuple[str, ...]
     path: str
-    body: bytes  # of a POST; empty: a GET
+    body: bytes  # the body of a POST; if empty, the request is a GET
     environ: Mapping[str, str] = field(default_factory=dict)
     connections: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What wrk saw of a service: answers a second, and how long they took, in ms."""
+    """The result of wrk: answers per second, and their latencies in ms."""
 
     rate: float
     median: float
@@ -49,7 +49,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that answers: its port, and the seconds from its process's start to its first good answer."""
+    """A running service: its port, and the seconds from the start of its process to its first 200 answer."""
 
     service: Service
     pid: int
@@ -57,8 +57,8 @@ class Running:
     seconds: float
 
     def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """Return the body of a good answer; raise CommandError for another."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        """Return the body of a 200 answer; raise CommandError for any other status."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=FIRST_ANSWER)
         try:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -70,7 +70,7 @@ class Running:
         return content
 
     def load(self, connections: int, body: Path, seconds: int) -> Answered:
-        """Return what wrk sees of it over so many kept connections; raise CommandError when answers fail."""
+        """Load it over a number of keep-alive connections; raise CommandError when too many answers fail."""
         url = f"http://127.0.0.1:{self.port}{self.service.path}"
         shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "10s"]
         command = ["wrk", *shape, "--latency", "--script", str(POST), url, "--", str(body)]
@@ -83,16 +83,16 @@ class Running:
         return Answered(seen["requests"] / seen["seconds"], seen["median_ms"], seen["p99_ms"])
 
     def megabytes(self) -> float:
-        """Return the resident memory of its process."""
+        """Return the resident memory of its process, in MB."""
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
         return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 @contextmanager
 def serve(service: Service, workspace: Workspace, scratch: Path) -> Iterator[Running]:
-    """Start a service on its core, and stay on another until it is stopped; its output goes to a file, as in a pod.
+    """Start a service on its own core, run the block on another core, and stop the service.
 
-    Raises CommandError with its last lines when it gives no good answer.
+    Its output goes to a file, as in a pod. Raises CommandError with its last lines when it does not answer with 200.
     """
     ports = _free_ports(3)
     command = [part.format(*ports) for part in service.command]
@@ -112,28 +112,28 @@ def serve(service: Service, workspace: Workspace, scratch: Path) -> Iterator[Run
 
 
 def lacks_load() -> str:
-    """Return what the load needs and is not here, with the way to it; nothing where all is."""
+    """Return what is missing for the load test and how to get it, or "" if nothing is missing."""
     if CORES < 2:
-        return "a service and its load need a core each, and there is one"
-    return "" if shutil.which("wrk") else "no wrk; `apt-get install wrk` installs it"
+        return "the service and the load generator need one core each, but there is only one core"
+    return "" if shutil.which("wrk") else "wrk is not installed; `apt-get install wrk` installs it"
 
 
 def _await_answer(service: Service, process: "subprocess.Popen[bytes]", port: int) -> float:
-    """Return the time at which the service's own request is first answered with 200."""
+    """Return the time at which the service first answers its own request with 200."""
     said, method = "", "POST" if service.body else "GET"
-    deadline = time.perf_counter() + PATIENCE
+    deadline = time.perf_counter() + FIRST_ANSWER
     while time.perf_counter() < deadline and process.poll() is None:
         with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=FIRST_ANSWER)
             connection.request(method, service.path, service.body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             content = answer.read()
             connection.close()
             if answer.status == 200:
                 return time.perf_counter()
-            said = f", but {answer.status}: {content[:300]!r}"
+            said = f"; the last answer was {answer.status}: {content[:300]!r}"
         time.sleep(0.005)
-    raise CommandError(f"no good answer within {PATIENCE:.0f} s{said}" if process.poll() is None else "it ended")
+    raise CommandError(f"no 200 answer within {FIRST_ANSWER:.0f} s{said}" if process.poll() is None else "it ended")
 
 
 def _free_ports(count: int) -> list[int]:
@@ -145,8 +145,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started; wait for each, so that `machine.Watch` counts none as another's."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what its parent leaves behind comes to this process
+    """Stop a process and all its children, and wait for each, so that `machine.Watch` does not count their CPU time."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become children of this process
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Machine: what it is, and who else uses it while something is measured."""
+"""Machine: its description, and the CPU time that other processes use during a measurement."""
 
 import os
 import platform
@@ -11,7 +11,10 @@ from typing import Any
 
 LIBRARIES = ("dvc", "joblib", "numpy", "pyarrow", "scikit-learn", "scipy")
 CORES = len(os.sched_getaffinity(0))
-QUIET_LOAD, QUIET_OTHERS = 0.5 * CORES, 0.1 * CORES  # at most: load of the last minute, cores that others use
+QUIET_LOAD, QUIET_OTHERS = (
+    0.5 * CORES,
+    0.1 * CORES,
+)  # maxima on a quiet machine: load of the last minute, cores used by others
 
 
 def describe_machine() -> dict[str, Any]:
@@ -34,11 +37,11 @@ def _others_seconds() -> float:
 
 @dataclass(frozen=True)
 class Watch:
-    """Counts, from its making on, the CPU time of everything but this process and its finished children."""
+    """Counts the CPU time of all processes except this one and its finished children, from its creation on."""
 
     start: float = field(default_factory=time.monotonic)
     others: float = field(default_factory=_others_seconds)
 
     def cores_of_others(self) -> float:
-        """Return how many cores others have kept busy on average; 0.0 when this process was alone."""
+        """Return the average number of cores used by other processes; 0.0 when this process was alone."""
         return max(0.0, (_others_seconds() - self.others) / (time.monotonic() - self.start))

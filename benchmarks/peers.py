@@ -1,7 +1,7 @@
-"""Peers: what the figures are held against, as one writes it without this project. Run as a script in their own venv.
+"""Peers: the scripts that a user would write without this project, run in their own virtual environment.
 
-The same model on one thread, the same rows in, the same columns out. Nothing of the project or the benchmarks is
-imported: neither is installed there.
+They use the same model on one thread, read the same rows and write the same columns. They import nothing from the
+project or the benchmarks, which are not installed there.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ BATCH_ROWS = 1 << 17
 
 
 def predict_by_pandas(table: str, model: str, out: str) -> None:
-    """Read a whole Parquet file, predict it, and write Parquet, or CSV by its name."""
-    import pandas as pd  # noqa: PLC0415 - in this venv only, for this peer only
+    """Read a whole Parquet file, predict it, and write Parquet or CSV, depending on the name of `out`."""
+    import pandas as pd  # noqa: PLC0415 - only installed in this venv, only needed by this peer
 
     X = np.ascontiguousarray(pd.read_parquet(table).to_numpy(np.float32))
     frame = pd.DataFrame({"id": np.arange(len(X)), "prediction": open_model(model)(X)})
@@ -32,7 +32,7 @@ def predict_by_pandas(table: str, model: str, out: str) -> None:
 
 
 def predict_by_arrow(table: str, model: str, out: str, contract: str) -> None:
-    """Hash a Parquet file, then read, range-check, predict and write it batch by batch."""
+    """Hash a Parquet file, then read, range-check, predict and write it in batches."""
     with Path(table).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     features = json.loads(Path(contract).read_bytes())["features"]
@@ -54,8 +54,8 @@ def predict_by_arrow(table: str, model: str, out: str, contract: str) -> None:
 
 
 def predict_by_polars(table: str, model: str, out: str) -> None:
-    """Scan a Parquet file, predict it by `map_batches` and sink it, all of it streamed."""
-    import polars as pl  # noqa: PLC0415 - in this venv only, for this peer only
+    """Scan a Parquet file, predict it with `map_batches` and write it with `sink_parquet`, as a stream."""
+    import polars as pl  # noqa: PLC0415 - only installed in this venv, only needed by this peer
 
     predict, scanned = open_model(model), pl.scan_parquet(table)
 
@@ -68,8 +68,8 @@ def predict_by_polars(table: str, model: str, out: str) -> None:
 
 
 def predict_by_dask(table: str, model: str, out: str) -> None:
-    """Read a Parquet file as a Dask data frame, predict it by `map_partitions`, and write a folder of Parquet files."""
-    import dask.dataframe as dd  # noqa: PLC0415 - in this venv only, for this peer only
+    """Read Parquet as a Dask data frame, predict it with `map_partitions`, and write a folder of Parquet files."""
+    import dask.dataframe as dd  # noqa: PLC0415 - only installed in this venv, only needed by this peer
 
     frame = dd.read_parquet(table, split_row_groups=True)
     frame.map_partitions(predict_part, model, meta={"prediction": "f4"}).to_parquet(out, overwrite=True)
@@ -77,23 +77,23 @@ def predict_by_dask(table: str, model: str, out: str) -> None:
 
 def predict_part(part: Any, model: str) -> Any:
     """Return the predictions of a data frame's rows as a data frame."""
-    import pandas as pd  # noqa: PLC0415 - in this venv only, for this peer only
+    import pandas as pd  # noqa: PLC0415 - only installed in this venv, only needed by this peer
 
     X = np.ascontiguousarray(part.to_numpy(np.float32))
     return pd.DataFrame({"prediction": open_model(model)(X)}, part.index)
 
 
 def convert_by_arrow(table: str, out: str) -> None:
-    """Read a CSV with Arrow's own types and write it as Parquet with its defaults."""
-    from pyarrow import csv  # noqa: PLC0415 - for this peer only
+    """Read a CSV with the types that Arrow infers and write it as Parquet with the default options."""
+    from pyarrow import csv  # noqa: PLC0415 - only needed by this peer
 
     pq.write_table(csv.read_csv(table), out)
 
 
 @cache
 def open_model(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what an ONNX regressor of one float32 matrix says of it, on one thread."""
-    import onnxruntime  # noqa: PLC0415 - not for converting
+    """Return a function from a float32 matrix to the predictions of an ONNX regressor on one thread."""
+    import onnxruntime  # noqa: PLC0415 - not needed for converting
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -1,7 +1,7 @@
-"""Pipelines: the same digits job, from source to metrics, by this project and by what its users would pick instead.
+"""Pipelines: the same digits job, from source to metrics, with this project and with its alternatives.
 
-The peers are three plain scripts, run by hand, by make, by `mlflow run` and by a DVC project with no settings. Ours
-does its three stages after the gate of unit tests has passed, since none of the others has one.
+The alternatives are three plain scripts run by hand, by make, by `mlflow run` and by a DVC project with default
+settings. This project runs its three stages after the unit tests have passed, because the alternatives have no tests.
 """
 
 import shutil
@@ -24,7 +24,7 @@ QUIET = ("env", "MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_TRACKING_URI=sqlite:///
 
 
 def compare_pipelines(scratch: Path, meter: Meter) -> Iterator[Figure]:
-    """Yield `dvc repro infer` beside each peer: in a new folder, then once more where nothing is left to do."""
+    """Yield `dvc repro infer` compared with each peer: in a new folder, then again when nothing has changed."""
     gated = make_gated(scratch / "gated")
     numbers, places = count(), dict[str, Workspace]()
 
@@ -45,22 +45,22 @@ def compare_pipelines(scratch: Path, meter: Meter) -> Iterator[Figure]:
 
 
 def check_outputs(places: dict[str, Workspace]) -> None:
-    """Raise CommandError unless each place holds what the job is to give."""
+    """Raise CommandError unless each folder contains the outputs of the job."""
     for name, place in places.items():
         for file in ("model_train.pkl", "predictions.csv", "metrics.json"):
             if not (place.path / file).is_file():
-                raise CommandError(f"{name} has left no {file} in {place.path}")
+                raise CommandError(f"{name} did not write {file} in {place.path}")
 
 
 def make_gated(path: Path) -> Workspace:
-    """Return a clone of HEAD in which the gate has passed and nothing else has run."""
+    """Return a clone of HEAD in which stage `test` has passed and no other stage has run."""
     clone = clone_head(path)
     clone.run("dvc", "repro", "test")
     return clone
 
 
 def make_peer(path: Path) -> Workspace:
-    """Return a new folder with the plain scripts, which is a git and DVC repository too."""
+    """Return a new git and DVC repository with the plain scripts."""
     peer = make_toy(path)
     shutil.copytree(SCRIPTS, path, dirs_exist_ok=True)
     (path / "plain.yaml").rename(path / "dvc.yaml")
@@ -68,6 +68,6 @@ def make_peer(path: Path) -> Workspace:
 
 
 def copy_workspace(workspace: Workspace, path: Path) -> Workspace:
-    """Return a copy of a workspace in another place."""
+    """Copy a workspace to another path and return the copy."""
     shutil.copytree(workspace.path, path, symlinks=True)
     return Workspace(path)

@@ -1,11 +1,11 @@
-"""Quantizers: a process that makes 8-bit models of the houses' linear model and prints, as JSON, what each costs.
+"""Quantizers: a script that makes 8-bit models of the housing model and prints their errors and sizes as JSON.
 
-Run as a script: its arguments are the flow's folder, reproduced, and an empty one for the models. All start from the
-same coefficients: ours is the stage quantize's; the naive way rounds them with one scale for all; onnxruntime's dynamic
-and static quantizers get a float32 product of rows and weights, with their defaults.
+Its arguments are the folder of the reproduced flow and an empty folder for the models. All models start from the same
+coefficients. Ours is the output of the stage `quantize`; the naive one rounds all coefficients with one scale;
+onnxruntime's dynamic and static quantizers get a float32 product of rows and weights and use their defaults.
 """
 
-import artifact_flow.core.base.determinism  # noqa: F401, I001 - pins, and must do so before numpy is imported
+import artifact_flow.core.base.determinism  # noqa: F401, I001 - must pin the process before numpy is imported
 
 import json
 import sys
@@ -25,13 +25,14 @@ from artifact_flow.predict.files import open_pair
 from artifact_flow.core.table.tables import DATA, read_table
 
 INPUT, OUTPUT = "rows", "value"
-CALIBRATION = 1000  # rows that the static quantizer sees
+CALIBRATION = 1000  # rows for the static quantizer
 
 
 def main(folder: Path, scratch: Path) -> None:
-    """Print name → root mean square off the float model in the target's unit, R² on the test split, bytes of the file.
+    """Print for each model the error against the float model, R², and the size of its file in bytes.
 
-    Both are of the test split; a model without a file has None for bytes.
+    The error is the root mean square, in the target's unit. Error and R² are measured on the test split. The size is
+    None for a model without a file.
     """
     table, contract = read_table(folder / DATA), read_contract(folder / CONTRACT)
     train, test = (encode_rows(contract.features, table.part(split).raw, np.float32)[0] for split in ("train", "test"))
@@ -50,7 +51,7 @@ def main(folder: Path, scratch: Path) -> None:
         "onnxruntime, static": (run(static, test), static),
         "float32 product": (run(single, test), single),
     }
-    told = {
+    costs = {
         name: {
             "off": float(np.sqrt(np.mean((values - exact) ** 2))),
             "r2": float(r2_score(table.part("test").y, values)),
@@ -58,17 +59,17 @@ def main(folder: Path, scratch: Path) -> None:
         }
         for name, (values, file) in found.items()
     }
-    print(json.dumps(told))
+    print(json.dumps(costs))
 
 
 def round_weights(weights: np.ndarray) -> np.ndarray:
-    """Return weights, of any shape, as 8 bits with a sign and one scale for all hold them."""
+    """Return weights of any shape, rounded to signed 8-bit integers times one common scale."""
     scale = np.abs(weights).max() / 127
     return np.asarray(np.rint(weights / scale) * scale)
 
 
 def write_product(weights: np.ndarray, intercept: float) -> onnx.ModelProto:
-    """Return a float32 ONNX model of rows [rows, columns] @ weights [columns] + intercept."""
+    """Return a float32 ONNX model that computes rows [rows, columns] @ weights [columns] + intercept."""
     columns = len(weights)
     numbers = {"weights": weights[:, None], "intercept": np.array([intercept])}
     graph = helper.make_graph(
@@ -85,19 +86,19 @@ def write_product(weights: np.ndarray, intercept: float) -> onnx.ModelProto:
 
 
 class Rows(CalibrationDataReader):  # type: ignore[misc]
-    """Rows, float32 [rows, columns], that show the static quantizer the range of each value."""
+    """Calibration rows, float32 [rows, columns], from which the static quantizer takes the value ranges."""
 
     def __init__(self, rows: np.ndarray) -> None:
-        """Take the rows, which are shown once."""
+        """Use the rows, as one batch."""
         self.left = iter([{INPUT: rows}])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """Return the rows, then None."""
+        """Return the rows on the first call, then None."""
         return next(self.left, None)
 
 
 def run(model: Path, rows: np.ndarray) -> np.ndarray:
-    """Return what an ONNX model says of rows, of shape [rows]."""
+    """Return an ONNX model's predictions of rows, with shape [rows]."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (values,) = session.run([OUTPUT], {INPUT: rows})
     return np.asarray(values)[:, 0]

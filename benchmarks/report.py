@@ -1,4 +1,4 @@
-"""Report: the figures as tables for people, in the terminal, in the README and on a page of their own with pictures."""
+"""Report: the figures as tables in the terminal, in the README and on a page of their own with charts."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from rich.table import Table
 from artifact_flow.tracking.pictures import draw
 from benchmarks.figure import Figure, Series
 
-DIGITS = {"s": 2, "ms": 1, "M rows/s": 2, "k$": 1}  # after the point; none of another unit
-OURS, OTHERS = "#6baed6", "#d9d9d9"  # colours of bars
+DIGITS = {"s": 2, "ms": 1, "M rows/s": 2, "k$": 1}  # decimals; other units have none
+OURS, OTHERS = "#6baed6", "#d9d9d9"  # colours of the bars of a chart
 MARKS = r"(<!-- figures -->\n).*(\n<!-- end of figures -->)"
 
 
 def tabulate_figures(figures: Sequence[Figure], title: str) -> Table:
-    """Return a row a figure: both medians with their spread, the ratio, the bar and the verdict."""
+    """Return a table with one row per figure: both medians with their spread, the ratio, the bar and the verdict."""
     table = Table(title=title, caption="median (min-max); ratio of the medians (min-max of one turn)")
-    for heading in ("measured", "beside", "ratio", "bar", "verdict"):
+    for heading in ("measured", "compared with", "ratio", "bar", "verdict"):
         table.add_column(heading)
     for figure in figures:
         bar, verdict = _judge(figure)
@@ -31,8 +31,8 @@ def tabulate_figures(figures: Sequence[Figure], title: str) -> Table:
 
 
 def write_figures(figures: Sequence[Figure], caption: str, readme: Path) -> None:
-    """Put the figures that have a bar as a table between the README's two marks, under what they were measured on."""
-    lines = [caption, "", "| measured | beside | ratio | bar |", "|---|---|---|---|"]
+    """Write the figures that have a bar as a table between the README's two marks, below the caption."""
+    lines = [caption, "", "| measured | compared with | ratio | bar |", "|---|---|---|---|"]
     for figure in figures:
         if figure.bar is None:
             continue
@@ -44,11 +44,11 @@ def write_figures(figures: Sequence[Figure], caption: str, readme: Path) -> None
 
 
 def write_section(title: str, about: str, figures: Sequence[Figure], picture: str | None) -> str:
-    """Return a section of the page: what was measured, its picture, and a table with every median and spread."""
+    """Return a section of the page: an explanation, a chart, and a table with every median and spread."""
     lines = [f"## {title}", "", about, ""]
     if picture:
         lines += [f"![{title}]({picture})", ""]
-    lines += ["| measured | beside | ratio | bar | |", "|---|---|---|---|---|"]
+    lines += ["| measured | compared with | ratio | bar | |", "|---|---|---|---|---|"]
     for figure in figures:
         cells = [f"{series.name}: **{show_median(series)}**{_spread(series)}" for series in _pair(figure)]
         lines.append(f"| {' | '.join((*cells, ' '.join(_ratio(figure)).strip(), *_judge(figure)))} |")
@@ -56,7 +56,7 @@ def write_section(title: str, about: str, figures: Sequence[Figure], picture: st
 
 
 def draw_bars(series: Sequence[Series]) -> bytes:
-    """Return a PNG with a bar for each series of one unit: its median, and a line from its lowest to its highest."""
+    """Return a PNG bar chart of series with one unit: a bar for the median, a line from the lowest to the highest."""
     rows = [
         {
             "name": one.name,
@@ -88,7 +88,7 @@ def draw_bars(series: Sequence[Series]) -> bytes:
 
 
 def pick_series(figures: Sequence[Figure], unit: str) -> list[Series]:
-    """Return each series of a unit once, in the order in which the figures name them, without what is allowed."""
+    """Return each series with a unit once, in the order of the figures, without the allowed maxima."""
     found: Mapping[str, Series] = {series.name: series for figure in figures for series in _pair(figure)}
     return [series for name, series in found.items() if series.unit == unit and name != "allowed"]
 
@@ -126,7 +126,7 @@ def _times(ratio: float) -> str:
 
 
 def _judge(figure: Figure) -> tuple[str, str]:
-    """Return the bar and whether it is kept, in words."""
+    """Return the bar and the verdict in words."""
     if figure.bar is None:
         return "", ""
     return f"{figure.relation} {figure.bar} ×", "met" if figure.met else "missed"

@@ -1,4 +1,4 @@
-"""Repro: what `dvc repro` costs, from nothing beside its own commands, and with nothing to do beside a toy."""
+"""Repro: the time of `dvc repro` compared with its stages' commands, and of a no-op compared with a toy project."""
 
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.workspace import CommandError, Workspace, clone_head
 
 
 def compare_with_commands(scratch: Path, meter: Meter) -> Figure:
-    """Return `dvc repro` against the stages' commands run by hand, each time in a fresh clone."""
+    """Return `dvc repro` compared with the stages' commands run by hand, each time in a fresh clone."""
     clones = (clone_head(scratch / f"clone-{number}") for number in count())
 
     def run_by_hand() -> float:
@@ -26,19 +26,19 @@ def compare_with_commands(scratch: Path, meter: Meter) -> Figure:
 
 
 def stage_commands(path: Path) -> list[str]:
-    """Return the shell commands of a dvc.yaml's stages, in the file's order, in which each finds its inputs."""
+    """Return the shell commands of a dvc.yaml's stages in the file's order, which is a valid order to run them."""
     stages = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))["stages"]
     commands = [stage["cmd"] for stage in stages.values()]
     return [line for command in commands for line in ([command] if isinstance(command, str) else command)]
 
 
 def compare_main_with_toy(project: Workspace, toy: Workspace, meter: Meter) -> Figure:
-    """Return a `dvc repro` that finds nothing to do in the main flow against one in a toy."""
+    """Return a no-op `dvc repro` of the main flow compared with one of a toy project."""
     return _compare_noops(["dvc", "repro"], project, toy, meter, bar=1.7)
 
 
 def compare_flows_with_toy(project: Workspace, toy: Workspace, meter: Meter) -> Figure:
-    """Return a `dvc repro -P`, of every flow, that finds nothing to do against a `dvc repro` in a toy."""
+    """Return a no-op `dvc repro -P` of every flow compared with a no-op `dvc repro` of a toy project."""
     return _compare_noops(["dvc", "repro", "-P"], project, toy, meter, bar=2.0)
 
 
@@ -46,7 +46,7 @@ def _compare_noops(command: list[str], project: Workspace, toy: Workspace, meter
     for workspace, words in ((project, command), (toy, ["dvc", "repro"])):
         workspace.run(*words)
         if "up to date" not in workspace.run(*words):
-            raise CommandError(f"`{' '.join(words)}` right after itself finds work to do in {workspace.path}")
+            raise CommandError(f"`{' '.join(words)}` is not a no-op right after it has run in {workspace.path}")
     return meter.compare(
         Contender(f"no-op {' '.join(command)}", lambda: project.time(*command)),
         Contender("no-op of a two-stage toy", lambda: toy.time("dvc", "repro")),

@@ -1,6 +1,6 @@
-"""Search: two hundred fits in one process beside the same in two, by loky and on Dask, and one model from all.
+"""Search: 200 fits in one process, in two processes of loky, and on two Dask workers.
 
-Also where a process is killed halfway.
+One loky search loses a process halfway. All searches must give the same model.
 """
 
 import json
@@ -12,11 +12,14 @@ from benchmarks.figure import Contender, Figure, Meter
 from benchmarks.workspace import CommandError, Workspace
 
 WORKER = Path(__file__).with_name("searcher.py")
-WORKERS, DEADLY = 2, 100  # processes; fits after which one of them is killed
+WORKERS, DEADLY = 2, 100  # number of processes; number of fits after which one process is killed
 
 
 def compare_searches(project: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield a serial search against one by loky, then against one on Dask; raise CommandError when models differ."""
+    """Yield a serial search compared with loky, with Dask, and with loky when a process is killed.
+
+    Raises CommandError when the models differ.
+    """
     models: dict[str, str] = {}
 
     def contender(backend: str, name: str, *more: str) -> Contender:

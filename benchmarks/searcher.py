@@ -1,11 +1,12 @@
-"""Searcher: a process that times one search and prints it as JSON. Run as a script in a reproduced clone.
+"""Searcher: a script that times one search and prints the result as JSON, in a reproduced clone.
 
-Its arguments are a backend, a number of workers and, where one of these is to be killed, after how many fits. 200 fits
-of a LogisticRegression on the train split of the digits, four times over; the time holds all but the imports: folds,
-starting and ending the workers, the fits. The best is fitted again and its bytes are hashed.
+Its arguments are a backend, a number of workers and, optionally, the number of fits after which a worker is killed. The
+search makes 200 fits of a LogisticRegression on the train split of the digits, repeated four times. The time includes
+the folds, starting and stopping the workers, and the fits, but not the imports. The best model is fitted again and
+its bytes are hashed.
 """
 
-import artifact_flow.core.base.determinism  # noqa: F401, I001 - pins, and must do so before numpy is imported
+import artifact_flow.core.base.determinism  # noqa: F401, I001 - must pin the process before numpy is imported
 
 import json
 import sys
@@ -33,9 +34,9 @@ TIMES, CANDIDATES, FOLDS = 4, 40, 5
 
 
 def main(backend: str, workers: int, deadly: int | None = None) -> None:
-    """Print the wall time of a search, in seconds, its number of fits, and the sha256 of the model that it gives."""
+    """Print the wall time of a search in seconds, its number of fits, and the sha256 of the resulting model."""
 
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if done == deadly:
             kill_worker()
 
@@ -49,16 +50,16 @@ def main(backend: str, workers: int, deadly: int | None = None) -> None:
     start = time.perf_counter()
     bench = prepare_bench(search, "classification", X, y, threads=1)
     with open_backend(Settings(backend, workers)) as opened:
-        found = search_best(params, build, bench, opened.run, tell)
+        found = search_best(params, build, bench, opened.run, report)
     seconds = time.perf_counter() - start
     with reproducible(1), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")  # of a hundred iterations that are not enough
+        warnings.simplefilter("ignore")  # that a hundred iterations do not converge
         sha256 = write_model(fit_model(build(found.params), X, y, found.params), Path(folder) / "model.pkl")
     print(json.dumps({"seconds": seconds, "fits": len(found.trials) * FOLDS, "sha256": sha256}))
 
 
 def kill_worker() -> None:
-    """Kill a process that fits."""
+    """Kill a worker process of loky."""
     workers = [child for child in psutil.Process().children(recursive=True) if "loky" in " ".join(child.cmdline())]
     next(child for child in workers if "resource_tracker" not in " ".join(child.cmdline())).kill()
 

@@ -1,9 +1,10 @@
-"""Services: what is served beside `artifact-flow serve`, the command that starts each, and what it is asked.
+"""Services: `artifact-flow serve` and its peers, each with the command that starts it and its request.
 
-Each is one worker. The peers run as their own pages have it, in venvs of their own, with their calls home switched
-off. Where a choice is theirs, the faster one is taken: MLServer without worker processes, mlflow's `inputs` instead
-of data frames for one row. Batches go to all as rows by name (mlflow's `dataframe_records`). They answer a label; the
-project's service answers probabilities, and writes its log and its meters.
+Each service has one worker. The peers run as their documentation recommends, in their own virtual environments, with
+telemetry switched off. Where a peer offers a choice, the faster one is used: MLServer without worker processes, and
+mlflow's `inputs` instead of data frames for one row. All services get batches as rows by name (mlflow's
+`dataframe_records`). The peers answer with a label; the project's service answers with probabilities, and also writes
+its log and metrics.
 """
 
 import json
@@ -26,7 +27,7 @@ PICKLE, CONTRACT = "model_train.pkl", "contract.json"
 
 
 def serve_rows(project: Workspace, scratch: Path) -> list[Service]:
-    """Return what answers one row of iris: the project's service, bare uvicorn, the tutorial's, then the peers."""
+    """Return the services for one row of iris: the project's, bare uvicorn, the tutorial's, then the other peers."""
     row = read_rows(project.path / IRIS, 1)[0]
     named, bare = _dump(row), _dump({"rows": [list(row.values())]})
     tensor = {"name": "rows", "shape": [1, len(row)], "datatype": "FP64", "data": [list(row.values())]}
@@ -73,7 +74,7 @@ def serve_rows(project: Workspace, scratch: Path) -> list[Service]:
 
 
 def serve_batches(project: Workspace, scratch: Path) -> list[Service]:
-    """Return what answers 100 rows of digits: the project's service, the tutorial's, mlflow."""
+    """Return the services for 100 rows of digits: the project's, the tutorial's, and mlflow."""
     main = Path()
     rows = read_rows(project.path, BATCH_ROWS)
     return [
@@ -84,7 +85,7 @@ def serve_batches(project: Workspace, scratch: Path) -> list[Service]:
 
 
 def serve_own(models: tuple[str, ...], path: str, body: bytes, connections: tuple[int, ...] = ()) -> Service:
-    """Return `artifact-flow serve` with these models, its log and its meters on."""
+    """Return `artifact-flow serve` with the given models, with its log and metrics enabled."""
     command = (str(Path(sys.executable).with_name("artifact-flow")), "serve", *models, "--port", "{0}")
     return Service("artifact-flow serve", command, path, body, {"PYTHONPATH": "src"}, connections)
 
@@ -108,7 +109,7 @@ def _mlflow(project: Workspace, flow: Path, model: Path, rows: list[dict[str, fl
     silent = [f"{name}={value}" for name, value in SILENT.items()]
     script = str(SERVING / "mlflow_model.py")
     project.run("env", *silent, str(bin_ / "python"), script, str(project.path / flow / PICKLE), str(model))
-    env = ("env", f"PATH={bin_}:/usr/bin:/bin")  # it starts uvicorn by its name
+    env = ("env", f"PATH={bin_}:/usr/bin:/bin")  # mlflow starts uvicorn by name
     command = (*env, str(bin_ / "mlflow"), "models", "serve", "-m", str(model), "-p", "{0}", "--env-manager", "local")
     body = _dump({"inputs": [list(row.values()) for row in rows]} if len(rows) == 1 else {"dataframe_records": rows})
     return Service("mlflow models serve", command, "/invocations", body, SILENT, (connections,))

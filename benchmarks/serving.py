@@ -1,6 +1,6 @@
-"""Serving: `artifact-flow serve` beside bare uvicorn, a tutorial's service and four model servers, and its memory.
+"""Serving: `artifact-flow serve` compared with bare uvicorn, a tutorial's service and four model servers; its memory.
 
-Each service is on one core and wrk on another; each is started anew for each turn, which times its start too.
+Each service runs on one core and wrk on another. It is started again for each turn, so its start is timed too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,25 +15,25 @@ from benchmarks.load import SECONDS, WARM_SECONDS, Answered, Service, serve
 from benchmarks.services import FEW, FOUR, MANY, serve_batches, serve_own, serve_rows
 from benchmarks.workspace import Workspace
 
-THINGS = 7 + 3 + 1  # services of rows, of batches, and the one with four models: each once a turn
-ASKED = 5  # rows a model before its memory is read
+THINGS = 7 + 3 + 1  # measured once a turn: services for rows, for batches, and the one with four models
+ASKED = 5  # requests to each model before the memory is read
 ALLOWED_SECONDS, ALLOWED_MILLISECONDS, ALLOWED_MEGABYTES = 1.2, 10.0, 130.0
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What the turns of one service gave: its starts in s, and by the number of connections what wrk saw."""
+    """The measurements of one service: its start times in s, and number of connections → results of wrk."""
 
     service: Service
     starts: list[float] = field(default_factory=list)
     answered: dict[int, list[Answered]] = field(default_factory=dict)
 
     def started(self) -> Series:
-        """Return the times from its process's start to its first good answer."""
+        """Return the times from the start of its process to its first 200 answer."""
         return Series(f"{self.service.name}: start to first answer", self.starts)
 
     def rate(self, connections: int, words: str) -> Series:
-        """Return its answers a second."""
+        """Return its answers per second."""
         return Series(f"{self.service.name}: {words}", [each.rate for each in self.answered[connections]], "/s")
 
     def middle(self, connections: int) -> Series:
@@ -42,13 +42,13 @@ class Taken:
         return Series(name, [each.median for each in self.answered[connections]], "ms")
 
     def p99(self, connections: int) -> Series:
-        """Return the latencies that 99 of 100 of its answers keep."""
+        """Return its 99th percentiles of latency."""
         name = f"{self.service.name}: p99, {connections} connections"
         return Series(name, [each.p99 for each in self.answered[connections]], "ms")
 
 
 def compare_services(project: Workspace, scratch: Path, meter: Meter) -> Iterator[Figure]:
-    """Yield the figures of one row, of the start, of a batch, and of memory; `scratch` is an existing directory."""
+    """Yield the figures for one row, the start, a batch, and memory; `scratch` is an existing directory."""
     row, batch = "an iris row", "100 rows of digits"
     ours, bare, tutorial, *peers = take_turns(serve_rows(project, scratch), project, scratch, meter)
     fastest = max(peers, key=lambda peer: median(peer.rate(MANY, row).values))
@@ -71,9 +71,9 @@ def compare_services(project: Workspace, scratch: Path, meter: Meter) -> Iterato
 
 
 def take_turns(services: Sequence[Service], project: Workspace, scratch: Path, meter: Meter) -> list[Taken]:
-    """Return what the services gave, started and loaded in turn; every second turn goes the other way round."""
+    """Start and load the services alternately and return their measurements; every second turn is in reverse order."""
     taken = [Taken(service, answered={count: [] for count in service.connections}) for service in services]
-    for each in taken:  # unmeasured: fills the page cache and what each service keeps for its next start
+    for each in taken:  # not measured: fills the page cache and the caches of the services
         with serve(each.service, project, scratch):
             pass
     for run in range(meter.runs):
@@ -90,7 +90,7 @@ def take_turns(services: Sequence[Service], project: Workspace, scratch: Path, m
 
 
 def measure_memory(project: Workspace, scratch: Path) -> float:
-    """Return the resident memory of the service with four models, each of which has answered rows and a batch."""
+    """Return the resident memory of the service with four models after each has answered rows and a batch, in MB."""
     with serve(serve_own(FOUR, "/models", b""), project, scratch) as running:
         for name in orjson.loads(running.ask("GET", "/models")):
             example = orjson.loads(running.ask("GET", f"/models/{name}/model"))["example"]

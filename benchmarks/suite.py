@@ -1,4 +1,4 @@
-"""Suite: the groups of figures, what each is measured on, and which of them can be measured here."""
+"""Suite: the groups of figures, the repositories they are measured in, and their requirements."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
 
 @dataclass(frozen=True)
 class Grounds:
-    """What groups share, each made when first needed in `scratch`, an existing, empty directory."""
+    """The repositories that groups share, created on first use in `scratch`, an existing, empty directory."""
 
     scratch: Path
 
@@ -36,7 +36,7 @@ class Grounds:
 
     @cached_property
     def flows(self) -> Workspace:
-        """That clone with every flow reproduced."""
+        """The same clone with every flow reproduced."""
         self.project.run("dvc", "repro", "-P")
         return self.project
 
@@ -53,20 +53,20 @@ class Grounds:
 
 @dataclass(frozen=True)
 class Group:
-    """Figures that are measured together, with the words above them and the unit that their picture shows."""
+    """Figures that are measured together, with their explanation and the unit of their chart."""
 
     name: str
     title: str
     about: str
-    things: int  # that are measured in each run
+    things: int  # number of measurements in each run
     measure: Callable[[Grounds, Meter], Iterable[Figure]]
-    lacks: tuple[Callable[[], str], ...] = ()  # each says what it needs and is not here, "" where it is
+    lacks: tuple[Callable[[], str], ...] = ()  # each returns a missing requirement, or ""
     chart: str | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a group, and the wall time that all of it took, in seconds."""
+    """The figures of a group, and the wall time of all its measurements in seconds."""
 
     group: Group
     figures: list[Figure]
@@ -74,13 +74,13 @@ class Measured:
 
 
 def lacks_data() -> str:
-    """Return which data sets that scikit-learn fetches are not here: the benchmarks fetch nothing."""
+    """Return the missing data sets of scikit-learn, or "": the benchmarks do not download them."""
     missing = missing_data()
-    return f"no {' and no '.join(missing)}; SCIKIT_LEARN_DATA names the folder that holds them" if missing else ""
+    return f"missing {' and '.join(missing)}; set SCIKIT_LEARN_DATA to the folder that contains them" if missing else ""
 
 
 def measure_promise(grounds: Grounds, meter: Meter) -> Iterable[Figure]:
-    """Yield what pins, hashes and hand-overs cost a pipeline in time."""
+    """Yield the time that pinning, hashing and checking add to a pipeline."""
     yield compare_with_commands(grounds.scratch, meter)
     yield compare_main_with_toy(grounds.project, grounds.toy, meter)
     yield from compare_fits(grounds.project, meter)
@@ -90,11 +90,11 @@ def measure_promise(grounds: Grounds, meter: Meter) -> Iterable[Figure]:
 GROUPS = (
     Group(
         "pipelines",
-        "A pipeline beside other ways",
-        "Digits from the source to metrics in new folders, then the same command where nothing is left to do: three "
-        "stages of this project, whose gate of unit tests has passed before (the others have none), beside three plain "
-        "scripts by hand, by make, by `mlflow run`, and in a DVC project without settings. Ours types and hashes the "
-        "table, writes a contract, and checks each hand-over.",
+        "A pipeline compared with the alternatives",
+        "The digits from the source to the metrics in a new folder, then the same command again when nothing has "
+        "changed. This project runs three stages after its unit tests have passed (the alternatives have no tests). "
+        "The alternatives are three plain scripts run by hand, by make, by `mlflow run`, and by a DVC project with "
+        "default settings. Only this project types and hashes the table, writes a contract, and checks each hand-over.",
         10,
         lambda grounds, meter: compare_pipelines(grounds.folder("pipelines"), meter),
         chart="s",
@@ -102,17 +102,17 @@ GROUPS = (
     Group(
         "surroundings",
         "The same bytes",
-        "Model, predictions and metrics of both projects, made again under what `artifact-flow verify` changes: a hash "
-        "seed, threads, the BLAS kernel, the CPU's features, locale and time zone, the directory's name, all at once.",
+        "Model, predictions and metrics of two projects, reproduced under the variations of `artifact-flow verify`: "
+        "hash seed, threads, BLAS kernel, CPU features, locale and time zone, directory name, and all of them at once.",
         0,
         lambda grounds, meter: compare_surroundings(grounds.folder("surroundings")),
     ),
     Group(
         "repro",
-        "What the promise costs a pipeline",
-        "`dvc repro` of the main flow in a fresh clone, its gate too, beside the stages' commands by hand; the same "
-        "with nothing to do beside a toy of two stages; a fit on one pinned thread beside one with what BLAS chooses, "
-        "on idle and on busy cores.",
+        "The cost of reproducibility",
+        "`dvc repro` of the main flow in a fresh clone, including its unit tests, compared with the stages' commands "
+        "run by hand; a no-op `dvc repro` compared with that of a two-stage toy; a fit on one pinned thread compared "
+        "with a fit with the threads and the kernel that BLAS chooses, on idle and on busy cores.",
         10,
         measure_promise,
         (lacks_data,),
@@ -121,7 +121,7 @@ GROUPS = (
         "predict",
         "Batch scoring",
         "Whole processes on one core, the same `model.onnx` (mlflow: the pickle as its scikit-learn model), 8 columns. "
-        "Ours hashes the input and checks each value's type and range meanwhile; of the others the bare loop does.",
+        "Of these, only `artifact-flow predict` and the bare loop also hash the input and check each value's range.",
         16,
         lambda grounds, meter: compare_predict(grounds.flows, grounds.folder("predict"), meter),
         (lacks_data,),
@@ -130,24 +130,24 @@ GROUPS = (
     Group(
         "batch",
         "Batch scoring by two workers",
-        "A folder of files on both cores, with the start and the end of the workers. One process hashes by two threads "
-        "already, and predicts by one.",
+        "A folder of files on both cores, including the start and the end of the workers. A single process already "
+        "uses two threads for hashing and one for predicting.",
         4,
         lambda grounds, meter: compare_batches(grounds.flows, meter),
         (lacks_data,),
     ),
     Group(
         "data",
-        "A table taken in",
-        "Stage `data` on one's own CSV of 100 MB, typed, split and written, beside Arrow's own reader and writer.",
+        "Reading a table",
+        "Stage `data` types, splits and writes a CSV of 100 MB, compared with Arrow's reader and writer.",
         2,
         lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)],
     ),
     Group(
         "search",
         "A search",
-        "200 fits of a logistic regression on the digits, four times over: 40 candidates, 5 folds. Every way gives the "
-        "same model, byte for byte, which is checked.",
+        "200 fits of a logistic regression on the digits, repeated four times: 40 candidates, 5 folds. The benchmark "
+        "checks that all backends give the same model, byte for byte.",
         4,
         lambda grounds, meter: compare_searches(grounds.project, meter),
         chart="s",
@@ -155,7 +155,7 @@ GROUPS = (
     Group(
         "track",
         "Tracking",
-        "`artifact-flow track` of a finished flow into a database that is there, less the import of MLflow.",
+        "`artifact-flow track` of a finished flow into an existing database, minus the time to import MLflow.",
         4,
         lambda grounds, meter: compare_tracks(grounds.flows, meter),
         (lacks_data,),
@@ -163,10 +163,10 @@ GROUPS = (
     Group(
         "eight_bit",
         "Eight bits",
-        "The houses' linear model with 8-bit weights: how far its predictions of the test split lie from the float "
-        "model's (root mean square), and the bytes of the files. onnxruntime's quantizers have their defaults and see "
-        "a product of rows and weights; they quantize the rows too, whose columns have very different ranges. "
-        "Rounding writes no file.",
+        "The linear housing model with 8-bit weights: the root mean square difference between its predictions of the "
+        "test split and the float model's, and the file sizes. onnxruntime's quantizers use their defaults on a "
+        "product of rows and weights; they also quantize the rows, whose columns have very different ranges. Plain "
+        "rounding writes no file.",
         0,
         lambda grounds, meter: compare_eight_bit(grounds.flows, grounds.folder("eight_bit")),
         (lacks_data,),
@@ -174,8 +174,8 @@ GROUPS = (
     Group(
         "serving",
         "Serving",
-        "One worker on a core of its own, asked by `wrk` from the other. Ours writes its log and its meters and "
-        "answers probabilities; the others answer labels.",
+        "One worker on its own core, with `wrk` on the other core. `artifact-flow serve` writes its log and metrics "
+        "and answers with probabilities; the other services answer with labels.",
         THINGS,
         lambda grounds, meter: compare_services(grounds.flows, grounds.folder("serving"), meter),
         (lacks_data, lacks_load),
@@ -185,7 +185,7 @@ GROUPS = (
 
 
 def choose_groups(names: Sequence[str]) -> tuple[list[Group], str]:
-    """Return the groups of these names (all where there are none) that can be measured here, and why others cannot."""
+    """Return the groups with these names (default: all) that can be measured here, and why the others cannot."""
     chosen = [group for group in GROUPS if not names or group.name in names]
     reasons = {group.name: "; ".join(filter(None, (lacks() for lacks in group.lacks))) for group in chosen}
     skipped = "; ".join(f"skipped {name}: {reason}" for name, reason in reasons.items() if reason)
@@ -193,12 +193,12 @@ def choose_groups(names: Sequence[str]) -> tuple[list[Group], str]:
 
 
 def count_times(groups: Sequence[Group], runs: int) -> int:
-    """Return how many times are taken in all."""
+    """Return the total number of measurements."""
     return sum(group.things for group in groups) * runs
 
 
 def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Measured]:
-    """Return what was measured of the groups; `scratch` is an existing, empty directory."""
+    """Measure the groups and return the results; `scratch` is an existing, empty directory."""
     grounds, measured = Grounds(scratch), []
     for group in groups:
         start = time.monotonic()

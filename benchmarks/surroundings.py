@@ -1,7 +1,8 @@
-"""Surroundings: in how many of them a pipeline gives the bytes that it gives as they are, by ours and by a plain one.
+"""Surroundings: the number of surroundings in which a pipeline gives the same bytes, for this and a plain DVC project.
 
-They are those of `artifact-flow verify`: a hash seed, threads, a BLAS kernel, the CPU's features, locale and time zone,
-the directory's name, and all of these at once. One machine, one environment: other versions would only differ more.
+The surroundings are those of `artifact-flow verify`: hash seed, threads, BLAS kernel, CPU features, locale and time
+zone, directory name, and all of them at once. All runs use one machine and one environment; other versions would
+cause more differences.
 """
 
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ OUTPUTS = ("model_train.pkl", "predictions.csv", "metrics.json")
 
 
 def compare_surroundings(scratch: Path) -> Iterator[Figure]:
-    """Yield the share of surroundings that give the same bytes of model, predictions and metrics, ours and plain DVC's.
+    """Yield the number of surroundings with the same bytes of model, predictions and metrics, ours and plain DVC's.
 
-    Once: the same surroundings give the same bytes.
+    They are counted once, because the same surroundings give the same bytes.
     """
     commands = {
         "artifact-flow": (make_gated(scratch / "gated"), ("dvc", "repro", "--force", "--single-item", *STAGES)),
@@ -41,7 +42,7 @@ def compare_surroundings(scratch: Path) -> Iterator[Figure]:
 
 
 def reproduce(workspace: Workspace, command: tuple[str, ...], surroundings: Surroundings) -> tuple[bytes, ...]:
-    """Return the bytes that a forced reproduction leaves under some surroundings."""
-    said = [f"{name}={value}" for name, value in surroundings.environ.items()]
-    workspace.run("env", *said, *command)
+    """Return the bytes of the outputs after a forced reproduction in the given surroundings."""
+    variables = [f"{name}={value}" for name, value in surroundings.environ.items()]
+    workspace.run("env", *variables, *command)
     return tuple((workspace.path / name).read_bytes() for name in OUTPUTS)

@@ -1,7 +1,7 @@
-"""Tables: the two that the figures are measured on, made from a seed. Run as a script, so that its memory ends with it.
+"""Tables: the two tables for the benchmarks, made from a seed. A script, so that its memory is freed when it ends.
 
-`tables.py houses OUT FLOW MILLIONS` writes Parquet, or CSV by its name, from the rows and the contract of the flow
-california_housing in the folder FLOW; `tables.py mixed OUT` writes CSV.
+`tables.py houses OUT FLOW MILLIONS` writes Parquet or CSV, depending on the name of OUT, from the rows and the contract
+of the flow california_housing in the folder FLOW. `tables.py mixed OUT` writes CSV.
 """
 
 import json
@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-MILLION = 1_000_000  # rows of 8 float64 columns, written at a time: 64 MB that hardly shrink
-OUTSIDE = 1  # of them out of the training range, for each column
+MILLION = 1_000_000  # rows written at a time: 8 float64 columns, 64 MB that hardly compress
+OUTSIDE = 1  # of them outside the training range, for each column
 MIXED = 1_000_000  # rows that make 100 MB of CSV
 
 
 def write_houses(out: Path, flow: Path, millions: int) -> None:
-    """Write real houses, drawn again and again, each value moved by about 1 %, all but a few in the training range."""
+    """Write rows sampled from real houses, each value changed by about 1 %, almost all within the training range."""
     rng = np.random.default_rng(0)
     table = pq.read_table(flow / "data.parquet")
     features = json.loads((flow / "contract.json").read_bytes())["features"]
@@ -38,7 +38,7 @@ def write_houses(out: Path, flow: Path, millions: int) -> None:
 
 
 def write_mixed(out: Path) -> None:
-    """Write numbers, texts of few values, a date and a boolean, with gaps in some, and a target that is a number."""
+    """Write numbers, categories, a date and a boolean, some with missing values, and a numeric target."""
     rng = np.random.default_rng(0)
     cities = np.array(["Arnhem", "Basel", "Córdoba", "Den Haag", "Espoo", "Faro", "Graz", "Hull", "Izmir", "Jena"])
     plans = np.array(["basic", "family", "premium", "business"])

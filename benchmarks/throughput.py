@@ -1,6 +1,7 @@
-"""Throughput: rows predicted beside pandas, polars, Dask, mlflow and a bare pyarrow loop, and a CSV beside pyarrow.
+"""Throughput: `predict` compared with pandas, polars, Dask, mlflow and a bare pyarrow loop; stage `data` with pyarrow.
 
-Whole processes with their start-up; `predict` and its peers on one core, with the same model, at several sizes.
+Times are those of whole processes, including their start. `predict` and its peers run on one core, with the same model,
+at several sizes.
 """
 
 import shutil
@@ -17,7 +18,7 @@ TABLES = ROOT / ".artifact-flow" / "bench-data"
 MAKER = Path(__file__).with_name("tables.py")
 FLOW = Path("flows", "california_housing")
 MODEL, CONTRACT = FLOW / "model.onnx", FLOW / "contract.json"
-SMALL, MIDDLE, LARGE = 1, 5, 25  # million rows; the bars are those of the middle one
+SMALL, MIDDLE, LARGE = 1, 5, 25  # million rows; the bars apply to the middle size
 OURS, MLFLOW = "artifact-flow predict", "mlflow models predict, from CSV"
 ARROW = "a bare pyarrow loop that hashes and range-checks"
 PEERS = {f"pandas {PANDAS}": "pandas", f"polars {POLARS}, map_batches": "polars", f"dask {DASK}": "dask"}
@@ -26,7 +27,7 @@ ALLOWED_MEGABYTES = 450.0
 
 
 def compare_predict(project: Workspace, scratch: Path, meter: Meter) -> Iterator[Figure]:
-    """Yield `predict` beside its peers in rows a second and memory, at each size, how it grows, and its CSV."""
+    """Yield `predict` compared with its peers in rows per second and memory at each size, its scaling, and its CSV."""
     peaks = defaultdict[str, list[float]](list)
 
     def contender(name: str, millions: int, *command: str) -> Contender:
@@ -71,7 +72,7 @@ def compare_predict(project: Workspace, scratch: Path, meter: Meter) -> Iterator
 
 
 def compare_csv(project: Workspace, meter: Meter) -> Figure:
-    """Return `predict` to CSV beside pandas, in seconds of pandas to ours."""
+    """Return `predict` to CSV compared with pandas, in rows per second."""
     rows = str(make_houses(project, MIDDLE))
     ours = ("artifact-flow", "predict", rows, "--model", str(MODEL), "--out", "ours.csv")
     pandas = (*prepare_peers(), "pandas", rows, str(MODEL), "pandas.csv")
@@ -84,7 +85,7 @@ def compare_csv(project: Workspace, meter: Meter) -> Figure:
 
 
 def prepare_mlflow(project: Workspace, scratch: Path) -> list[str]:
-    """Return the command that predicts the smallest table by mlflow, of the pickle saved as its model."""
+    """Return the command that predicts the smallest table with mlflow, from the pickle saved as an MLflow model."""
     bin_, model = prepare_serving_peer("mlflow"), scratch / "mlflow-houses"
     rows = make_table("houses_1m.csv", "houses", str(project.path / FLOW), str(SMALL))
     project.run(
@@ -98,7 +99,7 @@ def prepare_mlflow(project: Workspace, scratch: Path) -> list[str]:
 
 
 def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
-    """Return stage `data` on a CSV of 100 MB, in a clone, against pyarrow's own reading and writing."""
+    """Return stage `data` on a CSV of 100 MB, in a clone, compared with pyarrow's reader and writer."""
     peer = prepare_peers()
     shutil.copyfile(make_table("mixed.csv", "mixed"), project.path / "mixed.csv")
     env = ("env", "PYTHONPATH=src")
@@ -117,17 +118,17 @@ def compare_stage_data(project: Workspace, meter: Meter) -> Figure:
 
 
 def make_houses(project: Workspace, millions: int = MIDDLE) -> Path:
-    """Return a Parquet file of so many million houses; the project holds their flow, reproduced."""
+    """Return a Parquet file with a number of million houses; the flow must be reproduced in the project."""
     return make_table(f"houses_{millions}m.parquet", "houses", str(project.path / FLOW), str(millions))
 
 
 def make_table(name: str, kind: str, *arguments: str) -> Path:
-    """Return a table that benchmarks/tables.py makes, or made in an earlier run, with its bytes in the page cache."""
+    """Return a table made by benchmarks/tables.py in this or an earlier run, after reading it into the page cache."""
     path = TABLES / name
     if not path.is_file():
         TABLES.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{name}.part")
-        # a process of its own: a child's memory starts as that of the process that starts it
+        # in its own process: the peak memory of a child starts at the memory of its parent
         Workspace(ROOT).run(sys.executable, "-P", str(MAKER), kind, str(part), *arguments)
         part.replace(path)
     with path.open("rb") as file:

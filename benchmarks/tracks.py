@@ -1,4 +1,4 @@
-"""Tracks: what it takes to log a finished flow, beside the import of MLflow that every client of it pays."""
+"""Tracks: the time to log a finished flow, beyond the import of MLflow, which every MLflow client needs."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from benchmarks.workspace import Workspace
 ALLOWED = 3.0  # seconds beyond the import
 FLOWS = {"digits": ".", "olivetti_faces": "flows/olivetti_faces"}
 TRACK = (sys.executable, "-m", "artifact_flow.cli", "track")
-# so that the next one is logged and not found
+# Deletes the runs, so that the next call logs the result instead of finding it.
 FORGET = """
 import sys, mlflow
 client = mlflow.MlflowClient("sqlite:///.artifact-flow/mlflow/mlflow.db")
@@ -19,7 +19,7 @@ for run in client.search_runs([client.get_experiment_by_name(sys.argv[1]).experi
 
 
 def compare_tracks(flows: Workspace, meter: Meter) -> Iterator[Figure]:
-    """Yield what `artifact-flow track` takes beyond `import mlflow`, logging a result into a database that is there."""
+    """Yield the time of `artifact-flow track` beyond `import mlflow`, for a result logged into an existing database."""
     for name, folder in FLOWS.items():
         flows.run(*TRACK, folder)
         beyond = []

@@ -1,7 +1,7 @@
-"""Workspace: a git and DVC repository under the scratch folder, and the commands run and timed in it.
+"""Workspace: a git and DVC repository in the scratch folder, and the commands run and timed in it.
 
-Nothing reaches in from outside but the folder of the data that scikit-learn fetches: no cache, no DVC configuration of
-the user's, no thread or kernel settings.
+It is isolated from the user's caches, DVC configuration, and thread and kernel settings. It shares only the folder of
+the data sets that scikit-learn downloads.
 """
 
 import os
@@ -18,9 +18,9 @@ from typing import IO
 from artifact_flow.core.table.builtin import FETCHED, VARIABLE, data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-LOADING_CORE, *_, MEASURED_CORE = sorted(os.sched_getaffinity(0)) * 2  # what is on the latter is alone there
+LOADING_CORE, *_, MEASURED_CORE = sorted(os.sched_getaffinity(0)) * 2  # nothing else runs on the measured core
 
-# What a shell may export about DVC, BLAS, OpenMP and numpy; and bytecode, which the bars take as compiled.
+# Prefixes of variables that a shell may export for DVC, git, BLAS, OpenMP and numpy; the bars assume compiled bytecode.
 FOREIGN = ("BLIS_", "DVC_", "GIT_", "GOTO_", "MKL_", "NPY_", "OMP_", "OPENBLAS_", "PYTHONDONTWRITEBYTECODE")
 
 TOY = """\
@@ -36,12 +36,12 @@ stages:
 
 
 class CommandError(Exception):
-    """A command that had to succeed did not, so there is nothing to time."""
+    """A command failed that has to succeed to be measured."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: wall time in s, and its memory at its highest, in MB."""
+    """The cost of a command: wall time in s, and peak memory in MB."""
 
     seconds: float
     megabytes: float
@@ -49,12 +49,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A directory in which commands run as if nothing but this Python environment existed."""
+    """A directory in which commands run isolated from everything except this Python environment."""
 
     path: Path
 
     def run(self, *command: str) -> str:
-        """Return what a command run here writes to stdout; raise CommandError with its last lines if it fails."""
+        """Run a command and return its standard output; raise CommandError with its last lines if it fails."""
         done = subprocess.run(command, cwd=self.path, env=self._environ(), capture_output=True, text=True, check=False)
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
@@ -64,13 +64,13 @@ class Workspace:
         return done.stdout
 
     def time(self, *command: str) -> float:
-        """Return the wall time of a command run here, in seconds."""
+        """Run a command and return its wall time in seconds."""
         start = time.perf_counter()
         self.run(*command)
         return time.perf_counter() - start
 
     def measure(self, *command: str) -> Cost:
-        """Return what a command run here on one core takes as a whole process; raise CommandError if it fails."""
+        """Run a command on one core and return the cost of the whole process; raise CommandError if it fails."""
         environ = self._environ() | {"PYTHONPATH": "src"}
         with tempfile.TemporaryFile("w+") as said, one_core(MEASURED_CORE):
             start = time.perf_counter()
@@ -84,7 +84,7 @@ class Workspace:
         return Cost(seconds, usage.ru_maxrss * 1024 / 1e6)  # Linux counts KiB
 
     def start(self, command: Sequence[str], environ: Mapping[str, str], out: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Return a process started here on one core, in a session of its own, which says all it says into `out`."""
+        """Start a process on one core, in its own session, with all its output in `out`, and return it."""
         environ = self._environ() | dict(environ)
         with one_core(MEASURED_CORE):
             return subprocess.Popen(
@@ -110,18 +110,18 @@ class Workspace:
 
 
 def fetched_folder() -> Path:
-    """Return where the data sets that scikit-learn fetches lie, for a clone as for this repository."""
+    """Return the folder of the data sets that scikit-learn downloads, the same for clones and this repository."""
     return data_folder(os.environ, ROOT).resolve()
 
 
 def missing_data() -> list[str]:
-    """Return the files of fetched data sets that are not here: the benchmarks fetch nothing."""
+    """Return the missing files of data sets that scikit-learn downloads; the benchmarks do not download them."""
     return [file for file, _ in FETCHED.values() if not (fetched_folder() / file).is_file()]
 
 
 @contextmanager
 def one_core(core: int) -> Iterator[None]:
-    """Pin this thread, and what it starts meanwhile, to one core."""
+    """Pin this thread, and the processes that it starts in the block, to one core."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -131,13 +131,13 @@ def one_core(core: int) -> Iterator[None]:
 
 
 def clone_head(path: Path) -> Workspace:
-    """Return a fresh clone of the repository's HEAD at `path`: no outputs, an empty cache."""
+    """Return a fresh clone of the repository's HEAD at `path`, without outputs and with an empty cache."""
     Workspace(ROOT).run("git", "clone", "--quiet", ".", str(path))
     return Workspace(path)
 
 
 def make_toy(path: Path) -> Workspace:
-    """Return a new DVC project of two chained stages that echo a word, configured as this one is."""
+    """Return a new DVC project of two chained `echo` stages, configured like this one."""
     path.mkdir()
     toy = Workspace(path)
     toy.run("git", "init", "--quiet")

@@ -1,4 +1,4 @@
-"""Its predictions of every row, and its accuracy on both splits: the third script."""
+"""The third script: predict every row, and compute the accuracy on both splits."""
 
 import json
 from pathlib import Path

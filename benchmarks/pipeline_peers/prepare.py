@@ -1,4 +1,4 @@
-"""The digits, split, as two CSV files: the first of three plain scripts, as one writes them without this project."""
+"""The first of three plain scripts, written without this project: split the digits into two CSV files."""
 
 import pandas as pd
 from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""The model of the train split: the second script."""
+"""The second script: fit a model to the train split."""
 
 import joblib
 import pandas as pd

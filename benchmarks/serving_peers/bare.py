@@ -1,4 +1,4 @@
-"""Bare uvicorn: a constant as JSON, which no service in Python on this server answers faster."""
+"""Bare uvicorn: a constant JSON answer, the upper limit for any Python service on this server."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +8,7 @@ HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(A
 
 
 async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Answer every request alike."""
+    """Answer every request with the constant."""
     if scope["type"] == "http":
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

@@ -1,4 +1,4 @@
-"""The model behind BentoML, as its documentation serves a scikit-learn model. MODEL is the model's file."""
+"""The model served by BentoML, as in its documentation for scikit-learn. MODEL is the path of the model."""
 
 import os
 
@@ -17,6 +17,6 @@ class Iris:
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Return a label a row."""
+        """Return one label per row."""
         labels: np.ndarray = self.model.predict(rows)
         return labels

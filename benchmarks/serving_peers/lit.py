@@ -1,4 +1,4 @@
-"""The model behind LitServe, as its documentation serves a scikit-learn model. Arguments: the model's file, a port."""
+"""The model served by LitServe, as in its documentation for scikit-learn. Arguments: the model's path, a port."""
 
 import sys
 from typing import Any
@@ -16,11 +16,11 @@ class Iris(litserve.LitAPI):  # type: ignore[misc]
         self.model = joblib.load(sys.argv[1])
 
     def decode_request(self, request: dict[str, Any]) -> np.ndarray:
-        """Return the rows of a body."""
+        """Return the rows of a request body."""
         return np.asarray(request["rows"])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return a label a row."""
+        """Return one label per row."""
         labels: np.ndarray = self.model.predict(x)
         return labels
 

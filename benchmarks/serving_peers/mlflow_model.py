@@ -1,4 +1,4 @@
-"""Make of a pickle the folder that `mlflow models serve` takes. Arguments: the model's file, the folder."""
+"""Save a pickle as an MLflow model for `mlflow models serve`. Arguments: the pickle's path, the new folder."""
 
 import sys
 

@@ -1,4 +1,4 @@
--- Posts the file named by the first argument, and writes what was counted as one JSON line. Latencies: wrk has µs.
+-- Posts the file named by the first argument, and prints the counts as one JSON line. wrk reports latencies in µs.
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   wrk.method, wrk.body = "POST", file:read("*a")

@@ -1,6 +1,6 @@
-"""The service that tutorials write: FastAPI, the pickle, and a print of a JSON line for each prediction.
+"""The service of a typical tutorial: FastAPI, the pickle, and a printed JSON line for each prediction.
 
-MODEL is the model's file, COLUMNS its columns with commas between them.
+MODEL is the path of the model, COLUMNS its column names, separated by commas.
 """
 
 import json
@@ -22,7 +22,7 @@ model = joblib.load(os.environ["MODEL"])
 
 
 class Answer(BaseModel):
-    """What a row is answered."""
+    """The answer to a row."""
 
     class_index: int
     confidence: float
@@ -30,7 +30,7 @@ class Answer(BaseModel):
 
 
 def classify(rows: list[Any]) -> list[Answer]:
-    """Return an answer a row, and print a line a row."""
+    """Return one answer per row, and print one line per row."""
     X = np.array([[getattr(row, column) for column in COLUMNS] for row in rows])
     answers = []
     for row, label, shares in zip(rows, model.predict(X), model.predict_proba(X), strict=True):
