@@ -1,10 +1,10 @@
-"""Real projects to work on: this working tree in a git repository of its own, reproduced once by real DVC.
+"""Real projects for tests: this working tree in its own git repository, reproduced once by real DVC.
 
-Parameters and pipeline are the shipped ones, so that these tests say the same whatever the live params.yaml and
-dvc.yaml hold, and its gate is a part of the real one, which takes as long as all else together.
+They use the shipped parameters and pipeline, so that the tests do not depend on the current params.yaml and dvc.yaml.
+Their stage `test` runs only a part of the unit tests, which would otherwise take as long as everything else.
 
-Tests bring what they need, so that they pass in a fresh clone. Those about the flows that the working tree itself has
-reproduced, or about data sets that are fetched, are marked and skip until somebody has provided them.
+The tests bring what they need, so they pass in a fresh clone. Tests of flows that the working tree itself has
+reproduced, or of downloaded data sets, are marked and skip until these exist.
 """
 
 from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
@@ -21,8 +21,8 @@ from project import Project, copy_tree, is_finished
 
 from artifact_flow.core.table import builtin
 
-# Where the tests are started in the background, as by nohup or a script's &, the shell has them ignore Ctrl-C, and they
-# would hand that on to the processes that they interrupt.
+# When the tests run in the background, by nohup or a script's &, the shell makes them ignore SIGINT, and the processes
+# that they start and interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -32,7 +32,7 @@ GATE = {f"tests/unit/test_{name}.py" for name in ("cli", "files")}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked needs_flows or needs_data where what it names is not there, with the command that makes it."""
+    """Skip a test marked needs_flows or needs_data if these are missing, and name the command that makes them."""
     for marker in item.iter_markers("needs_flows"):
         for name in marker.args:
             if not is_finished(SOURCE / "flows" / name):
@@ -45,7 +45,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def is_needed(name: str) -> bool:
-    """Tell whether a file of the repository goes into the projects: not the flows, and only a part of the gate."""
+    """Return whether a file belongs in the projects: all but the flows and most unit tests."""
     if name.startswith("tests/unit/test_"):
         return name in GATE
     return not name.startswith("flows/")
@@ -53,15 +53,15 @@ def is_needed(name: str) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _lean_gate() -> None:
-    """Run the gate of every project without the development environment's plugins, which take longer than its tests."""
+    """Run stage `test` of every project without pytest plugins, whose import takes longer than the tests."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """A function that returns a folder which `make` fills once a session, by whichever worker of pytest-xdist is first.
+    """A function that returns a folder which `make` fills once per session, in the first pytest-xdist worker.
 
-    Nobody may change it. https://pytest-xdist.readthedocs.io/en/stable/how-to.html#making-session-scoped-fixtures-execute-only-once
+    No test may change it. https://pytest-xdist.readthedocs.io/en/stable/how-to.html#making-session-scoped-fixtures-execute-only-once
     """
     root = tmp_path_factory.getbasetemp()
     shared = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared"
@@ -71,7 +71,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
         folder, done = shared / name, shared / f"{name}.done"
         with FileLock(shared / f"{name}.lock"):
             if not done.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                shutil.rmtree(folder, ignore_errors=True)  # left by a worker that failed
                 make(folder)
                 done.touch()
         return folder
@@ -81,7 +81,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 @pytest.fixture(scope="session")
 def built(once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
-    """The working tree, reproduced once, on branch main, all committed; tests get copies."""
+    """The working tree, reproduced once and committed on branch main; tests get copies."""
 
     def make(folder: Path) -> None:
         project = Project(folder)
@@ -97,7 +97,7 @@ def built(once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(built: Project, once: Callable[[str, Callable[[Path], object]], Path]) -> Project:
-    """The same with one flow more, iris, which needs no network; tests get copies."""
+    """The same project with the flow iris, which needs no network; tests get copies."""
 
     def make(folder: Path) -> None:
         project = Project(Path(shutil.copytree(built.root, folder, symlinks=True)))

@@ -1,7 +1,7 @@
-"""Parcels as somebody would change them who can replace an artifact, but not the output of the job that made it.
+"""Forgeries of parcels, by an attacker who can replace an artifact but not the output of the job that made it.
 
-`python tests/forgery.py KIND FOLDER TRACE` changes the parcel of `train` in FOLDER; a pickle that it puts there writes
-TRACE when it is opened. CI does so to the real workflow's parcels, the tests to theirs.
+`python tests/forgery.py KIND FOLDER TRACE` forges the parcel of `train` in FOLDER. A forged pickle writes the file
+TRACE when it is opened. CI forges the parcels of the real workflow, the tests forge their own.
 """
 
 import json
@@ -17,7 +17,7 @@ from artifact_flow.proof.parcel import MANIFEST, OBJECTS, format_manifest, parse
 
 
 class Trace:
-    """What a pickle runs when it is opened: it writes a file."""
+    """An object whose pickle writes a file when it is opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -27,13 +27,13 @@ class Trace:
 
 
 def change_object(folder: Path, trace: Path) -> None:
-    """Put another pickle under the model's name, and leave the manifest."""
+    """Replace the model by another pickle, without changing the manifest."""
     files = parse_manifest((folder / MANIFEST).read_bytes())
     joblib.dump(Trace(trace), folder / files["model_train.pkl"])
 
 
 def change_consistently(folder: Path, trace: Path) -> None:
-    """Put another pickle there, with contract, lock, object and manifest that all name it rightly."""
+    """Replace the model by another pickle, and update contract, lock, object and manifest to match."""
     files = parse_manifest((folder / MANIFEST).read_bytes())
     content = {path: (folder / sha256).read_bytes() for path, sha256 in files.items()}
     joblib.dump(Trace(trace), folder / "pickle")
@@ -57,20 +57,20 @@ def change_consistently(folder: Path, trace: Path) -> None:
 
 
 def add_file(folder: Path, trace: Path) -> None:
-    """Put a file beside the others that the manifest does not name."""
+    """Add a file that the manifest does not name."""
     joblib.dump(Trace(trace), folder / "part")
     (folder / "part").rename(folder / hash_file(folder / "part"))
 
 
 def leave_folder(folder: Path, trace: Path) -> None:
-    """Name a path outside of the repository, and what lies there; the manifest is made anew."""
+    """Add a file with a path outside the repository, and update the manifest."""
     files = parse_manifest((folder / MANIFEST).read_bytes())
     content = {path: (folder / sha256).read_bytes() for path, sha256 in files.items()}
     write(folder, content | {"../sitecustomize.py": f"open({str(trace)!r}, 'w')".encode()})
 
 
 def write(folder: Path, content: dict[str, bytes]) -> None:
-    """Write a parcel anew, its manifest last."""
+    """Rewrite a parcel, with its manifest last."""
     for path in folder.iterdir():
         path.unlink()
     for data in content.values():

@@ -1,4 +1,4 @@
-"""A git and DVC repository in a folder of its own, and what can be done to it."""
+"""Project: a git and DVC repository in its own folder, with the operations of the tests."""
 
 import os
 import re
@@ -28,7 +28,7 @@ OUTPUTS = (
     "predictions.csv",
     "quantization.json",
 )
-FLOWS = Path(__file__).with_name("flows.yaml")  # a copy of flows/dvc.yaml, which a user may delete
+FLOWS = Path(__file__).with_name("flows.yaml")  # a copy, because a user may delete flows/dvc.yaml
 IRIS = """\
 flows:
   iris:
@@ -57,13 +57,13 @@ quantize:
 
 @dataclass(frozen=True)
 class Project:
-    """A git and DVC repository in a folder of its own."""
+    """A git and DVC repository in its own folder."""
 
     root: Path
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables its commands see: this interpreter first, and nothing written outside the project."""
+        """The environment of its commands: this interpreter first in PATH, and no files written outside the project."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITHUB_"))}
         return inherited | {
             "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
@@ -75,7 +75,7 @@ class Project:
         }
 
     def run(self, *command: str, code: int = 0, given: str | None = None) -> str:
-        """Run a command in the project, on `given` as its input, expect its exit code, and return what it printed."""
+        """Run a command with `given` as its input, expect its exit code, and return what it printed."""
         done = subprocess.run(
             command,
             check=False,
@@ -90,7 +90,7 @@ class Project:
         return done.stdout
 
     def repro(self, *arguments: str, code: int = 0) -> list[str]:
-        """Run `dvc repro` and return the stages that ran, in their order."""
+        """Run `dvc repro` and return the stages that ran, in order."""
         return re.findall(r"^Running stage '(.+)'", self.run("dvc", "repro", *arguments, code=code), re.MULTILINE)
 
     def commit(self, message: str) -> None:
@@ -99,19 +99,19 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
-        """Change a text file, which must change."""
+        """Change a text file; the change must have an effect."""
         file = self.root / path
         before = file.read_text()
         after = change(before)
-        assert after != before, f"{path} holds nothing to change"
+        assert after != before, f"{path} contains nothing to change"
         file.write_text(after)
 
     def set_param(self, old: str, new: str) -> None:
-        """Replace one line's text in params.yaml."""
+        """Replace a text in params.yaml."""
         self.edit("params.yaml", lambda text: text.replace(old, new))
 
     def add_iris(self) -> None:
-        """Add the flows, with iris alone, not reproduced."""
+        """Add the folder flows with only iris, not reproduced."""
         (self.root / "flows").mkdir()
         shutil.copy(FLOWS, self.root / "flows/dvc.yaml")
         (self.root / "flows/params.yaml").write_text(IRIS)
@@ -122,7 +122,7 @@ class Project:
 
 
 def copy_tree(source: Path, target: Path, is_needed: Callable[[str], bool] = lambda name: True) -> None:
-    """Copy the files of a working tree that git knows or would add, and that are needed, by their paths in it."""
+    """Copy the needed files of a working tree that git tracks or would add; `is_needed` gets their paths in it."""
     listed = Project(source).run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in sorted(filter(is_needed, set(filter(None, listed.split("\0"))))):
         if (source / name).is_file():
@@ -131,7 +131,7 @@ def copy_tree(source: Path, target: Path, is_needed: Callable[[str], bool] = lam
 
 
 def is_finished(flow: Path) -> bool:
-    """Tell whether a flow's folder holds every output that the lock names, as it names it."""
+    """Return whether a flow's folder contains every output in dvc.lock, with the locked hash."""
     try:
         read_result(flow)
     except ArtifactFlowError:

@@ -1,8 +1,8 @@
-"""Whether this is the project as it is shipped, of whose results and pages some tests know every figure.
+"""Whether the project's files are the shipped ones: some tests check figures that only hold for those.
 
-A user changes a parameter, takes an own table, adds a stage, deletes the flows or writes an own README: what is said of
-the shipped project is then not said of theirs, and those tests skip. It is decided here alone. Whoever changes what is
-shipped changes the copies and the digest with it, which .ci/run asks for.
+When a user changes a parameter, uses another table, adds a stage, deletes the flows or replaces the README, these tests
+skip. Only this module decides that. A change to the shipped files must also change the copies and digests here, which
+.ci/run checks.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ COPIES = {
     "flows/dvc.yaml": "tests/flows.yaml",
 }
 SHA256 = {"flows/params.yaml": "9288e917d988cb3cdd1316c345fb780af2efa240ffa6de689d1276dda01156f8"}
-TITLES = {"README.md": "# artifact-flow\n"}  # of pages, which are edited often
+TITLES = {"README.md": "# artifact-flow\n"}  # only the titles of pages, which are edited often
 
 
 def changes(*names: str) -> list[str]:
-    """Return which of some files, by default of all that decide about results or tell of them, are not shipped."""
+    """Return which of some files differ from the shipped ones; default: all that decide or document results."""
     return [name for name in names or (*COPIES, *SHA256, *TITLES) if not _is_shipped(name)]
 
 
 def needs_shipped(*names: str) -> None:
-    """Skip the test that asks where one of these files, by default any, is not as shipped."""
+    """Skip the calling test if one of these files (default: any) differs from the shipped one."""
     changed = changes(*names)
     if changed:
-        pytest.skip(f"about what is shipped, and this project has its own: {', '.join(changed)}")
+        pytest.skip(f"tests the shipped project, but this project has changed: {', '.join(changed)}")
 
 
 def _is_shipped(name: str) -> bool:
