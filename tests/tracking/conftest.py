@@ -1,4 +1,4 @@
-"""Finished flows in a repository of their own, to be tracked."""
+"""Repositories with finished flows for the tracking tests."""
 
 from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
@@ -24,30 +24,32 @@ FLOWS = (".", "flows/iris", "flows/california_housing", "flows/olivetti_faces")
 
 @dataclass(frozen=True)
 class Tracked(Project):
-    """A repository with finished flows, and the address that runs of it go to, "" for its own database."""
+    """A repository with finished flows; `uri` is the address for its runs, "" for the embedded database."""
 
     uri: str = ""
 
     @property
     def environ(self) -> dict[str, str]:
-        """Those of a project; where runs go."""
-        told = {name: value for name, value in super().environ.items() if not name.startswith(("MLFLOW_", "WANDB_"))}
-        return told | {"MLFLOW_TRACKING_URI": self.uri}
+        """The variables of a project, and the address for runs."""
+        inherited = {
+            name: value for name, value in super().environ.items() if not name.startswith(("MLFLOW_", "WANDB_"))
+        }
+        return inherited | {"MLFLOW_TRACKING_URI": self.uri}
 
     @property
     def database(self) -> str:
-        """Where a client finds the runs."""
+        """The address of the runs for a client."""
         return self.uri or f"sqlite:///{self.root}/.artifact-flow/mlflow/mlflow.db"
 
     @property
     def flows(self) -> list[str]:
-        """The flows that are there."""
+        """The folders of the finished flows."""
         return [flow for flow in FLOWS if (self.root / flow / "model_train.pkl").is_file()]
 
     def ask(self, *arguments: str, code: int = 0) -> str:
         """Run `artifact-flow` in the repository and return what it printed.
 
-        In this process where MLflow does the work, because importing it takes longer than all else.
+        Commands that use MLflow run in this process, because importing MLflow takes longer than everything else.
         """
         if arguments[0] not in ("track", "register", "promote", "download"):
             return self.run(*command(*arguments), code=code)
@@ -56,7 +58,7 @@ class Tracked(Project):
         return said
 
     def refuse(self, *arguments: str) -> str:
-        """Run `artifact-flow` as `ask` does and return the one sentence by which it refuses."""
+        """Run `artifact-flow` as `ask` does, expect it to fail, and return its error message of one sentence."""
         said, ended = self._call(*arguments)
         sentence = str(ended)
         assert sentence.startswith("error: "), said
@@ -78,7 +80,7 @@ class Tracked(Project):
         return said.getvalue(), ended
 
     def client(self):  # type: ignore[no-untyped-def]
-        """Return a plain MLflow client of where the runs are."""
+        """Return a plain MLflow client for the address of the runs."""
         import mlflow
 
         return mlflow.MlflowClient(self.database, self.database)
@@ -89,14 +91,14 @@ class Tracked(Project):
         return list(self.client().search_runs([found.experiment_id])) if found else []
 
     def is_clean(self) -> bool:
-        """Tell whether neither git nor DVC sees a change."""
+        """Return whether neither git nor DVC sees a change."""
         self.run("dvc", "status", "--quiet")
         return self.run("git", "status", "--porcelain") == ""
 
 
 @pytest.fixture(scope="session")
 def tables(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A folder with a database of runs that holds none: MLflow takes seconds to make its tables."""
+    """A folder with an empty MLflow database, because MLflow takes seconds to create its tables."""
 
     def make(folder: Path) -> None:
         (folder / ".artifact-flow/mlflow").mkdir(parents=True)
@@ -107,20 +109,20 @@ def tables(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
 
 @pytest.fixture
 def untracked(finished: Project, tmp_path: Path) -> Tracked:
-    """Two finished flows, digits and iris, without any database."""
+    """Two finished flows, digits and iris, without a database."""
     return Tracked(Path(shutil.copytree(finished.root, tmp_path / "project", symlinks=True)))
 
 
 @pytest.fixture
 def tracked(untracked: Tracked, tables: Path) -> Tracked:
-    """Two finished flows that one test may track, and an empty database for their runs."""
+    """Two finished flows, digits and iris, with an empty database."""
     shutil.copytree(tables / ".artifact-flow", untracked.root / ".artifact-flow", dirs_exist_ok=True)
     return untracked
 
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Tracked:
-    """The working tree with every flow that it has finished, all committed."""
+    """The working tree with all its finished flows, committed."""
     project = Tracked(tmp_path / "project")
     copy_tree(SOURCE, project.root)
     for flow in FLOWS:
@@ -130,6 +132,6 @@ def shipped(tmp_path: Path) -> Tracked:
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     (project.root / ".dvc/config.local").write_text("[core]\n    site_cache_dir = tmp/site-cache\n")
     for pipeline in ("dvc.yaml", "flows/dvc.yaml"):
-        project.run("dvc", "commit", "--quiet", "--force", pipeline)  # the outputs into a cache of its own
+        project.run("dvc", "commit", "--quiet", "--force", pipeline)  # adds the outputs to its own cache
     project.commit("Finished")
     return project

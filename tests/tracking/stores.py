@@ -1,4 +1,4 @@
-"""Where runs can go: a database in the repository, an MLflow server, and one over PostgreSQL and an S3 API."""
+"""Servers for runs: MLflow servers, PostgreSQL and an S3 API."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ BUCKET = "artifact-flow"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 @contextmanager
 def mlflow_server(folder: Path, backend: str, artifacts: list[str], environ: Mapping[str, str] = {}) -> Iterator[str]:
-    """Run `mlflow server` as the Makefile and compose.yaml do, and yield its address."""
+    """Run `mlflow server` like the Makefile and compose.yaml, and yield its address."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with (folder / "mlflow.log").open("w") as log:
@@ -50,7 +50,7 @@ def mlflow_server(folder: Path, backend: str, artifacts: list[str], environ: Map
 
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Return once an address answers."""
+    """Wait until an address answers."""
     for _ in range(600):
         with suppress(OSError), urllib.request.urlopen(address, timeout=5):  # noqa: S310 - our own
             return
@@ -61,7 +61,7 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> Non
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server of Debian's package with an empty database, and yield its address."""
+    """Run PostgreSQL from the Debian package with an empty database, and yield its address."""
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries or os.geteuid() != 0:
         pytest.skip("needs PostgreSQL and root, to start it as another user: apt-get install postgresql")
@@ -99,7 +99,7 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def s3_api() -> Iterator[dict[str, str]]:
-    """Run an S3 API with an empty bucket, and yield the variables by which clients find it."""
+    """Run an S3 API with an empty bucket, and yield the environment variables for its clients."""
     import boto3
     from moto.server import ThreadedMotoServer
 

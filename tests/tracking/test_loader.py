@@ -1,4 +1,4 @@
-"""A logged model in somebody else's process: the numbers of predictions.csv, or a word on why they may differ."""
+"""A logged model in another process: the predictions of predictions.csv, or a warning why they may differ."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from artifact_flow.core.base.errors import ModelError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.tracking.loader import KERNEL, OTHER_DISPATCH, REMEDY, Loaded
 
-# What another team's script does: numpy first, its own threads, nothing of this repository on the path.
+# A script of another team: it imports numpy first, uses its own threads, and has no path to this repository.
 CLIENT = """
 import numpy, json, sys, warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +38,8 @@ UNPINNED = (*KERNEL_VARIABLES, *THREAD_VARIABLES, "PYTHONPATH")
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
-def test_a_plain_client_gets_the_numbers_of_predictions_csv(tracked: Tracked, tmp_path: Path) -> None:
-    """Every row, label and probability to the last decimal, from four threads on this machine's own kernels."""
+def test_a_plain_client_gets_the_predictions_of_predictions_csv(tracked: Tracked, tmp_path: Path) -> None:
+    """All labels and probabilities are equal to the last decimal, from four threads with this machine's own kernels."""
     tracked.ask("track")
     (run,) = tracked.runs()
     model = f"models:/{run.outputs.model_outputs[0].model_id}"
@@ -65,15 +65,15 @@ def test_a_plain_client_gets_the_numbers_of_predictions_csv(tracked: Tracked, tm
 
 
 def model_folder(tracked: Tracked, folder: Path) -> dict[str, str]:
-    """Put a model's files into a folder, as MLflow does, and return the hash of each."""
+    """Copy a model's files into a folder, as MLflow does, and return their hashes."""
     folder.mkdir()
     for name in ("model_train.pkl", "contract.json"):
         shutil.copy(tracked.root / name, folder)
     return {path.name: hash_file(path) for path in folder.iterdir()}
 
 
-def test_where_the_pin_is_in_force_nothing_is_to_be_said(tracked: Tracked, tmp_path: Path) -> None:
-    """Pinned as a stage is, a process is not warned, and has the same numbers; another version of a library is told."""
+def test_a_pinned_process_gets_no_warning(tracked: Tracked, tmp_path: Path) -> None:
+    """A process pinned like a stage has equal predictions and no warning; another library version gives a warning."""
     if not is_reference_cpu():
         pytest.skip("needs x86-64 Linux with AVX2 and FMA, where the pinned kernels exist")
     sha256 = model_folder(tracked, tmp_path / "model")
@@ -93,8 +93,8 @@ def test_where_the_pin_is_in_force_nothing_is_to_be_said(tracked: Tracked, tmp_p
         Loaded(tmp_path / "model", sha256)
 
 
-def test_what_is_not_as_it_was_logged_is_not_opened(tracked: Tracked, tmp_path: Path) -> None:
-    """A damaged pickle or contract, no hash at all, or another scikit-learn: refused before anything is opened."""
+def test_a_changed_model_is_not_opened(tracked: Tracked, tmp_path: Path) -> None:
+    """A damaged pickle or contract, a missing hash, or another scikit-learn version is refused before opening."""
     folder = tmp_path / "model"
     sha256 = model_folder(tracked, folder)
     with pytest.raises(ModelError, match=r"model_train.pkl is not the file that was logged, so it was not opened"):
@@ -114,8 +114,8 @@ def test_what_is_not_as_it_was_logged_is_not_opened(tracked: Tracked, tmp_path: 
         Loaded(folder, sha256)
 
 
-def test_the_loader_asks_for_what_the_pipeline_pins() -> None:
-    """It must not import the pin, which would change its client's variables, and so names the same values again."""
+def test_the_loader_names_the_values_that_the_pipeline_pins() -> None:
+    """It cannot import `determinism`, which would change the client's variables, so it repeats the values."""
     pinned: dict[str, str] = {}
     pin(pinned, reference_cpu=True)
     kernel, dispatch = pinned["OPENBLAS_CORETYPE"], pinned["NPY_DISABLE_CPU_FEATURES"]

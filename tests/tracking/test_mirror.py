@@ -1,4 +1,4 @@
-"""W&B: offline unless it is configured, once, and only where it may write."""
+"""W&B: results are mirrored once, offline by default, and only into the ignored folder."""
 
 import pytest
 from serving.server import command
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of its own parts
 
 
 def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
-    """The run lies in the ignored folder, with the result's files; the second call adds none; HOME stays empty."""
+    """The run and its files are in the ignored folder; a second call adds no run; HOME stays empty."""
     home = tracked.root.parent / "home"
     home.mkdir()
     environ = ["env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", f"HOME={home}"]

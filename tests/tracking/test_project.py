@@ -1,4 +1,4 @@
-"""MLproject: the pipeline by `mlflow run`, an experiment with other parameters, a data set fetched."""
+"""MLproject: `mlflow run` for the pipeline, for an experiment with other parameters, and for a data set."""
 
 import functools
 import http.server
@@ -29,7 +29,7 @@ def mlflow_run(tracked: Tracked, *arguments: str, code: int = 0) -> str:
 
 
 def test_main_reproduces_and_tracks(tracked: Tracked) -> None:
-    """`mlflow run .` ends with a run in the repository's own database, and a clean tree."""
+    """`mlflow run .` leaves a run in the embedded database and a clean working tree."""
     (tracked.root / "predictions.csv").unlink()
     said = mlflow_run(tracked)
     assert "digits: run " in said
@@ -38,7 +38,7 @@ def test_main_reproduces_and_tracks(tracked: Tracked) -> None:
 
 
 def test_train_is_a_dvc_experiment_and_a_run(tracked: Tracked) -> None:
-    """`-e train -P C=0.5` goes through `dvc exp run`, its result is logged, and one line of params.yaml is another."""
+    """`-e train -P C=0.5` runs `dvc exp run`, logs the result, and changes one line of params.yaml."""
     before = (tracked.root / "params.yaml").read_text()
     mlflow_run(tracked, "-e", "train", "-P", "C=0.5")
     (run,) = tracked.runs()
@@ -51,7 +51,7 @@ def test_train_is_a_dvc_experiment_and_a_run(tracked: Tracked) -> None:
 
 
 def test_a_wrong_type_is_one_sentence(tracked: Tracked) -> None:
-    """Nothing is changed, nothing runs."""
+    """The error is one sentence; nothing is changed and nothing runs."""
     said = mlflow_run(tracked, "-e", "train", "-P", "C=abc", code=1)
     assert "error: C is 'abc'; allowed: a number." in said
     assert "Traceback" not in said
@@ -62,8 +62,8 @@ def test_a_wrong_type_is_one_sentence(tracked: Tracked) -> None:
     assert tracked.is_clean()
 
 
-def test_a_value_that_the_estimator_refuses_leaves_the_parameters(tracked: Tracked) -> None:
-    """The stage's sentence is shown, and params.yaml is what it was."""
+def test_a_value_that_the_estimator_refuses_does_not_change_params_yaml(tracked: Tracked) -> None:
+    """The stage's error is shown, and params.yaml is unchanged."""
     done = subprocess.run(
         [sys.executable, "-m", "artifact_flow.cli", "experiment", "--C", "-1"],
         check=False,
@@ -94,10 +94,10 @@ def test_a_value_that_the_estimator_refuses_leaves_the_parameters(tracked: Track
         ({}, {"C": "nan"}, "C is 'nan'; allowed: a number."),
     ],
 )
-def test_what_would_have_no_effect_is_refused(
+def test_a_value_without_effect_is_refused(
     block: dict[str, Any], values: dict[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An estimator without such an argument, an argument that is searched, no number: one sentence, nothing changed."""
+    """An argument unknown to the estimator, a searched argument, or NaN: one sentence, and no change."""
     document = YAML(typ="safe").load(SOURCE / "tests/unit/params.yaml")
     document["train"] = {"estimator": "sklearn.linear_model.LogisticRegression", "threads": 1} | block
     params = tmp_path / "params.yaml"
@@ -129,8 +129,8 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_data_set_is_fetched_kept_and_logged(tracked: Tracked, address: str) -> None:
-    """It lies in data/, DVC knows it, MLflow has it as a data set, and fetching it again adds nothing."""
+def test_a_data_set_is_downloaded_tracked_and_logged(tracked: Tracked, address: str) -> None:
+    """The file is in data/, in DVC, and in MLflow as a data set; a second download adds nothing."""
     given = ["-P", f"file_url={address}/houses.csv", "-P", "artifact_name=houses.csv", "-P", "artifact_type=table"]
     said = mlflow_run(tracked, "-e", "download_data", *given, "-P", "artifact_description=Made-up houses")
     assert (tracked.root / "data/houses.csv").read_bytes() == (SOURCE / "docs/houses.csv").read_bytes()
@@ -153,8 +153,8 @@ def test_a_data_set_is_fetched_kept_and_logged(tracked: Tracked, address: str) -
     assert staged == ["data/.gitignore", "data/houses.csv.dvc"]
 
 
-def test_the_advice_after_a_download_works_as_it_is_printed(tracked: Tracked, address: str) -> None:
-    """An archive is unpacked, git takes what is named, the table becomes the main flow, and it is reproduced."""
+def test_the_commands_printed_after_a_download_work(tracked: Tracked, address: str) -> None:
+    """They unpack an archive, add the files to git, make the table the main flow, and reproduce it."""
     said = tracked.ask("download", "--url", f"{address}/houses.tgz")
     commands = [line.strip() for line in said.splitlines() if line.startswith("  ")]
     assert commands == [
@@ -172,8 +172,8 @@ def test_the_advice_after_a_download_works_as_it_is_printed(tracked: Tracked, ad
     tracked.run("dvc", "status", "--quiet", "dvc.yaml")
 
 
-def test_somebody_s_own_file_is_not_overwritten(tracked: Tracked, address: str) -> None:
-    """A file in data/ that no download made stays; a password in an address is neither logged nor shown."""
+def test_an_untracked_file_is_not_overwritten(tracked: Tracked, address: str) -> None:
+    """A file in data/ that DVC does not track stays; a password in an address is neither logged nor shown."""
     own = tracked.root / "data/houses.csv"
     own.parent.mkdir()
     own.write_text("mine")

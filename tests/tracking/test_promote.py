@@ -1,4 +1,4 @@
-"""What two versions' metrics must have in common before one may replace the other. On MLflow's own database."""
+"""The gate of `promote`: which metrics of two versions are comparable. Uses the embedded database."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ METRICS = {"test.accuracy": 0.9, "train.accuracy": 0.95}
 
 
 class Versions:
-    """A registry to which versions are added as runs tell of them."""
+    """A registry to which tests add versions with chosen tags, parameters and metrics."""
 
     def __init__(self, root: Path) -> None:
         self.server = Server(root)
@@ -32,7 +32,7 @@ class Versions:
         self.server.client.create_registered_model("iris")
 
     def add(self, tags: Mapping[str, str], params: Mapping[str, str], metrics: Mapping[str, float]) -> str:
-        """Add a version that a commit gives, and return its number."""
+        """Add a version with a clean commit, and return its number."""
         client = self.server.client
         run = client.create_run(self.experiment, tags=dict(tags)).info.run_id
         for name, value in params.items():
@@ -45,13 +45,13 @@ class Versions:
         return str(version.version)
 
     def promote(self, version: str, **options: Any) -> Comparison:
-        """Ask for a version to be the champion."""
+        """Try to promote a version."""
         return Registry(self.server).promote("iris", 0.0, version, **options)
 
 
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Versions:
-    """A registry of its own with a champion."""
+    """An empty registry with one champion."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = Versions(tmp_path)
     assert found.promote(found.add(TAGS, PARAMS, METRICS)).promoted
@@ -90,7 +90,7 @@ OTHERS = {
 
 
 def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
-    """However good the metrics: one sentence names what differs, the champion stays; force promotes, with a tag."""
+    """Even with better metrics, the champion stays, and a sentence names the difference; force promotes, with a tag."""
     alias = versions.server.client.get_model_version_by_alias
     for case, (on, params, metrics, difference) in OTHERS.items():
         tags = TAGS | {f"artifact_flow.measured_on.{fact}": value for fact, value in on.items()}
@@ -110,7 +110,7 @@ def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
 
 
 def test_the_same_test_data_are_compared(versions: Versions) -> None:
-    """Whatever was trained and prepared otherwise; worse, or no number, is refused; the champion is itself."""
+    """Training and preprocessing may differ; worse metrics and NaN are refused; the champion is recognised."""
     same = PARAMS | {"train.C": "0.1", "data.preprocess": "auto"}
     other_table = TAGS | {"artifact_flow.data_md5": "bb"}  # its metadata hold data.preprocess
     assert versions.promote("1").verdict() == "iris: version 1 is already the champion"
@@ -120,8 +120,8 @@ def test_the_same_test_data_are_compared(versions: Versions) -> None:
     assert versions.promote(versions.add(other_table, same, {"test.accuracy": 0.9})).reason is None
 
 
-def test_a_run_that_tells_less_is_compared_by_its_table(versions: Versions) -> None:
-    """One that was logged before test rows had a hash: the same data.parquet passes, another one does not."""
+def test_a_run_without_measured_on_is_compared_by_its_table(versions: Versions) -> None:
+    """For runs of earlier versions, without a hash of test rows: the same data.parquet passes, another one does not."""
     before = {"artifact_flow.data_md5": "aa"}
     assert versions.promote(versions.add(before, PARAMS, METRICS)).promoted
     compared = versions.promote(
@@ -131,8 +131,8 @@ def test_a_run_that_tells_less_is_compared_by_its_table(versions: Versions) -> N
     assert compared.reason.endswith("different test rows (data.seed is 7, the champion's is 42)")
 
 
-def test_the_hash_of_test_rows_is_that_of_the_rows(tmp_path: Path) -> None:
-    """Another seed, share or source gives another one; what prepares the rows does not."""
+def test_the_hash_of_test_rows_depends_only_on_the_rows(tmp_path: Path) -> None:
+    """Another seed, share or source changes the hash; preprocessing does not."""
 
     def hash_of(**changes: Any) -> str:
         given = {"source": "iris", "preprocess": "none", "test_size": 0.2, "seed": 42, "stratify": True}

@@ -1,4 +1,4 @@
-"""Versions, the gate before the champion, the way back, and what is served and predicted from the registry."""
+"""The registry: registering, promoting, rolling back, and serving and predicting from it."""
 
 import sqlite3
 from pathlib import Path
@@ -22,7 +22,7 @@ def version(tracked: Tracked, alias: str) -> str:
 
 
 def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
-    """Uncommitted or worse: refused with the comparison; by force with a tag; back to the one before; by its gate."""
+    """Uncommitted and worse versions are refused; force promotes with a tag; roll-back and max_loss work."""
     assert tracked.refuse("register").startswith("error: no run at sqlite:///")
     tracked.ask("track")
     tracked.ask("register")
@@ -60,7 +60,7 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
 
 
 def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path: Path) -> None:
-    """`serve` and `predict` take models:/digits@champion, and answer what the files in the workspace do."""
+    """`serve` and `predict` accept models:/digits@champion and predict the same as the files in the workspace."""
     tracked.ask("track")
     tracked.ask("register")
     tracked.ask("promote")
@@ -80,7 +80,7 @@ def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path:
 
 
 def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model, a contract or a pickle changed in the store is not opened; a version made elsewhere is not either."""
+    """A changed model, contract or pickle in the store is not opened, nor a version that `register` did not create."""
     tracked.ask("track")
     tracked.ask("register")
     found = tracked.client().get_model_version("digits", "1")
@@ -109,8 +109,8 @@ def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.Monkey
     )
 
 
-def test_names_that_mlflow_refuses_are_told(tracked: Tracked) -> None:
-    """A slash, a colon, nothing: MLflow's reason in one sentence; one name for two flows is refused."""
+def test_invalid_model_names_are_reported(tracked: Tracked) -> None:
+    """A slash, a colon or an empty name gives MLflow's reason in one sentence; one name for two flows is refused."""
     tracked.ask("track")
     for name in ("a/b", "a:b", ""):
         assert "rejected the request (" in tracked.refuse("register", "--name", name)
@@ -121,8 +121,8 @@ def test_names_that_mlflow_refuses_are_told(tracked: Tracked) -> None:
     assert "one: version 1 registered" in tracked.ask("register", "--name", "one")
 
 
-def test_a_deleted_experiment_is_told(tracked: Tracked) -> None:
-    """What somebody deleted in the page is not made anew beside it."""
+def test_a_deleted_experiment_is_reported(tracked: Tracked) -> None:
+    """An experiment that was deleted in the MLflow page is not created again."""
     tracked.ask("track")
     tracked.client().delete_experiment(tracked.runs()[0].info.experiment_id)
     assert "the experiment digits was deleted: restore it with `mlflow experiments restore" in tracked.refuse("track")

@@ -1,4 +1,4 @@
-"""DVC's own files in the bucket that the runs' files lie in."""
+"""DVC's outputs in the same bucket as the files of the runs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of moto's server
 
 
 def test_outputs_go_to_a_bucket_and_come_back(tracked: Tracked, tmp_path: Path) -> None:
-    """As docs/track.md has it: pushed from here, pulled into a fresh clone, byte for byte."""
+    """As in docs/track.md: push here, pull into a fresh clone, byte for byte."""
     with s3_api() as environ, pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)

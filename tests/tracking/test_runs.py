@@ -1,4 +1,4 @@
-"""What a run holds, that there is one of it, and what is said when it cannot be made."""
+"""Runs: their content, one run per result, and the errors when a result cannot be logged."""
 
 import http.server
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its par
 
 
 def refusal(tracked: Tracked, *arguments: str, **environ: str) -> str:
-    """Return what a command says that is expected to fail: one sentence, and no traceback."""
+    """Run a command that must fail, and return its error: one sentence, no traceback."""
     done = subprocess.run(
         command(*arguments),
         check=False,
@@ -35,7 +35,7 @@ def refusal(tracked: Tracked, *arguments: str, **environ: str) -> str:
     return done.stderr
 
 
-def test_a_run_holds_what_the_pipeline_made(tracked: Tracked) -> None:
+def test_a_run_contains_the_result(tracked: Tracked) -> None:
     """Parameters, metrics, files byte for byte, hashes, pictures, the data set, the commit, the model's signature."""
     tracked.ask("track")
     (run,) = tracked.runs()
@@ -79,7 +79,7 @@ def test_a_run_holds_what_the_pipeline_made(tracked: Tracked) -> None:
 
 
 def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) -> None:
-    """A run made of uncommitted work says so, until the same result is tracked from a commit."""
+    """A run of uncommitted work is tagged as dirty until the same result is tracked from a commit."""
     tracked.edit("README.md", lambda text: text + "\n")
     assert "not in commit " in tracked.ask("track")
     (run,) = tracked.runs()
@@ -97,7 +97,7 @@ def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) 
 
 
 def test_another_result_is_another_run(tracked: Tracked) -> None:
-    """A parameter changed and reproduced makes a second run beside the first, with a name of its own."""
+    """Reproducing with a changed parameter gives a second run with its own name."""
     tracked.ask("track")
     tracked.set_param("decimals: 8", "decimals: 6")
     tracked.repro()
@@ -107,8 +107,8 @@ def test_another_result_is_another_run(tracked: Tracked) -> None:
     assert len(tracked.runs()) == 2
 
 
-def test_pushes_at_the_same_moment_make_one_run_and_one_version(untracked: Tracked) -> None:
-    """Three processes track, and then register, the same result at once: all name the same run, the same version."""
+def test_concurrent_processes_make_one_run_and_one_version(untracked: Tracked) -> None:
+    """Three processes track and then register the same result at once, and all report the same run and version."""
 
     def at_once(name: str) -> list[str]:
         processes = [
@@ -130,8 +130,8 @@ def test_pushes_at_the_same_moment_make_one_run_and_one_version(untracked: Track
     assert len(untracked.client().search_model_versions("name = 'digits'")) == 1
 
 
-def test_a_run_that_was_cut_off_is_filled(tracked: Tracked) -> None:
-    """What a killed process left, the next one finds and completes; nothing is there twice."""
+def test_an_interrupted_run_is_completed(tracked: Tracked) -> None:
+    """The next process completes the run of a killed process; nothing is logged twice."""
     tracked.client()  # which makes the tables
     killed = subprocess.Popen(command("track"), cwd=tracked.root, env=tracked.environ, stdout=subprocess.DEVNULL)
     while killed.poll() is None:
@@ -141,7 +141,7 @@ def test_a_run_that_was_cut_off_is_filled(tracked: Tracked) -> None:
             killed.kill()
             killed.wait()
     (left,) = tracked.runs()
-    if left.info.status == "RUNNING":  # as if it were long ago, so that nobody waits for it
+    if left.info.status == "RUNNING":  # makes the run look old, so that no process waits for it
         with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
             database.execute("update runs set start_time = start_time - 100000")
     tracked.ask("track")
@@ -151,8 +151,8 @@ def test_a_run_that_was_cut_off_is_filled(tracked: Tracked) -> None:
     assert tracked.client().get_metric_history(run.info.run_id, "test.accuracy")[1:] == []
 
 
-def test_what_is_not_the_lock_s_is_not_logged(tracked: Tracked) -> None:
-    """A missing, an edited and a damaged output are named, and no run is made."""
+def test_outputs_that_differ_from_the_lock_are_not_logged(tracked: Tracked) -> None:
+    """A missing, an edited and a damaged output are each reported, and no run is created."""
     (tracked.root / "plots/confusion.csv").unlink()
     assert refusal(tracked, "track").startswith("error: plots/confusion.csv cannot be read (No such file")
     tracked.run("dvc", "checkout", "--quiet")
@@ -168,8 +168,8 @@ def test_what_is_not_the_lock_s_is_not_logged(tracked: Tracked) -> None:
     assert tracked.runs() == []
 
 
-def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
-    """Nobody listens; the user is refused; it is another server; the password in an address is not shown."""
+def test_an_unavailable_server_is_reported(tracked: Tracked) -> None:
+    """No server, rejected credentials, another kind of server; the password in an address is not shown."""
     down = f"http://someone:secret@127.0.0.1:{free_port()}"
     said = refusal(tracked, "track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert "does not answer: start it (`make mlflow` starts one on this machine)" in said
@@ -196,8 +196,8 @@ def test_a_server_that_is_not_there_is_told(tracked: Tracked) -> None:
         server.shutdown()
 
 
-def test_a_database_that_cannot_be_used_is_told(tracked: Tracked) -> None:
-    """Locked by another process, of another MLflow, no database at all; afterwards the same command works."""
+def test_an_unusable_database_is_reported(tracked: Tracked) -> None:
+    """Locked, of another MLflow version, or not a database; afterwards the same command works."""
     tracked.client().search_experiments()
     path = tracked.root / ".artifact-flow/mlflow/mlflow.db"
     with sqlite3.connect(path, isolation_level=None) as database:
@@ -216,8 +216,8 @@ def test_a_database_that_cannot_be_used_is_told(tracked: Tracked) -> None:
     assert "file is not a database" in refusal(other, "track")
 
 
-def test_a_full_disk_is_told_and_a_retry_completes(tracked: Tracked) -> None:
-    """No room for the files: one sentence, and with room again the same command fills the same run."""
+def test_a_full_disk_is_reported_and_a_retry_completes(tracked: Tracked) -> None:
+    """A full disk gives one sentence; with free space, the same command completes the same run."""
     tracked.client().search_experiments()
     store = tracked.root / ".artifact-flow/mlflow/artifacts"
     size = ["-t", "tmpfs", "-o", "size=16k", "tmpfs", str(store)]
@@ -233,8 +233,8 @@ def test_a_full_disk_is_told_and_a_retry_completes(tracked: Tracked) -> None:
     assert run.info.status == "FINISHED"
 
 
-def test_nobody_is_called_but_the_configured_server(tracked: Tracked) -> None:
-    """The kernel sees no connection while a result is tracked, registered, promoted and mirrored, all of it offline."""
+def test_only_the_configured_server_is_contacted(tracked: Tracked) -> None:
+    """Tracking, registering, promoting and mirroring offline open no network connection, as seen by the kernel."""
     traced = tracked.root.parent / "calls"
     strace = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(traced)]
     if subprocess.run(["which", "strace"], check=False, capture_output=True).returncode:
@@ -254,7 +254,7 @@ def test_nobody_is_called_but_the_configured_server(tracked: Tracked) -> None:
 
 
 def test_no_stage_imports_mlflow() -> None:
-    """What `dvc repro` runs knows nothing of tracking."""
+    """The stages do not import tracking, MLflow or W&B."""
     stages = ", ".join(f"artifact_flow.stages.{name}" for name in ("data", "train", "infer", "export", "quantize"))
     heavy = "{'mlflow', 'wandb', 'artifact_flow.tracking'}"
     done = subprocess.run(

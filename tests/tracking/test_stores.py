@@ -1,4 +1,4 @@
-"""From run to prediction, for every flow, wherever runs and files are kept."""
+"""From run to prediction, for every flow and every kind of store."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from tracking.stores import BUCKET, QUIET, mlflow_server, postgres, s3_api
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of moto's server
 
-# Any client: it knows MLflow and the address, nothing of this project.
+# A client that knows only MLflow and the address, and nothing about this project.
 CLIENT = """
 import json, sys
 import mlflow, pandas as pd
@@ -42,14 +42,14 @@ for name, folder in flows.items():
     ]
 )
 def flows(request: pytest.FixtureRequest) -> Tracked:
-    """Finished flows: digits and iris, and every one that the working tree holds."""
+    """Finished flows: digits and iris, or all flows of the working tree."""
     found: Tracked = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture(params=["the repository's own database", "a server"])
 def store(request: pytest.FixtureRequest, flows: Tracked, tmp_path: Path) -> Iterator[Tracked]:
-    """Finished flows whose runs go into a database of theirs, or to a server over PostgreSQL and an S3 API."""
+    """Finished flows whose runs go to the embedded database, or to a server with PostgreSQL and an S3 API."""
     if not request.param.endswith("server"):
         yield flows
         return
@@ -61,7 +61,7 @@ def store(request: pytest.FixtureRequest, flows: Tracked, tmp_path: Path) -> Ite
 
 
 def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) -> None:
-    """Logged, found again, registered, promoted, and loaded by any MLflow client: it predicts predictions.csv."""
+    """It is logged, found, registered, promoted, and loaded by an MLflow client that predicts predictions.csv."""
     flows = store.flows
     first, again = store.ask("track", *flows), store.ask("track", *flows)
     assert first.count(" logged; ") == len(flows)
@@ -90,7 +90,7 @@ def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) 
 
 
 def count_stored(environ: dict[str, str]) -> int:
-    """Return how many files an S3 API holds."""
+    """Return the number of files in an S3 API."""
     import boto3
 
     client = boto3.client(
@@ -104,7 +104,7 @@ def count_stored(environ: dict[str, str]) -> int:
 
 
 def assert_same(said: Path, expected: Path) -> None:
-    """Assert that a client's predictions are those of a predictions.csv, as it rounds them."""
+    """Assert that a client's predictions equal those of a predictions.csv after its rounding."""
     rows = [list(csv.DictReader(path.read_text().splitlines())) for path in (said, expected)]
     for one, other in zip(*rows, strict=True):
         if other["probability"]:

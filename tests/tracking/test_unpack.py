@@ -1,4 +1,4 @@
-"""Archives: the one table that they hold, or one sentence on why there is none."""
+"""Archives: their only table, or one sentence why they have none."""
 
 import bz2
 import gzip
@@ -36,16 +36,16 @@ def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_the_one_table_of_a_tar_file_lies_beside_it(tmp_path: Path, mode: str) -> None:
-    """Whatever its name and compression, and whatever else is in it."""
+def test_the_only_table_of_a_tar_file_is_unpacked_into_its_folder(tmp_path: Path, mode: str) -> None:
+    """For any name and compression, and with other files in the archive."""
     members = {"set/README": b"about", "set/._houses.csv": b"of a Mac", "set/houses.csv": TABLE}
     table = unpack_table(tar(tmp_path / "data.csv", members, mode))
     assert table == tmp_path / "houses.csv"
     assert table.read_bytes() == TABLE
 
 
-def test_the_one_table_of_a_zip_file_lies_beside_it(tmp_path: Path) -> None:
-    """A path in the archive leads nowhere else."""
+def test_the_only_table_of_a_zip_file_is_unpacked_into_its_folder(tmp_path: Path) -> None:
+    """Paths in the archive are ignored."""
     folder = tmp_path / "data"
     folder.mkdir()
     table = unpack_table(zipped(folder / "data.zip", {"a/../../houses.csv": TABLE}))
@@ -53,8 +53,8 @@ def test_the_one_table_of_a_zip_file_lies_beside_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["data.zip", "houses.csv"]
 
 
-def test_a_table_is_what_it_is(tmp_path: Path) -> None:
-    """A CSV, and one behind gzip, are for the readers."""
+def test_a_file_that_is_no_archive_is_returned(tmp_path: Path) -> None:
+    """CSV files, also with gzip, are left to the readers."""
     for name, content in (("houses.csv", TABLE), ("houses.csv.gz", gzip.compress(TABLE)), ("empty.csv", b"")):
         path = tmp_path / name
         path.write_bytes(content)
@@ -74,7 +74,7 @@ def test_a_table_is_what_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_none_or_several_tables_are_refused(tmp_path: Path, members: Mapping[str, bytes], reason: str) -> None:
-    """With their names; nothing is written."""
+    """The error lists the files; nothing is written."""
     for path in (tar(tmp_path / "set.tgz", members), zipped(tmp_path / "set.zip", members)):
         with pytest.raises(TrackError) as caught:
             unpack_table(path)
@@ -82,8 +82,8 @@ def test_none_or_several_tables_are_refused(tmp_path: Path, members: Mapping[str
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set.tgz", "set.zip"]
 
 
-def test_what_cannot_be_unpacked_is_told(tmp_path: Path) -> None:
-    """Cut off, or packed in a way that nothing here reads."""
+def test_a_damaged_or_unsupported_archive_is_reported(tmp_path: Path) -> None:
+    """A truncated archive, and other compression formats."""
     whole = tar(tmp_path / "set.tar", {"a.csv": TABLE * 10_000}, "w").read_bytes()
     (tmp_path / "set.tar").write_bytes(whole[: len(whole) // 2])
     packed = gzip.compress(whole)
@@ -100,8 +100,8 @@ def test_what_cannot_be_unpacked_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "a.csv").exists()
 
 
-def test_somebody_s_own_file_is_not_overwritten(tmp_path: Path) -> None:
-    """One that DVC tracks is: it has a copy."""
+def test_an_untracked_file_is_not_overwritten(tmp_path: Path) -> None:
+    """A file that DVC tracks is overwritten, because DVC has a copy."""
     archive = tar(tmp_path / "set.tgz", {"houses.csv": TABLE})
     own = tmp_path / "houses.csv"
     own.write_bytes(b"mine")
