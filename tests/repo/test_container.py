@@ -1,4 +1,4 @@
-"""The image holds the locked environment and nothing that it has no need of; what runs it beside others is in order."""
+"""The image contains the locked environment and nothing else; the Compose file and the dashboard are valid."""
 
 import json
 import os
@@ -21,7 +21,7 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "monitoring/grafana/dashboards/ar
 
 
 def installed(name: str) -> Path:
-    """Return a command of this environment, or skip with the reason."""
+    """Return the path of a command in this environment, or skip with the reason."""
     command = Path(sys.executable).with_name(name)
     if not command.is_file():
         pytest.skip(f"{name} is not installed: `make test` installs it")
@@ -29,7 +29,7 @@ def installed(name: str) -> Path:
 
 
 def make(*arguments: str, code: int = 0, **environ: str) -> str:
-    """Run make in the repository, expect its exit code, and return what it printed."""
+    """Run make in the repository, expect its exit code, and return its output."""
     command = ["make", "--no-print-directory", *arguments]
     inherited = {name: value for name, value in os.environ.items() if name != "REGISTRY"}
     done = subprocess.run(
@@ -40,34 +40,34 @@ def make(*arguments: str, code: int = 0, **environ: str) -> str:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Return the Dockerfile's instructions: name, rest."""
+    """Return the Dockerfile's instructions as pairs of name and arguments."""
     text = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE)
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in lines) if name]
 
 
 def test_the_dockerfile_has_no_finding() -> None:
-    """Hadolint is content, and nothing tells it to look away."""
+    """Hadolint reports nothing, and no comment disables it."""
     done = subprocess.run([installed("hadolint"), ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "hadolint ignore" not in DOCKERFILE
 
 
-def test_the_image_holds_no_training() -> None:
-    """No scikit-learn, so no pickle can be opened; no DVC, no installer, no notebook's weight."""
+def test_the_image_contains_nothing_for_training() -> None:
+    """It has no scikit-learn, so it cannot open pickles, and no DVC, installer or data analysis packages."""
     names = dict(PIN.findall((ROOT / "requirements/serve.txt").read_text()))
     assert {"fastapi", "numpy", "onnxruntime", "pyarrow", "uvicorn"} <= set(names)
     assert not {"dvc", "joblib", "mlflow", "pandas", "pip", "pytest", "scikit-learn", "scipy", "skl2onnx"} & set(names)
 
 
-def test_the_image_runs_what_was_tested() -> None:
-    """Every version in it is the one that the tests run on."""
+def test_the_image_has_the_tested_versions() -> None:
+    """Every package has the version that the tests use."""
     serve, dev = (set(PIN.findall((ROOT / f"requirements/{name}.txt").read_text())) for name in ("serve", "dev"))
     assert serve <= dev
 
 
-def test_the_base_is_one_image() -> None:
-    """Named by its digest, which nobody can move, and the same in every stage."""
+def test_every_stage_has_the_same_base_image() -> None:
+    """The base image is the same in every stage and named by its digest, which cannot change."""
     files = ROOT / "Dockerfile", ROOT / "k8s/batch/Dockerfile"
     bases = [base for file in files for base in re.findall(r"^FROM (python\S+)", file.read_text(), re.MULTILINE)]
     assert len(bases) == 3
@@ -76,15 +76,15 @@ def test_the_base_is_one_image() -> None:
 
 
 def test_only_hashed_wheels_are_installed() -> None:
-    """The lock decides, and nothing is compiled: no compiler is needed, and no code of a package runs at the build."""
+    """Only locked wheels are installed, so no compiler is needed and no package code runs during the build."""
     (install,) = [rest for name, rest in instructions() if name == "RUN" and "pip" in rest and "install" in rest]
     for option in ("--require-hashes", "--only-binary :all:", "--no-cache-dir", "-r serve.txt"):
         assert option in install
     assert "apt" not in DOCKERFILE
 
 
-def test_the_image_runs_as_nobody_and_hears_signals() -> None:
-    """A numeric user, which Kubernetes can tell is not root; commands without a shell between; a health check."""
+def test_the_image_runs_unprivileged_and_gets_signals() -> None:
+    """It has a numeric user, which Kubernetes can verify is not root, commands without a shell, and a health check."""
     last = dict(instructions())
     user, _, group = last["USER"].partition(":")
     assert int(user) > 1000
@@ -119,7 +119,7 @@ def test_the_image_runs_as_nobody_and_hears_signals() -> None:
     ],
 )
 def test_the_build_sees_only_what_it_needs(path: str, sent: bool) -> None:
-    """.dockerignore lists what may go into a build; keys, data and pickles do not."""
+    """.dockerignore excludes keys, data and pickles from the build context."""
     parents = ["/".join(path.split("/")[: number + 1]) for number in range(path.count("/") + 1)]
     ignored = False
     for line in (ROOT / ".dockerignore").read_text().splitlines():
@@ -139,7 +139,7 @@ def _matches(path: str, pattern: str) -> bool:
 
 
 def test_the_compose_file_is_valid() -> None:
-    """It fits the Compose specification."""
+    """It conforms to the Compose specification."""
     command = [installed("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", ROOT / "compose.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -147,7 +147,7 @@ def test_the_compose_file_is_valid() -> None:
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_a_composed_service_is_locked_down(name: str) -> None:
-    """Reached from this machine only, read-only, without rights; its image has a version."""
+    """It is reachable only from this machine, read-only and unprivileged; its image has a version."""
     service = COMPOSE["services"][name]
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["read_only"] is True
@@ -156,8 +156,8 @@ def test_a_composed_service_is_locked_down(name: str) -> None:
     assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"])
 
 
-def test_what_is_mounted_is_there() -> None:
-    """A file that is missing would become an empty folder."""
+def test_mounted_files_exist() -> None:
+    """Docker would create an empty folder for a missing file."""
     sources = [
         volume.split(":")[0] for service in COMPOSE["services"].values() for volume in service.get("volumes", ())
     ]
@@ -165,8 +165,8 @@ def test_what_is_mounted_is_there() -> None:
     assert {source for source in sources if not source.startswith("./")} == set(COMPOSE["volumes"])
 
 
-def test_the_dashboard_asks_for_meters_that_exist() -> None:
-    """Every name in a panel's query is one that the service tells."""
+def test_the_dashboard_uses_existing_metrics() -> None:
+    """Every name in a panel's query is a metric of the service."""
     source = (ROOT / "src/artifact_flow/serving/meters.py").read_text()
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"artifact_flow_\w+", query)}
@@ -175,8 +175,8 @@ def test_the_dashboard_asks_for_meters_that_exist() -> None:
         assert f'"{re.sub(r"_(total|bucket)$", "", name)}"' in source, name
 
 
-def test_the_manifests_ask_for_the_image_that_make_builds() -> None:
-    """`make build-docker` and `kubectl apply -k k8s` speak of one name and tag: the package's version."""
+def test_the_manifests_name_the_image_that_make_builds() -> None:
+    """`make build-docker` and `kubectl apply -k k8s` use the same name and tag: the package's version."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     printed = make("--dry-run", "build-docker", "MODEL=README.md", "COMMIT=abc")
     assert f'--tag "artifact-flow:{version}"' in printed
@@ -185,20 +185,20 @@ def test_the_manifests_ask_for_the_image_that_make_builds() -> None:
         assert image["newTag"] == version
 
 
-def test_a_model_that_is_not_there_is_one_sentence() -> None:
-    """Whoever builds before `dvc repro` is told so."""
+def test_a_missing_model_is_one_sentence() -> None:
+    """A build before `dvc repro` fails with one sentence."""
     assert "nothing.onnx is not there: 'dvc repro' makes the models that dvc.yaml has stages for." in make(
         "build-docker", "MODEL=nothing.onnx", code=2
     )
 
 
-def test_a_push_needs_to_know_where_to() -> None:
-    """Without a registry nothing is tagged or sent."""
+def test_a_push_needs_a_registry() -> None:
+    """Without a registry, nothing is tagged or pushed."""
     assert "make push-docker REGISTRY=" in make("push-docker", "DOCKER=false", code=2)
 
 
-def test_a_push_goes_under_the_commit_of_the_image(tmp_path: Path) -> None:
-    """Not under that of the workspace, which may be another by now."""
+def test_a_push_is_tagged_with_the_commit_of_the_image(tmp_path: Path) -> None:
+    """The commit of the workspace may have changed since the build."""
     engine = tmp_path / "engine"
     engine.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" = image ] && echo abc123 || true\n')
     engine.chmod(0o755)
@@ -210,7 +210,7 @@ def test_a_push_goes_under_the_commit_of_the_image(tmp_path: Path) -> None:
     ]
 
 
-def test_an_endpoint_that_is_not_there_fails() -> None:
-    """`make test-endpoint` is a test: no service, no success."""
+def test_a_missing_endpoint_fails() -> None:
+    """`make test-endpoint` fails without a service."""
     printed = make("test-endpoint", "PORT=1", "RETRIES=0", code=2)
     assert "nothing ready answers on port 1" in printed

@@ -1,7 +1,7 @@
-"""What dvc.yaml declares is what the stages read: no more (or they would run in vain), no less (or they would lie).
+"""Dependencies: dvc.yaml declares what the stages read, no more (needless runs) and no less (stale outputs).
 
-The rules are about the dvc.yaml of this project, whatever stages a user has added or `init` has taken out; what only
-the shipped pipeline has to be is read from its copy, tests/pipeline.yaml, which the fixture `project` runs.
+The rules apply to the dvc.yaml of this project, including stages that a user has added or `init` has removed. Rules for
+the shipped pipeline alone read its copy, tests/pipeline.yaml, which the fixture `project` runs.
 """
 
 import ast
@@ -27,9 +27,9 @@ RUNNER = "artifact_flow.core.stage"
 PYTHON_STAGES = [name for name in STAGES if name != "test"]
 LAUNCHER = "src/artifact_flow/core/stage.sh"
 RUNS = re.compile(rf"sh {LAUNCHER} (\w+)")
-ENVIRONMENT = "requirements/lean.txt"  # decides what the imports outside the package mean
+ENVIRONMENT = "requirements/lean.txt"  # decides the versions of the imported packages
 
-# Runs a stage as stage.sh does and reports every file under the current directory that Python opens to read.
+# Runs a stage like stage.sh and prints every file under the current directory that Python opens for reading.
 SPY = """
 import json, os, runpy, sys
 opened = set()
@@ -43,43 +43,43 @@ print(json.dumps(sorted(path for path in opened if not path.startswith(("..", "/
 
 
 def outputs_of(stage: dict[str, Any]) -> set[str]:
-    """Return the paths of a stage's outputs, metrics included."""
+    """Return the paths of a stage's outputs, including metrics."""
     entries = [*stage.get("outs", ()), *stage.get("metrics", ())]
     return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
 
 
 def source_of(module: str) -> str:
-    """Return a module's file, from the repository's root."""
+    """Return a module's file, relative to the repository's root."""
     path = ROOT / "src" / module.replace(".", "/")
     return str((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).relative_to(ROOT))
 
 
 def modules_of_the_gate(modules: set[str]) -> set[str]:
-    """Return which of these modules the gate's tests name."""
+    """Return which of these modules the unit tests of stage `test` name."""
     named = re.compile(r"\bartifact_flow(?:\.\w+)+")
     found = {name for path in (ROOT / "tests/unit").glob("*.py") for name in named.findall(path.read_text())}
     return found & modules
 
 
 def is_docstring(path: str) -> bool:
-    """Tell whether a module has nothing but a docstring, which decides no byte."""
+    """Return whether a module contains only a docstring, which cannot change an output."""
     return len(ast.parse((ROOT / path).read_text()).body) == 1
 
 
 def run_modules() -> dict[str, str]:
-    """Return the stages of this project that run one of the package's modules, with that module."""
+    """Return name → module of the stages of this project that run a module of the package."""
     found = {name: RUNS.search(str(stage.get("cmd"))) for name, stage in LIVE.items()}
     return {name: f"artifact_flow.stages.{match[1]}" for name, match in found.items() if match}
 
 
 @pytest.mark.parametrize(("name", "module"), run_modules().items())
 def test_declared_code_is_the_import_closure(name: str, module: str) -> None:
-    """A stage declares all that it imports, directly or not, as folders or modules, and no folder in vain."""
+    """A stage declares all its direct and indirect imports, as folders or modules, and no unused folder."""
     graph = grimp.build_graph("artifact_flow", cache_dir=None)
     closure = {RUNNER, module, *(modules_of_the_gate(graph.modules) if name == "test" else ())}
     closure |= set().union(*map(graph.find_upstream_modules, closure))
     packages = {parent for found in closure for parent in (found.rpartition(".")[0],) if parent}
-    # a package's __init__ runs too, with all that it imports
+    # the __init__ of a package runs too, with all its imports
     for package in packages:
         closure |= {package} | graph.find_upstream_modules(package)
     needed = {LAUNCHER} | {source_of(found) for found in closure if not is_docstring(source_of(found))}
@@ -90,14 +90,14 @@ def test_declared_code_is_the_import_closure(name: str, module: str) -> None:
 
 @pytest.mark.parametrize("name", PYTHON_STAGES)
 def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None:
-    """The files a stage opens are its dependencies; params.yaml is declared by block, two more are only asked."""
+    """The files that a stage opens are its dependencies, except params.yaml, dvc.lock and dvc.yaml."""
     environ = os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", SPY, name], cwd=project.root, env=environ, capture_output=True, text=True, check=True
     )
     opened = {path for path in json.loads(done.stdout.splitlines()[-1]) if not path.startswith("src/")}
     declared = {path for path in STAGES[name]["deps"] if not path.startswith("src/")} - {"tests.json"}
-    # written aside, and folders, which are opened to be synced
+    # temporary files, and folders, which are opened for fsync
     written = {path for path in opened if re.search(r"\.part(/|$)", path) or (project.root / path).is_dir()}
     assert opened - {"params.yaml", "dvc.lock", "dvc.yaml"} - written == declared
     assert "params.yaml" in opened
@@ -106,13 +106,15 @@ def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None
 
 @pytest.mark.parametrize("name", run_modules())
 def test_every_stage_depends_on_its_environment(name: str) -> None:
-    """Another library version is another result."""
+    """Another library version may give another result."""
     assert ENVIRONMENT in LIVE[name]["deps"]
 
 
 def test_a_stage_has_a_module_and_a_block() -> None:
-    """One name: the stage's, the module's in stages/, the block's in params.yaml; the gate has no block, `promote` is
-    the registry's."""
+    """A stage, its module in stages/ and its block in params.yaml have the same name.
+
+    Stage `test` has no block; the block `promote` belongs to the registry.
+    """
     modules = {path.stem for path in (ROOT / "src/artifact_flow/stages").glob("[!_]*.py")}
     assert set(PYTHON_STAGES) <= modules
     for name, module in run_modules().items():
@@ -124,15 +126,15 @@ def test_a_stage_has_a_module_and_a_block() -> None:
     assert set(YAML(typ="safe").load(ROOT / "tests/unit/params.yaml")) == {*PYTHON_STAGES, "promote"}
 
 
-def test_no_module_of_a_stage_is_left_over() -> None:
-    """Each module in stages/ is run by the dvc.yaml that is shipped."""
+def test_every_module_of_a_stage_is_used() -> None:
+    """The shipped dvc.yaml runs each module in stages/."""
     needs_shipped("dvc.yaml")
     modules = {path.stem for path in (ROOT / "src/artifact_flow/stages").glob("[!_]*.py")}
     assert set(run_modules()) == modules
 
 
-def test_the_gate_stands_before_the_training() -> None:
-    """`train` depends on what `test` leaves; `infer` on what `train` leaves."""
+def test_training_depends_on_the_unit_tests() -> None:
+    """`train` depends on the output of `test`, and `infer` on the outputs of `train`."""
     assert outputs_of(LIVE["test"]) <= set(LIVE["train"]["deps"])
     assert outputs_of(STAGES["train"]) - {"plots/search.csv"} <= set(LIVE["infer"]["deps"])
     assert "data.parquet" in LIVE["train"]["deps"]
@@ -141,7 +143,7 @@ def test_the_gate_stands_before_the_training() -> None:
 
 
 def test_every_parameter_is_used() -> None:
-    """Each documented key is read somewhere in the core or the stages, or handed to the estimator."""
+    """Each documented key is read in the code or passed to the estimator."""
     read = {
         node.attr
         for path in (ROOT / "src").rglob("*.py")
@@ -155,8 +157,8 @@ def test_every_parameter_is_used() -> None:
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_a_flow_has_the_stages_of_the_root(name: str) -> None:
-    """The same modules, files and parameters under the flow's name."""
+def test_a_flow_has_the_stages_of_the_main_flow(name: str) -> None:
+    """It has the same modules, files and parameters under the flow's name."""
     needs_shipped("flows/dvc.yaml")
     flow, root = FLOWS[name]["do"], STAGES[name]
 

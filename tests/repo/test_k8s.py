@@ -1,4 +1,4 @@
-"""The manifests render, fit the schemas of Kubernetes, and say what the service needs to be run safely."""
+"""The manifests render, conform to the Kubernetes schemas, and have the settings for a safe operation."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from shipped import needs_shipped
 ROOT = Path(__file__).resolve().parents[2]
 FLOWS = sorted(path.name for path in (ROOT / "k8s/overlays").iterdir())
 FOLDERS = ["k8s", *(f"k8s/overlays/{name}" for name in FLOWS)]
-LIMIT = 30  # seconds between SIGTERM and SIGKILL, as Kubernetes has it by default
+LIMIT = 30  # seconds between SIGTERM and SIGKILL, the default of Kubernetes
 
 
 def render(folder: Path) -> str:
-    """Return what `kubectl apply -k` would send."""
+    """Return the manifests that `kubectl apply -k` would apply."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed: https://kubernetes.io/docs/tasks/tools/ (1.27 or newer)")
     done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
@@ -37,7 +37,7 @@ def rendered() -> dict[str, str]:
 
 @pytest.fixture(params=FOLDERS)
 def manifests(request: pytest.FixtureRequest, rendered: dict[str, str]) -> dict[str, Any]:
-    """The rendered manifests of one folder, by their kind."""
+    """The rendered manifests of one folder, by kind."""
     documents = list(YAML(typ="safe").load_all(rendered[request.param]))
     assert len({document["kind"] for document in documents}) == len(documents)
     return {document["kind"]: document for document in documents}
@@ -45,7 +45,7 @@ def manifests(request: pytest.FixtureRequest, rendered: dict[str, str]) -> dict[
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_manifests_fit_the_schemas(folder: str, rendered: dict[str, str], tmp_path: Path) -> None:
-    """No field that Kubernetes does not know, no value of a wrong type."""
+    """All fields are known to Kubernetes and have values of the right type."""
     command = Path(sys.executable).with_name("kubernetes-validate")
     if not command.is_file():
         pytest.skip("kubernetes-validate is not installed: `make test` installs it")
@@ -56,13 +56,13 @@ def test_the_manifests_fit_the_schemas(folder: str, rendered: dict[str, str], tm
 
 
 def test_every_flow_has_an_overlay() -> None:
-    """A model that is shipped is one command away from being served; so may be those of a user, by an overlay more."""
+    """One command serves each shipped model; a user may add overlays for others."""
     needs_shipped("flows/params.yaml")
     assert set(YAML(typ="safe").load(ROOT / "flows/params.yaml")["flows"]) == set(FLOWS)
 
 
 def test_there_are_three_replicas(manifests: dict[str, Any]) -> None:
-    """Three from the start and at least three under the autoscaler, one at most gone while nodes are maintained."""
+    """There are at least three replicas, also with the autoscaler; node maintenance removes at most one."""
     assert manifests["Deployment"]["spec"]["replicas"] == 3
     scaler = manifests["HorizontalPodAutoscaler"]["spec"]
     assert scaler["minReplicas"] == 3
@@ -71,8 +71,8 @@ def test_there_are_three_replicas(manifests: dict[str, Any]) -> None:
     assert manifests["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
-def test_every_selector_names_the_pods_of_this_model(manifests: dict[str, Any]) -> None:
-    """Two models in one namespace share neither traffic nor budgets, and no rule falls on a stranger's pods."""
+def test_every_selector_matches_only_the_pods_of_this_model(manifests: dict[str, Any]) -> None:
+    """Two models in one namespace share neither traffic nor budgets, and no rule applies to other pods."""
     pod = manifests["Deployment"]["spec"]["template"]
     wanted = {name: pod["metadata"]["labels"][f"app.kubernetes.io/{name}"] for name in ("name", "instance")}
     expected = {f"app.kubernetes.io/{name}": value for name, value in wanted.items()}
@@ -87,8 +87,8 @@ def test_every_selector_names_the_pods_of_this_model(manifests: dict[str, Any]) 
     assert all(selector == expected for selector in selectors)
 
 
-def test_models_live_side_by_side(rendered: dict[str, str]) -> None:
-    """No two folders give one name or one instance, so that all can be applied to one namespace."""
+def test_models_can_share_a_namespace(rendered: dict[str, str]) -> None:
+    """Names and instances of all folders are unique, so that all can be applied to one namespace."""
     names, instances = set(), set()
     for text in rendered.values():
         (deployment,) = [item for item in YAML(typ="safe").load_all(text) if item["kind"] == "Deployment"]
@@ -97,8 +97,8 @@ def test_models_live_side_by_side(rendered: dict[str, str]) -> None:
     assert len(names) == len(instances) == len(FOLDERS)
 
 
-def test_a_pod_has_no_right_it_can_do_without(manifests: dict[str, Any]) -> None:
-    """What the restricted Pod Security Standard asks for, a read-only disk, no token, and no way out."""
+def test_a_pod_has_minimal_permissions(manifests: dict[str, Any]) -> None:
+    """It meets the restricted Pod Security Standard, with a read-only disk, no token and no outgoing connections."""
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["automountServiceAccountToken"] is False
@@ -117,8 +117,8 @@ def test_a_pod_has_no_right_it_can_do_without(manifests: dict[str, Any]) -> None
     assert [port["port"] for port in ports] == ["http"]
 
 
-def test_a_batch_has_no_right_it_can_do_without() -> None:
-    """The Job fits its schema, keeps to the restricted standard, and is no pod of the service."""
+def test_a_batch_has_minimal_permissions() -> None:
+    """The Job conforms to its schema, meets the restricted standard, and is not matched as a pod of the service."""
     path = ROOT / "k8s/batch/job.yaml"
     command = [Path(sys.executable).with_name("kubernetes-validate"), "--strict", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -140,7 +140,7 @@ def test_a_batch_has_no_right_it_can_do_without() -> None:
 
 
 def test_the_image_and_the_pod_agree(manifests: dict[str, Any]) -> None:
-    """One port, one user, and a name of the container's port that every other object knows."""
+    """They have the same port and user, and every other object uses the name of the container's port."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     pod = manifests["Deployment"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
@@ -152,25 +152,25 @@ def test_the_image_and_the_pod_agree(manifests: dict[str, Any]) -> None:
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in dockerfile
 
 
-def test_the_probes_ask_the_right_address(manifests: dict[str, Any]) -> None:
-    """Ready decides about traffic; alive alone decides about a restart, so that a drain is no reason for one."""
+def test_the_probes_use_the_right_endpoints(manifests: dict[str, Any]) -> None:
+    """/ready decides about traffic; only /health decides about a restart, so that draining does not cause one."""
     (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
     paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
     assert paths == {"startup": "/ready", "readiness": "/ready", "liveness": "/health"}
 
 
 def test_a_drain_ends_before_the_kill(manifests: dict[str, Any]) -> None:
-    """The pause before SIGTERM, the patience with idle connections and that with requests fit into the grace period."""
+    """The pause before SIGTERM and the time limits for idle connections and requests fit into the grace period."""
     sources = "".join(path.read_text() for path in sorted((ROOT / "src/artifact_flow/serving").glob("*.py")))
-    patience = dict(re.findall(r"^(DRAIN|GRACE)_SECONDS = ([\d.]+)", sources, re.MULTILINE))
+    seconds = dict(re.findall(r"^(DRAIN|GRACE)_SECONDS = ([\d.]+)", sources, re.MULTILINE))
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
     _, pause = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    needed = int(pause) + float(patience["DRAIN"]) + float(patience["GRACE"])
+    needed = int(pause) + float(seconds["DRAIN"]) + float(seconds["GRACE"])
     assert needed < pod["terminationGracePeriodSeconds"] == LIMIT
 
 
-def test_a_node_port_is_one_line_away(tmp_path: Path) -> None:
-    """Where there is no load balancer, the component changes the Service's type and nothing else."""
+def test_the_node_port_component_changes_only_the_type(tmp_path: Path) -> None:
+    """Without a load balancer, the component changes only the Service's type."""
     paths = [os.path.relpath(ROOT / name, tmp_path.resolve()) for name in ("k8s", "k8s/components/node-port")]
     (tmp_path / "kustomization.yaml").write_text(f"resources: [{paths[0]}]\ncomponents: [{paths[1]}]\n")
     plain, changed = render(ROOT / "k8s"), render(tmp_path)

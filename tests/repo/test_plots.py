@@ -1,4 +1,4 @@
-"""Plots that people look at: drawn by real DVC in a real browser that reaches no network."""
+"""Plots, drawn by real DVC in a real browser without network access."""
 
 import json
 import os
@@ -37,7 +37,7 @@ DATA = {
 
 
 class Elements(HTMLParser):
-    """The tags and the attributes of a page, the text of its scripts apart."""
+    """The tags and the attributes of a page, without the text of its scripts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 def plots(tmp_path: Path) -> Project:
-    """A project of plots only, under our templates and page, committed on branch main."""
+    """A project with only plots, with our templates and page, committed on branch main."""
     project = Project(tmp_path / "plots")
     shutil.copytree(ROOT / ".dvc/plots", project.root / ".dvc/plots")
     for name in (".dvc/config", ".dvc/page.html", ".dvc/.gitignore"):
@@ -65,11 +65,11 @@ def plots(tmp_path: Path) -> Project:
 
 
 def browse(project: Project, page: str = "dvc_plots/index.html") -> str:
-    """Return a page's document after its scripts ran, in a browser to which every host is unreachable."""
+    """Return a page's document after its scripts have run, in a browser without network access."""
     assert BROWSER, "Chromium is missing: apt-get install chromium"
     return project.run(
         "env",
-        f"HOME={project.root}",  # of its crash reports and caches
+        f"HOME={project.root}",  # for its crash reports and caches
         BROWSER,
         "--headless",
         "--no-sandbox",
@@ -88,23 +88,23 @@ def browse(project: Project, page: str = "dvc_plots/index.html") -> str:
 
 
 def texts_of(drawing: str) -> list[str]:
-    """Return the words and numbers in a drawing."""
+    """Return the texts in a drawing."""
     return re.findall(r"<text[^>]*>([^<]+)</text>", drawing)
 
 
 def drawings_by_title(document: str) -> dict[str, str]:
-    """Return each drawn plot as its SVG text, by its title, which is the last text in it."""
+    """Return title → SVG of each drawn plot; the title is the last text in it."""
     drawings = re.findall(r'<svg[^>]* class="marks".*?</svg>', document, re.DOTALL)
     return {texts_of(drawing)[-1]: drawing for drawing in drawings}
 
 
 def count_points(drawing: str) -> int:
-    """Return how many points a drawing holds."""
+    """Return the number of points in a drawing."""
     return drawing.count('aria-roledescription="point"')
 
 
-def test_the_page_refers_to_no_network() -> None:
-    """It loads nothing, forbids itself to, and leaves DVC the place where plots go."""
+def test_the_page_needs_no_network() -> None:
+    """It loads nothing, its policy forbids loading, and it has the placeholder for DVC's plots."""
     page = PAGE.read_text(encoding="utf-8")
     elements = Elements(page)
     assert page.count("{plot_divs}") == 1
@@ -117,8 +117,8 @@ def test_the_page_refers_to_no_network() -> None:
     assert "http" not in policies[0]
 
 
-def test_the_page_names_what_it_holds() -> None:
-    """Each library stands in it with its version and hash, and with the licence it is passed on under."""
+def test_the_page_names_its_libraries() -> None:
+    """It lists each library with version and hash, and includes the licence."""
     page = PAGE.read_text(encoding="utf-8")
     assert re.findall(r"^<!-- (\S+) [\d.]+, sha256 [0-9a-f]{64} -->$", page, re.MULTILINE) == [
         "vega",
@@ -130,14 +130,14 @@ def test_the_page_names_what_it_holds() -> None:
 
 @pytest.mark.parametrize("template", sorted((ROOT / ".dvc/plots").glob("*.json")), ids=lambda path: path.stem)
 def test_a_template_has_the_schema_of_the_inlined_library(template: Path) -> None:
-    """The page draws Vega-Lite 5, and so do the templates."""
+    """The page and the templates use Vega-Lite 5."""
     assert json.loads(template.read_text())["$schema"].endswith("/schema/vega-lite/v5.json")
     assert "<!-- vega-lite 5." in PAGE.read_text(encoding="utf-8")
 
 
 @needs_browser
 def test_plots_show_is_drawn_without_a_network(plots: Project) -> None:
-    """Every plot with rows is drawn, point by point; a file without rows draws nothing and stops nothing."""
+    """Every plot with rows is drawn with all its points; a file without rows is skipped."""
     plots.run("dvc", "plots", "show")
     drawings = drawings_by_title(browse(plots))
     assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search"}
@@ -150,12 +150,14 @@ def test_plots_show_is_drawn_without_a_network(plots: Project) -> None:
     texts = set(texts_of(drawings["Search"]))
     assert {"C", "solver", "mean_test_score", "0.1", "1.0", "10.0", "saga", "lbfgs", "0.5000", "0.7500"} <= texts
     assert "x" not in texts  # a refused candidate
-    assert drawings["Search"].count('aria-roledescription="line mark"') == 3  # each candidate in its last round
+    assert (
+        drawings["Search"].count('aria-roledescription="line mark"') == 3
+    )  # one line for each candidate, from its last round
 
 
 @needs_browser
 def test_plots_diff_draws_the_revisions_side_by_side(plots: Project) -> None:
-    """Each plot has a panel for each revision, also where one of the two has no rows."""
+    """Each plot has a panel for each revision, even if one revision has no rows."""
     plots.edit("float_8bit.csv", lambda text: text + "0.8,0.7\n")
     (plots.root / "confusion.csv").write_text(DATA["empty.csv"])
     plots.run("dvc", "plots", "diff", "main")
@@ -167,8 +169,8 @@ def test_plots_diff_draws_the_revisions_side_by_side(plots: Project) -> None:
 
 
 @needs_browser
-def test_without_the_page_nothing_would_be_drawn(plots: Project) -> None:
-    """DVC's own page needs a network, and the browser of these tests has none."""
+def test_the_default_page_needs_a_network(plots: Project) -> None:
+    """DVC's default page needs a network, so the browser of these tests draws nothing with it."""
     plots.run("dvc", "config", "--unset", "plots.html_template")
     plots.run("dvc", "plots", "show")
     assert not drawings_by_title(browse(plots))

@@ -1,4 +1,4 @@
-"""The README is true: its sessions run and print what it says, and what it names exists."""
+"""The README is correct: its sessions run and print the shown output, and what it names exists."""
 
 import json
 import re
@@ -23,37 +23,37 @@ SESSIONS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTAL
 
 @pytest.fixture(autouse=True)
 def shipped_page() -> None:
-    """Skip where the README is another."""
+    """Skip if a user has replaced the README."""
     needs_shipped("README.md")
 
 
 def commands_of(session: str) -> list[tuple[str, list[str]]]:
-    """Return each command of a session with the lines that it is said to print."""
+    """Return each command of a session with its shown output lines."""
     parts = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
     return [(lines[0], lines[1:]) for lines in (part.splitlines() for part in parts)]
 
 
 def plain(line: str) -> str:
-    """Return a line with its white space folded and the time a command took left out."""
+    """Return a line with its white space collapsed and without the duration of a command."""
     return re.sub(r"\d+\.\d+ s$", "", " ".join(line.split()))
 
 
 def shell(command: str) -> str:
-    """Return a command as a test runs it: make with the environment that stands, the proof in its quick form."""
+    """Return a command as the test runs it: make with the existing environment, and `verify` with --quick."""
     if command == "make verify":
         return "artifact-flow verify --quick"
     return re.sub(r"^make\b", "make --no-print-directory --assume-old=setup", command)
 
 
 def of_the_full_proof(line: str) -> bool:
-    """Tell whether only the full proof prints a line: one for each of its surroundings, and their number."""
+    """Return whether only the full `verify` prints a line: one for each surroundings, and their number."""
     runs = [AS_IT_IS, *CHANGES]
     titles = [f"reproduced {number}/{len(runs)} {run.name} in" for number, run in enumerate(runs, start=1)]
     return line.startswith(tuple(titles)) or f" files, {len(runs)} surroundings: " in line
 
 
 def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> None:
-    """Every command of the README's sessions, in their order, in one fresh clone, prints every line shown."""
+    """Every command of the README's sessions, run in order in one fresh clone, prints every line shown."""
     clone = Project(tmp_path / "clone")
     project.run("git", "clone", "--quiet", ".", str(clone.root))
     assert SESSIONS
@@ -69,7 +69,7 @@ def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> 
 
 
 def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
-    """Where only the main flow has been reproduced, what docs/experiments.md tells to do with an experiment exits 0."""
+    """When only the main flow is reproduced, the commands in docs/experiments.md for experiments succeed."""
     page = (ROOT / "docs/experiments.md").read_text()
     (block,) = re.findall(r"## Compare, keep, throw away\n\n```sh\n(.*?)```", page, re.DOTALL)
     kept = subprocess.check_output(["git", "ls-files", "flows"], cwd=ROOT, text=True).split()
@@ -86,14 +86,14 @@ def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_checkout_names_what_it_wants(page: Path) -> None:
-    """Without a target, `dvc checkout` and `dvc pull` want the outputs of every flow, and fail without them."""
+def test_a_checkout_names_its_targets(page: Path) -> None:
+    """Without a target, `dvc checkout` and `dvc pull` need the outputs of every flow, and fail without them."""
     for command in re.findall(r"(?:`|^\$ |^ *)(dvc (?:checkout|pull)\b[^`|#\n]*)", page.read_text(), re.MULTILINE):
         targets = [word for word in command.split()[2:] if not word.startswith("-")]
         assert targets, f"{page.name}: {command}"
 
 
-def test_every_make_target_is_one() -> None:
+def test_every_make_target_exists() -> None:
     """Each `make x` on a page is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
@@ -102,14 +102,14 @@ def test_every_make_target_is_one() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """A relative link names a file of the repository."""
+def test_every_link_has_a_target(page: Path) -> None:
+    """Each relative link names an existing file."""
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
 def test_the_example_parameters_are_valid() -> None:
-    """Every block of parameters on a page is one that the stages take."""
+    """Every block of parameters on a page is valid."""
     blocks = [b for page in PAGES for b in re.findall(r"^```yaml\n(data:.*?)^```", page.read_text(), re.M | re.S)]
     assert blocks
     yaml = YAML(typ="safe", pure=True)
@@ -123,15 +123,15 @@ def test_the_example_parameters_are_valid() -> None:
 
 
 def test_the_figures_are_measured() -> None:
-    """The benchmarks have written their table, a line for each pair."""
+    """The table was written by the benchmarks, with one line for each comparison."""
     table = re.findall(r"<!-- figures -->\n(.*?)\n<!-- end of figures -->", README, re.DOTALL)[0]
     value = r".*: [\d.,]+ (?:s|ms|MB|/s|M rows/s|of 8)"
     row = rf"^\| {value} \| {value} \| [\d.]+ × \| [≤≥] [\d.]+ × \|$"
     assert len(re.findall(row, table, re.MULTILINE)) == 30
 
 
-def test_the_tables_of_flows_and_bits_hold_what_was_reproduced() -> None:
-    """The numbers beside the flows and of the 8-bit model are those in the committed files."""
+def test_the_tables_of_flows_and_bits_match_the_outputs() -> None:
+    """The numbers of the flows and of the 8-bit model are equal to those in the committed files."""
     needs_shipped("flows/dvc.yaml", "flows/params.yaml")
 
     def read(name: str) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def test_the_tables_of_flows_and_bits_hold_what_was_reproduced() -> None:
         assert f"| {title} | {one} | {two} |" in README
 
 
-def test_the_tree_shows_what_is_there() -> None:
-    """Every path in the README's tree exists, and every module stands in it."""
+def test_the_tree_lists_every_module() -> None:
+    """Every path in the README's tree exists, and the tree lists every module."""
     needs_shipped()
     tree = re.findall(r"## The tree\n\n```\n(.*?)```", README, re.DOTALL)[0]
     listed = set(re.findall(r"[\w.-]+\.(?:py|yaml|toml|lock|json)|Makefile", tree))

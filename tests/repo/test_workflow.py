@@ -1,4 +1,4 @@
-"""The workflow hands over what the jobs need, gives nobody more than that, and is green only when all of it passed."""
+"""The workflow: hand-over between jobs, minimal permissions, and a gate that needs all jobs to pass."""
 
 import os
 import re
@@ -23,13 +23,13 @@ WANTED = (
 
 
 def step(job: str, name: str) -> dict[str, Any]:
-    """Return the step of a job whose name begins so."""
+    """Return the step of a job whose name starts with `name`."""
     (found,) = [step for step in JOBS[job]["steps"] if step.get("name", "").startswith(name)]
     return dict(found)
 
 
 def run(script: str, tmp_path: Path, **environ: str) -> tuple[int, str]:
-    """Run a step's script as GitHub runs `shell: bash`; return its exit code and what it printed."""
+    """Run a step's script like GitHub's `shell: bash`; return its exit code and its output."""
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     environ = {"PATH": os.environ["PATH"], "RUNNER_TEMP": str(tmp_path)} | environ
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
@@ -37,7 +37,7 @@ def run(script: str, tmp_path: Path, **environ: str) -> tuple[int, str]:
 
 
 def put(tmp_path: Path, name: str, script: str) -> str:
-    """Put a command that this machine lacks, or that would do too much, first in a path; return the path."""
+    """Create a substitute for a command first in the path, and return the path."""
     (tmp_path / "bin").mkdir(exist_ok=True)
     (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "bin" / name).chmod(0o755)
@@ -45,7 +45,7 @@ def put(tmp_path: Path, name: str, script: str) -> str:
 
 
 def test_the_jobs_follow_the_stages() -> None:
-    """test, train, infer, export, by `needs`; then container and report; the flows after test; the others alone."""
+    """The jobs test, train, infer, export run in this order, then container and report; flows follow test."""
     needs = {name: job.get("needs") for name, job in JOBS.items() if name != "gate"}
     assert needs == {
         "lint": None,
@@ -62,8 +62,8 @@ def test_the_jobs_follow_the_stages() -> None:
     }
 
 
-def test_a_commit_is_run_once() -> None:
-    """As a pull request, in a merge queue, on the default branch or as a tag; by hand too. No branch is named."""
+def test_a_commit_runs_once() -> None:
+    """It runs as a pull request, in a merge queue, on the default branch, as a tag, or by hand; no branch is named."""
     assert set(PIPELINE["on"]) == {"push", "pull_request", "merge_group", "workflow_dispatch"}
     assert not any(PIPELINE["on"].values())
     assert [name for name, job in JOBS.items() if "needs" not in job and job["if"] != WANTED] == []
@@ -72,8 +72,8 @@ def test_a_commit_is_run_once() -> None:
     assert "/main" not in WORKFLOW.read_text()
 
 
-def test_only_a_pull_request_ends_its_former_run() -> None:
-    """Every other run is alone in its group, so that no later push cancels it, not even while it waits."""
+def test_only_a_pull_request_cancels_its_previous_run() -> None:
+    """Every other run has its own group, so that no later push cancels it, not even while it waits."""
     others = "github.event_name == 'pull_request' && github.ref || github.run_id"
     assert PIPELINE["concurrency"] == {
         "group": f"${{{{ github.workflow }}}}-${{{{ {others} }}}}",
@@ -81,8 +81,8 @@ def test_only_a_pull_request_ends_its_former_run() -> None:
     }
 
 
-def test_every_script_fails_with_its_first_command() -> None:
-    """`make track | tee` is green when it fails, but for pipefail, which GitHub gives to `shell: bash` by its name."""
+def test_every_script_fails_with_its_first_failing_command() -> None:
+    """Without pipefail, `make track | tee` hides a failure; GitHub sets it only for an explicit `shell: bash`."""
     assert PIPELINE["defaults"] == {"run": {"shell": "bash"}}
     assert not any("shell" in step for job in JOBS.values() for step in job["steps"])
     steps = [step for action in ACTIONS.values() for step in action["runs"]["steps"] if "run" in step]
@@ -90,14 +90,14 @@ def test_every_script_fails_with_its_first_command() -> None:
 
 
 def test_every_supported_python_is_tested() -> None:
-    """The matrix is what pyproject.toml declares."""
+    """The matrix is equal to the versions in pyproject.toml."""
     declared = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
     assert JOBS["test"]["strategy"]["matrix"]["python"] == declared
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_may_read_and_must_end(name: str) -> None:
-    """No permission but to read the code, and a limit on the time."""
+def test_a_job_has_minimal_permissions_and_a_time_limit(name: str) -> None:
+    """Each job may only read the code, and has a time limit."""
     assert PIPELINE["permissions"] == {}
     assert JOBS[name]["permissions"] == {"contents": "read"}
     assert JOBS[name]["timeout-minutes"] <= 30
@@ -105,7 +105,7 @@ def test_a_job_may_read_and_must_end(name: str) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_the_workflow_is_valid(file: Path) -> None:
-    """It fits GitHub's own schema."""
+    """It conforms to GitHub's schema."""
     schema = "vendor.github-workflows" if file == WORKFLOW else "vendor.github-actions"
     command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, file]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -114,7 +114,7 @@ def test_the_workflow_is_valid(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_shellcheck_finds_nothing_in_the_actions(name: str) -> None:
-    """The scripts of composite actions, which actionlint does not read."""
+    """It checks the scripts of composite actions, which actionlint does not check."""
     for step in [step for step in ACTIONS[name]["runs"]["steps"] if "run" in step]:
         script = "".join(f"export {name}=given\n" for name in step.get("env", ())) + step["run"]
         command = [Path(sys.executable).with_name("shellcheck"), "--shell=bash", "-"]
@@ -124,14 +124,14 @@ def test_shellcheck_finds_nothing_in_the_actions(name: str) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 def test_actions_are_pinned_by_hash(file: Path) -> None:
-    """A tag can be moved, a hash cannot; the version stands beside it for the reader. Only GitHub's own are used."""
+    """A tag can change, a hash cannot; a comment names the version. Only GitHub's own actions are used."""
     for use in re.findall(r"uses: (.*)$", file.read_text(), re.MULTILINE):
         assert re.fullmatch(r"\./\.github/actions/[a-z-]+|actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_no_secret_is_asked_for(file: Path) -> None:
-    """A fork runs the same as the repository; only what an owner may do takes secrets, and is left out without."""
+def test_no_secret_is_required(file: Path) -> None:
+    """Forks run the same jobs; only steps of the owner use secrets, and they are skipped without them."""
     asked = re.findall(r"secrets\.(\w+)", file.read_text())
     known = ["REGISTRY", "REGISTRY_USER", "REGISTRY_PASSWORD", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]
     own = [name for name in asked if name != "DVC_REMOTE_CONFIG"]
@@ -139,28 +139,28 @@ def test_no_secret_is_asked_for(file: Path) -> None:
     assert "github.token" not in file.read_text()
 
 
-def test_what_is_handed_over_travels_by_two_ways() -> None:
-    """The artifact, and its digest in the job's output; each job receives what the one before told, and adds to it."""
+def test_parcels_and_their_digests_travel_separately() -> None:
+    """The parcel is an artifact, its digest a job output; each job receives both and adds to them."""
     before = {"train": "test", "infer": "train", "export": "infer"}
     for job, former in before.items():
-        told = f"${{{{ needs.{former}.outputs.parcels }}}}"
+        handed = f"${{{{ needs.{former}.outputs.parcels }}}}"
         uses = {step["uses"]: step["with"] for step in JOBS[job]["steps"] if step.get("uses", "").startswith("./")}
-        assert uses["./.github/actions/receive"]["parcels"] == told
-        assert uses["./.github/actions/hand-over"]["received"] == told
+        assert uses["./.github/actions/receive"]["parcels"] == handed
+        assert uses["./.github/actions/hand-over"]["received"] == handed
         assert JOBS[job]["outputs"]["parcels"] == "${{ steps.hand-over.outputs.parcels }}"
     downloads = [step for step in ACTIONS["receive"]["runs"]["steps"] if "download-artifact" in step.get("uses", "")]
     assert len(downloads) == len(before) + 1
     assert all(step["with"]["path"].startswith("${{ runner.temp }}/parcels/") for step in downloads)
 
 
-def test_no_job_asks_for_flows_where_there_are_none() -> None:
-    """A matrix of nothing is an error on GitHub."""
+def test_the_flow_job_is_skipped_without_flows() -> None:
+    """An empty matrix is an error on GitHub."""
     assert JOBS["flow"]["if"] == "needs.test.outputs.flows != '[]'"
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_flows_are_those_of_the_commit(tmp_path: Path, there: bool) -> None:
-    """As JSON for the matrix; none where the folder was deleted, and the step passes."""
+    """They are JSON for the matrix; without the folder the list is empty and the step passes."""
     path = put(
         tmp_path, "dvc", "echo flows/dvc.yaml:data@iris; echo flows/dvc.yaml:train@iris; echo flows/dvc.yaml:data@b"
     )
@@ -187,17 +187,17 @@ PASSED = ("success " * 8).strip()
         (PASSED, "success cancelled", 1),
     ],
 )
-def test_the_gate_opens_only_when_all_passed(tmp_path: Path, must: str, may: str, code: int) -> None:
-    """Only the flows and the image may be skipped; a failed, cancelled or skipped job closes it."""
+def test_the_gate_passes_only_if_all_jobs_passed(tmp_path: Path, must: str, may: str, code: int) -> None:
+    """Only the flows and the image may be skipped; any other failed, cancelled or skipped job fails it."""
     found, _ = run(step("gate", "Every job passed")["run"], tmp_path, MUST_PASS=must, MAY_BE_SKIPPED=may)
     assert found == code
 
 
-def test_the_gate_needs_all_that_is_promised() -> None:
-    """Each job but the machines on which bytes are not promised; on a push that runs nothing it bears another name."""
+def test_the_gate_needs_every_promised_job() -> None:
+    """It needs all jobs except `elsewhere`, where bytes are not promised; if no job runs, it has another name."""
     assert JOBS["gate"]["needs"] == [name for name in JOBS if name not in ("elsewhere", "gate")]
-    told = step("gate", "Every job passed")["env"]
-    assert re.findall(r"needs\.(\w+)\.result", " ".join(told.values())) == [
+    environ = step("gate", "Every job passed")["env"]
+    assert re.findall(r"needs\.(\w+)\.result", " ".join(environ.values())) == [
         *(name for name in JOBS["gate"]["needs"] if name not in ("flow", "container")),
         "flow",
         "container",
@@ -219,7 +219,7 @@ def test_the_gate_needs_all_that_is_promised() -> None:
     ],
 )
 def test_the_registry_may_be_any(tmp_path: Path, registry: str, host: str) -> None:
-    """As docker itself reads a name: without a dot or a port in its first part it is an account on Docker Hub."""
+    """Like docker, the step takes a name without a dot or port in its first part as an account on Docker Hub."""
     put(tmp_path, "make", 'echo "make $* to $REGISTRY"')
     path = put(tmp_path, "docker", 'echo "docker $* by $(cat)"')
     secrets = {"REGISTRY": registry, "REGISTRY_USER": "me", "REGISTRY_PASSWORD": "secret"}
@@ -234,15 +234,15 @@ def test_the_registry_may_be_any(tmp_path: Path, registry: str, host: str) -> No
     "given", [{"REGISTRY": "", "REGISTRY_PASSWORD": ""}, {"REGISTRY": "a", "REGISTRY_PASSWORD": ""}]
 )
 def test_without_secrets_nothing_is_pushed_and_nothing_fails(tmp_path: Path, given: dict[str, str]) -> None:
-    """As on a push of Dependabot's, which gets none."""
+    """Pushes of Dependabot get no secrets."""
     code, printed = run(step("container", "Push it")["run"], tmp_path, REGISTRY_USER="", **given)
     assert code == 0
     assert printed.startswith("::notice::The image was not pushed")
     assert "github.actor != 'dependabot[bot]'" in step("report", "Track it")["if"]
 
 
-def test_a_failed_tracking_is_red(tmp_path: Path) -> None:
-    """Though its output goes through a pipe."""
+def test_failed_tracking_fails_the_step(tmp_path: Path) -> None:
+    """It fails although the output goes through a pipe."""
     path = put(tmp_path, "make", "exit 2")
     environ = {"PATH": path, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "GITHUB_STEP_SUMMARY": str(tmp_path / "sum")}
     assert run(step("report", "Track it")["run"], tmp_path, **environ)[0] == 2
@@ -250,7 +250,7 @@ def test_a_failed_tracking_is_red(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("proof", "code", "warned"), [(0, 0, False), (3, 0, True), (1, 1, False), (2, 2, False)])
 def test_what_could_not_be_verified_is_a_warning(tmp_path: Path, proof: int, code: int, warned: bool) -> None:
-    """A set that a foreign server does not give is no fault of the commit; a difference is."""
+    """An unavailable data set is a warning, because the commit is not at fault; a difference is an error."""
     path = put(tmp_path, "artifact-flow", f"exit {proof}")
     found, printed = run(step("verify", "artifact-flow verify")["run"], tmp_path, PATH=path)
     assert (found, "::warning::Not all was verified" in printed) == (code, warned)
@@ -289,10 +289,10 @@ def history(tmp_path: Path) -> Path:
         ("workflow_dispatch", "refs/heads/trunk", "at-1", None),
     ],
 )
-def test_the_report_compares_with_the_true_base(
+def test_the_report_compares_with_the_right_base(
     history: Path, event: str, ref: str, head: str, base: str | None
 ) -> None:
-    """What a pull request is merged into, the tag before, what was there before a push; a first commit has none."""
+    """The base is the target of a pull request, the previous tag, or the commit before a push, if there is one."""
 
     def commit(name: str) -> str:
         return subprocess.check_output(["git", "rev-parse", name], cwd=history, text=True).strip()
