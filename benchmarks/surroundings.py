@@ -8,7 +8,7 @@ cause more differences.
 from collections.abc import Iterator
 from pathlib import Path
 
-from artifact_flow.proof.verify import AS_IT_IS, EVERYTHING, FULL, Surroundings
+from artifact_flow.proof.surroundings import AS_IT_IS, EVERYTHING, FULL, Surroundings
 from benchmarks.figure import Figure, Series
 from benchmarks.pipelines import copy_workspace, make_gated, make_peer
 from benchmarks.workspace import Workspace

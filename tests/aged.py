@@ -102,8 +102,11 @@ def verify(project: Aged) -> str:
 
 
 def verify_once(project: Aged) -> str:
-    """Verify the committed results in one clone, in the unchanged surroundings."""
-    code = "from artifact_flow.proof.verify import *; import sys; sys.exit(not verify_head([AS_IT_IS], ['dvc.yaml']))"
+    """Prove it in one clone, as it is."""
+    code = (
+        "import sys; from artifact_flow.proof.surroundings import AS_IT_IS; "
+        "from artifact_flow.proof.verify import verify_head; sys.exit(not verify_head([AS_IT_IS], ['dvc.yaml']))"
+    )
     return last_line(project.run("python", "-c", code))
 
 

@@ -21,7 +21,8 @@ from sklearn.tree import DecisionTreeClassifier
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.progress import shown_download
 from artifact_flow.core.table import builtin
-from artifact_flow.proof.verify import AS_IT_IS, verify_head
+from artifact_flow.proof.surroundings import AS_IT_IS
+from artifact_flow.proof.verify import verify_head
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = builtin.data_folder(os.environ, ROOT)

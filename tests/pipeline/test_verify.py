@@ -13,7 +13,8 @@ from rich.console import Console
 from artifact_flow.core.base.determinism import is_reference_cpu
 from artifact_flow.core.base.errors import VerifyError
 from artifact_flow.core.table.builtin import VARIABLE
-from artifact_flow.proof.verify import AS_IT_IS, QUICK, Surroundings, verify_head
+from artifact_flow.proof.surroundings import AS_IT_IS, QUICK, Surroundings
+from artifact_flow.proof.verify import verify_head
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -80,7 +81,7 @@ def test_a_true_lock_is_proven(plain: Project) -> None:
     (plain.root / "notes.txt").write_text("not committed")
     verdict, printed = verify(plain, QUICK)
     assert verdict
-    assert "uncommitted changes; what is verified is commit" in printed
+    assert "uncommitted changes; `verify` checks commit" in printed
     assert "5 files, 2 surroundings: 5 same bytes" in printed
     assert plain.run("git", "status", "--porcelain") == "?? notes.txt\n"
     assert list((plain.root / ".artifact-flow").glob("verify*")) == []
@@ -94,7 +95,7 @@ def test_a_forged_lock_is_found(plain: Project) -> None:
     assert plain.repro() == []
     verdict, printed = verify(plain)
     assert not verdict
-    assert "predictions.csv different every run agrees on other bytes: dvc.lock was edited, forged" in printed
+    assert "predictions.csv different all runs agree on different bytes: dvc.lock was edited, forged" in printed
     assert "3 same bytes, 2 different" in printed
 
 
@@ -119,7 +120,7 @@ def test_a_changed_model_is_found(plain: Project) -> None:
     plain.commit("Another C, not reproduced")
     verdict, printed = verify(plain)
     assert not verdict
-    assert "model_train.pkl different dvc.lock was made from another params.yaml (train)" in printed
+    assert "model_train.pkl different dvc.lock was made with a different params.yaml (train)" in printed
     assert "data.parquet same bytes" in printed
 
 
@@ -162,8 +163,11 @@ def test_where_bytes_are_not_promised_predictions_count(plain: Project, monkeypa
     commit_as_another_machine(plain, monkeypatch)
     verdict, printed = verify(plain)
     assert verdict
-    assert "Bytes are not promised here (GLIBC_TUNABLES selects other math functions): comparing labels" in printed
-    assert "predictions.csv same predictions other bytes, as another machine or library may give" in printed
+    assert (
+        "Bytes are not guaranteed here (GLIBC_TUNABLES chooses other math functions): comparing labels"
+        in printed
+    )
+    assert "predictions.csv same predictions different bytes, as another machine or library may give" in printed
     assert "data.parquet same bytes" in printed
 
 
@@ -213,7 +217,7 @@ def test_a_commit_without_a_lock_has_no_verdict(plain: Project) -> None:
     """Nothing is promised where no lock is committed."""
     plain.run("git", "rm", "--quiet", "dvc.lock")
     plain.commit("No lock")
-    with pytest.raises(VerifyError, match=r"holds no dvc.lock: run `dvc repro`"):
+    with pytest.raises(VerifyError, match=r"has no dvc.lock: run `dvc repro`"):
         verify(plain)
 
 

@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from artifact_flow.core.base.lock import output_hashes
-from artifact_flow.proof.verify import (
-    AS_IT_IS,
-    CHANGES,
-    EVERYTHING,
-    Reproduction,
-    likely_cause,
-    metrics_alike,
-    predictions_alike,
-)
+from artifact_flow.proof.clone import Reproduction
+from artifact_flow.proof.compare import likely_cause, metrics_alike, predictions_alike
+from artifact_flow.proof.surroundings import AS_IT_IS, CHANGES, EVERYTHING
 
 LOCK: dict[str, dict[str, Any]] = {
     "train": {
@@ -58,15 +52,15 @@ def test_a_stale_lock_names_what_changed(lock: dict[str, Any], cause: str) -> No
     """An input upstream that is not the locked one explains every file after it."""
     other = reproduction(lock)
     assert likely_cause("predictions.csv", LOCK, [other], [other]) == (
-        f"dvc.lock was made from another {cause}: run `dvc repro` and commit the lock"
+        f"dvc.lock was made with a different {cause}: run `dvc repro` and commit the lock"
     )
 
 
 def test_an_input_downstream_explains_nothing() -> None:
     """What only `infer` reads did not change the model."""
     other = reproduction(changed("infer", "deps", [{"path": "scoring.py", "md5": "b3"}]))
-    assert likely_cause("model.pkl", LOCK, [other], [other]).startswith("every run agrees on other bytes")
-    assert "another scoring.py" in likely_cause("dvc.lock", LOCK, [other], [other])
+    assert likely_cause("model.pkl", LOCK, [other], [other]).startswith("all runs agree on different bytes")
+    assert "a different scoring.py" in likely_cause("dvc.lock", LOCK, [other], [other])
 
 
 def test_one_surrounding_that_differs_is_named() -> None:
@@ -78,13 +72,13 @@ def test_one_surrounding_that_differs_is_named() -> None:
 def test_runs_that_all_differ_are_not_deterministic() -> None:
     """No two runs agree."""
     runs = [reproduction(**{"model.pkl": "b1"}), reproduction(**{"model.pkl": "b2"})]
-    assert likely_cause("model.pkl", LOCK, runs, runs) == "not deterministic: each run gives other bytes"
+    assert likely_cause("model.pkl", LOCK, runs, runs) == "not deterministic: each run gives different bytes"
 
 
 def test_runs_that_agree_against_the_lock_mean_a_forged_lock() -> None:
     """Every clone says the same, and the lock says something else."""
     runs = [reproduction(**{"predictions.csv": "b4"}), reproduction(**{"predictions.csv": "b4"})]
-    assert "forged by `dvc commit -f`" in likely_cause("predictions.csv", LOCK, runs, runs)
+    assert "forged with `dvc commit -f`" in likely_cause("predictions.csv", LOCK, runs, runs)
     assert likely_cause("dvc.lock", LOCK, runs, runs) == "names other outputs than this commit gives"
 
 
@@ -142,4 +136,4 @@ def test_predictions_agree_row_by_row(tmp_path: Path, committed: str, old: str, 
 def test_a_file_that_no_run_makes_is_told() -> None:
     """As where only DVC can tell that the stage of a matrix has gone."""
     runs = [replace(run, hashes={}) for run in (reproduction(), reproduction(name=1))]
-    assert likely_cause("predictions.csv", LOCK, runs, runs).startswith("no run makes it: dvc.lock holds a stage")
+    assert likely_cause("predictions.csv", LOCK, runs, runs).startswith("no run produces it: dvc.lock has a stage")

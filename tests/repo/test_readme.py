@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from shipped import needs_shipped
 
 from artifact_flow.core.base.params import parse_params
-from artifact_flow.proof.verify import AS_IT_IS, CHANGES
+from artifact_flow.proof.surroundings import AS_IT_IS, CHANGES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
