@@ -9,13 +9,12 @@ import pytest
 
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.source import Form
-from artifact_flow.init.schema import Column, Overrides, classify_column, classify_target, find_leaks, understand
 
 TABLE = Path("t.csv")
 NOTHING = Overrides()
 
 
-def classify(values: Sequence[str | None], name: str = "a", overrides: Overrides = NOTHING) -> Column:
+def classify(values: Sequence[str | None], name: str = "a", overrides: Overrides = NOTHING) -> ColumnSchema:
     """Return what a column of texts is."""
     return classify_column(name, pa.chunked_array([pa.array(values, pa.string())]), overrides)
 
@@ -72,8 +71,8 @@ def test_whole_numbers_under_an_identifier_s_name_are_one(name: str) -> None:
 def test_the_user_s_word_wins() -> None:
     """A column is what the user says, whatever it looks like."""
     said = Overrides(categories=["a"], id="b")
-    assert classify(numbered(30), "a", said) == Column("a", "category", 0, 30, "as you said")
-    assert classify(["1", "1"], "b", said) == Column("b", "id", 0, 1, "as you said")
+    assert classify(numbered(30), "a", said) == ColumnSchema("a", "category", 0, 30, "set by you")
+    assert classify(["1", "1"], "b", said) == ColumnSchema("b", "id", 0, 1, "set by you")
     assert classify(numbered(30), "c", said).role == "number"  # there is an identifier already
 
 
@@ -102,18 +101,18 @@ def test_the_task_is_that_of_the_target(values: list[str], task: str | None, fou
         (
             ["a", "a", None],
             None,
-            "t.csv: y, the target, holds only the class a: a classifier needs two classes or more.",
+            "t.csv: y, the target, holds only the class a: a classifier needs at least two classes.",
         ),
-        ([None, None], None, "t.csv: y, the target, holds no value at all: a classifier needs"),
+        ([None, None], None, "t.csv: y, the target, holds no value: a classifier needs"),
         (
             numbered(9, "x{}"),
             None,
-            "t.csv: y, the target, holds 9 different texts in 9 rows, fewer than two rows a class",
+            "t.csv: y, the target, holds 9 distinct values in 9 rows, fewer than two rows per class",
         ),
         (
             ["1.5", "2.5", "x"],
             "regression",
-            "t.csv: y, the target, is 'x' in some row, which is no number to regress on.",
+            "t.csv: y, the target, is 'x' in some row, but a regression needs numbers.",
         ),
     ],
 )
@@ -153,8 +152,9 @@ X, Y = list(range(0, 80, 2)), ["p", "q"] * 20
             {"x": [*X[:38], "n/a", "-"], "y": Y},
             "y",
             Overrides(),
-            r"t\.csv, row 40: x is 'n/a', but 95\.0% of its values are numbers: mend it; or say that it stands for a "
-            r"missing value, --missing n/a; or that the column is text, --category x; or --leave-out x\.",
+            r"t\.csv, row 40: x is 'n/a', but 95\.0% of its values are numbers: fix it; or, if it stands for a "
+            r"missing value, add --missing n/a; or, if the column is text, add --category x; or leave the column out "
+            r"with --leave-out x\.",
         ),
         (
             {"a b": [*[1, 2, 3] * 13, "un known"], "y": Y},
@@ -166,7 +166,7 @@ X, Y = list(range(0, 80, 2)), ["p", "q"] * 20
             {"x": X, "y": [*(n / 7 for n in range(39)), "high"]},
             "y",
             Overrides(),
-            r"row 41: y is 'high', but 97\.5% of its .*; or that it is a class, --task classification",
+            r"row 41: y is 'high', but 97\.5% of its .*; or, if it is a class, add --task classification",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_column_that_is_left_out_may_hold_anything(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"row 1: lists is \[1\], which is not text: .* such as left out\.$"):
         understand(path, Form(), "y", Overrides())
     columns = understand(path, Form(), "y", Overrides(left_out=["lists"])).columns
-    assert columns[1] == Column("lists", "left out", None, None, "as you said")
+    assert columns[1] == ColumnSchema("lists", "left out", None, None, "set by you")
 
 
 def test_leaks_are_columns_and_sums_that_give_the_target() -> None:

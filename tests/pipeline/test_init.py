@@ -247,7 +247,7 @@ def test_init_says_what_it_understood(mine: Project, capsys: pytest.CaptureFixtu
     assert lines["PoolQC"] == ["category", "299", "1"]
     assert lines["Utilities"] == ["left", "out", "0", "1", "constant:", "AllPub"]
     assert lines["MiscFeature"] == ["left", "out", "300", "0", "empty"]
-    assert lines["YrSold"] == ["left", "out", "as", "you", "said"]
+    assert lines["YrSold"] == ["left", "out", "set", "by", "you"]
     assert lines["SalePrice"][:4] == ["target", "0", "300", "regression"]
     assert "house_prices.csv: 300 rows" in printed
     assert "params.yaml and dvc.yaml are written. Now: git add house_prices.csv" in printed
@@ -310,11 +310,12 @@ def test_a_table_of_one_s_own_is_not_overwritten(mine: Project) -> None:
     published.telco_churn(mine.root)
     other = ["init", "--data", "telco_churn.csv", "--target", "Churn"]
     mine.set_param("seed: 42", "seed: 43")
-    assert sentence_of(*other).startswith("params.yaml holds changes that are not committed: commit them")
+    assert sentence_of(*other).startswith("params.yaml has uncommitted changes: commit them")
     mine.run("git", "checkout", "--quiet", "params.yaml")
     main(["init", "--data", "mushrooms.csv", "--target", "class"])
     mine.commit("Mushrooms")
-    assert sentence_of(*other).startswith("params.yaml holds a table of your own already (mushrooms.csv): add --force")
+    sentence = sentence_of(*other)
+    assert sentence.startswith("params.yaml already describes a table of your own (mushrooms.csv): add --force")
     main([*other, "--force"])
     deps = (mine.root / "dvc.yaml").read_text()
     assert "- telco_churn.csv\n" in deps
@@ -325,7 +326,7 @@ def test_a_file_outside_the_repository_is_refused(mine: Project, tmp_path: Path)
     """No clone would find it."""
     source = published.mushrooms(tmp_path)
     sentence = sentence_of("init", "--data", str(source), "--target", "class")
-    assert sentence.startswith(f"{source} lies outside the repository {mine.root}, where no clone would find it")
+    assert sentence.startswith(f"{source} is outside the repository {mine.root}, where no clone would find it")
 
 
 @pytest.mark.parametrize(
@@ -363,12 +364,12 @@ def test_a_column_that_pairs_off_with_the_classes_is_told(mine: Project, capsys:
 @pytest.mark.parametrize(
     ("estimator", "stages", "note"),
     [
-        ("ensemble.HistGradientBoostingClassifier", [], "no stage export, and so none quantize: HistGradientBoosting"),
+        ("ensemble.HistGradientBoostingClassifier", [], "no stage export or quantize: HistGradientBoosting"),
         ("ensemble.RandomForestClassifier", ["export"], "no stage quantize: RandomForestClassifier is no linear model"),
         (
             "discriminant_analysis.LinearDiscriminantAnalysis",
             [],
-            "LinearDiscriminantAnalysis as ONNX says something else",
+            "LinearDiscriminantAnalysis predicts differently as ONNX",
         ),
         ("svm.LinearSVC", ["export", "quantize"], ""),
     ],
@@ -394,7 +395,7 @@ def test_stages_that_an_earlier_estimator_had_not_are_told(mine: Project, capsys
     published.mushrooms(mine.root)
     table = ["init", "--data", "mushrooms.csv", "--target", "class", "--force"]
     main([*table, "--estimator", "sklearn.ensemble.HistGradientBoostingClassifier"])
-    assert "note: dvc.yaml lost export and quantize to an earlier estimator" in say(capsys, *table)
+    assert "note: an earlier `init` removed export and quantize from dvc.yaml" in say(capsys, *table)
 
 
 def test_what_no_stage_makes_any_more_is_removed(mine: Project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -415,7 +416,7 @@ def test_what_no_stage_makes_any_more_is_removed(mine: Project, capsys: pytest.C
         "sklearn.tree.DecisionTreeClassifier",
     ]
     printed = say(capsys, *tree)
-    assert f"note: removed, because no stage makes it any more: {', '.join(sorted(lost)[1::2])}" in printed
+    assert f"note: removed, because no stage produces it any more: {', '.join(sorted(lost)[1::2])}" in printed
     main([*tree[:-1], "sklearn.ensemble.HistGradientBoostingClassifier", "--force"])
     assert not any((mine.root / name).exists() for name in lost)
     assert (mine.root / "metrics.json").exists()

@@ -1,0 +1,91 @@
+"""Trial: an estimator is fitted on a sample of the table, to find out which stages it supports. It writes nothing."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from artifact_flow.core.base.determinism import reproducible
+from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.base.errors import ArtifactFlowError, DataError, ModelError
+from artifact_flow.core.base.params import DataParams, TrainParams
+from artifact_flow.core.model.artifacts import start_session
+from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.predictions import predict_rows, run_portable
+from artifact_flow.core.table.datasets import load_own
+from artifact_flow.core.table.tables import Table, split_rows
+from artifact_flow.portable.export import check_parity, export_model, serialize
+from artifact_flow.portable.quantize import extract_linear
+
+PARITY = 1e-4  # export.max_difference for a user's own table
+TRIAL_ROWS = 2000  # rows in the sample
+
+
+def load_table(root: Path, params: DataParams) -> Table:
+    """Return the table as stage `data` will make it, not stratified if some class has too few rows for that."""
+    params = params.model_copy(update={"source": str(root / params.source)})
+    table = load_own(params)
+    try:
+        return split_rows(table)
+    except DataError:
+        if not params.stratify:
+            raise
+    params = params.model_copy(update={"stratify": False})
+    return split_rows(replace(table, roles=table.roles.model_copy(update={"params": params})))
+
+
+def numeric_columns(table: Table) -> Mapping[str, np.ndarray]:
+    """Return the encoded features in which to look for leaks: all for a classification, else the numbers.
+
+    Each is float64 of shape [rows], by name.
+    """
+    features = table.describe()
+    X, _ = encode_rows(features, table.raw)
+    wanted = (
+        range(len(features))
+        if table.roles.classes
+        else [i for i, feature in enumerate(features) if feature.type == "number"]
+    )
+    return {features[i].name: X[:, i] for i in wanted}
+
+
+def try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[str, str]]:
+    """Return which of the stages export and quantize the estimator supports, and why it does not support the others.
+
+    Raises ParamsError when the estimator does not fit the task or the table.
+    """
+    trial = _sample(table)
+    features, train = trial.describe(), trial.split == "train"
+    X, _ = encode_rows(features, trial.raw)
+    with reproducible(params.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stage `train` shows the warnings of the real fit
+        model = build_model(params, table.roles.task, features, "auto")
+        estimator = fit_model(model, X[train], trial.y[train], params)
+        stages, reasons = set(), {}
+        try:
+            contract = draw_contract(trial, features, params, {})
+            exported = serialize(export_model(estimator, contract, opset=17), "")
+            found = run_portable(start_session(exported), features, X)
+            difference, wrong = check_parity(predict_rows(estimator, X, trial.roles.classes), found, trial.y, PARITY)
+            if wrong:
+                raise ModelError(
+                    f"{type(estimator[-1]).__name__} predicts differently as ONNX on {wrong} of {len(X)} rows tried "
+                    f"(largest difference {difference:.1e}, allowed {PARITY})"
+                )
+            stages.add("export")
+            extract_linear(estimator, X)
+            stages.add("quantize")
+        except ArtifactFlowError as error:
+            reasons["quantize" if stages else "export or quantize"] = str(error)
+    return stages, reasons
+
+
+def _sample(table: Table) -> Table:
+    kept = np.sort(np.random.default_rng(0).permutation(table.columns.num_rows)[:TRIAL_ROWS])
+    if table.roles.classes:  # the sample needs at least one training row of each class
+        rows = np.flatnonzero(table.split == "train")
+        kept = np.union1d(kept, rows[np.unique(table.y[rows], return_index=True)[1]])
+    return Table(table.columns.take(kept), table.roles)
