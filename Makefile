@@ -127,9 +127,9 @@ bench: $(VENV)/dev.stamp  ## measure this beside other ways, and write docs/benc
 	python -m benchmarks --write
 
 pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page anew (needs Chromium)
-	python docs/pictures.py
-	python docs/screenshot.py
-	python docs/compare.py
+	python scripts/pictures.py
+	python scripts/screenshot.py
+	python scripts/compare.py
 
 # One version per package for every supported Python; names, versions and hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

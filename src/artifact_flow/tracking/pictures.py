@@ -10,8 +10,8 @@ from pathlib import Path
 
 from artifact_flow.core.base.errors import TrackError
 
-VEGA_LITE = "5.21"  # as in docs/page.py
-# This font is part of vl-convert, so the fonts of the machine make no difference.
+VEGA_LITE = "5.21"  # as in scripts/page.py
+# vl-convert brings this typeface along, so that the machine's own fonts change nothing.
 LOOKS = {"font": "Liberation Sans", "background": "white"}
 
 

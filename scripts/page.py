@@ -1,6 +1,6 @@
 """The page that `dvc plots show` and `dvc plots diff` fill: Vega inlined, so that it draws with no network.
 
-`python docs/page.py` writes .dvc/page.html anew, byte for byte, from the registry that npm is set to. It needs npm;
+`python scripts/page.py` writes .dvc/page.html anew, byte for byte, from the registry that npm is set to. It needs npm;
 the pipeline, the tests and whoever looks at plots need only the page.
 """
 
@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[1] / ".dvc/page.html"
 
 FRAME = """\
 <!DOCTYPE html>
-<!-- Written by `python docs/page.py`. DVC puts its plots in place of the words in braces. -->
+<!-- Written by `python scripts/page.py`. DVC puts its plots in place of the words in braces. -->
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -134,7 +134,7 @@ def fetch_script(library: Library) -> str:
             script = member.read() if member else b""
     found = hashlib.sha256(script).hexdigest()
     if found != library.sha256:
-        raise FetchError(f"{pinned}: sha256 {found}; expected {library.sha256}, see LIBRARIES in docs/page.py")
+        raise FetchError(f"{pinned}: sha256 {found}; expected {library.sha256}, see LIBRARIES in scripts/page.py")
     return script.decode()
 
 
