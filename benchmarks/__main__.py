@@ -1,7 +1,7 @@
-"""Measure the README's performance figures, print them, and write them to .artifact-flow/benchmarks.json.
+"""Measure what README.md and docs/ claim, show it, and write it to .artifact-flow/benchmarks.json.
 
-With --write, also write them to docs/benchmarks.md with charts, and the figures that have a bar to the table in
-README.md. A missed bar is reported and is not an error, because a busy machine misses bars. A failed command is one.
+With --write it also writes a page with pictures, docs/benchmarks.md, and README.md's summary of the bars. A missed bar
+is reported and is not an error, because a busy machine misses bars; a command that fails is an error.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from benchmarks.figure import Meter
 from benchmarks.machine import CORES, QUIET_LOAD, QUIET_OTHERS, Watch, describe_machine
-from benchmarks.report import draw_bars, pick_series, tabulate_figures, write_figures, write_section
+from benchmarks.report import draw_bars, pick_series, tabulate_figures, write_section, write_summary
 from benchmarks.suite import GROUPS, Measured, choose_groups, count_times, measure_groups
 from benchmarks.workspace import ROOT, CommandError, Workspace
 
@@ -25,14 +25,14 @@ RESULTS = ROOT / ".artifact-flow" / "benchmarks.json"
 PAGE, PICTURES = ROOT / "docs" / "benchmarks.md", Path("pictures")  # PICTURES is relative to the page's folder
 SCRATCH = ROOT / ".artifact-flow" / "bench"
 HEAD = """\
-# Benchmarks: compared with the alternatives
+# Benchmarks compared with the alternatives
 
-`make bench` writes this page from one run. {caption} It took {minutes:.0f} minutes.
+`make bench` writes this page, all of it from one run. {caption} It took {minutes:.0f} minutes.
 
-A cell shows the median and, in brackets, the lowest and the highest value. The ratio is the ratio of the medians; in
-brackets are the lowest and the highest ratio within one turn. The compared commands run alternately. Figures with a
-bar are judged by it, and missed bars are shown as missed. The peers' versions are locked in `benchmarks/`; each peer
-runs in its own environment."""
+A cell holds a median and, in parentheses, the lowest and the highest value. A ratio is that of the medians, with the
+lowest and the highest ratio of a single turn. Figures that are compared are measured in turn. A figure with a bar is
+judged by it and marked *met* or *missed*. The versions of the other tools are locked in `benchmarks/`, each in its own
+environment."""
 
 
 def main() -> None:
@@ -69,11 +69,11 @@ def main() -> None:
     )
     if arguments.write:
         caption = (
-            f"Medians of {runs} alternating runs on {CORES} × {machine['cpu']}, Python {machine['python']}, "
-            f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}:"
+            f"Medians of {runs} runs in turn on {CORES} × {machine['cpu']}, Python {machine['python']}, "
+            f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}"
         )
-        write_figures(figures, caption, ROOT / "README.md")
-        write_page(measured, f"{caption.removesuffix(':')}, commit {commit}. {quietness}")
+        write_summary(figures, ROOT / "README.md")
+        write_page(measured, f"{caption}, commit {commit}. {rested}")
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
     console.print(f"{missed} of {len(figures)} bars missed." if missed else "All bars met.")
@@ -95,10 +95,10 @@ def write_page(measured: Sequence[Measured], caption: str) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line: the number of runs, the groups to measure, and whether to write the README."""
+    """Return how often each thing is timed, which groups are measured, and whether the pages are written."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="number of runs of each command (default: 3)")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and the table in README.md")
+    parser.add_argument("--runs", type=int, default=3, metavar="N", help="measure each thing N times (default: 3)")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and README.md's summary")
     parser.add_argument(
         "--only", nargs="+", default=[], choices=[group.name for group in GROUPS], help="measure only these groups"
     )

@@ -1,4 +1,4 @@
-"""Report: the figures as tables in the terminal, in the README and on a page of their own with charts."""
+"""Report: the figures as tables for people, in the terminal, and as pages: the README's summary and a page with pictures."""
 
 import json
 import re
@@ -30,12 +30,15 @@ def tabulate_figures(figures: Sequence[Figure], title: str) -> Table:
     return table
 
 
-def write_figures(figures: Sequence[Figure], caption: str, readme: Path) -> None:
-    """Write the figures that have a bar as a table between the README's two marks, below the caption."""
-    lines = [caption, "", "| measured | compared with | ratio | bar |", "|---|---|---|---|"]
-    for figure in figures:
-        if figure.bar is None:
-            continue
+def write_summary(figures: Sequence[Figure], readme: Path) -> None:
+    """Write between the README's two marks how many bars were met, and a table of the figures that missed theirs."""
+    judged = [figure for figure in figures if figure.bar is not None]
+    missed = [figure for figure in judged if not figure.met]
+    counts = f"{len(judged) - len(missed)} met, {len(missed)} missed"
+    lines = [f"`make bench` held {len(judged)} figures against their bars: {counts}."]
+    if missed:
+        lines += ["", "| missed | compared with | ratio | bar |", "|---|---|---|---|"]
+    for figure in missed:
         cells = [f"{series.name}: {show_median(series)}" for series in (figure.measured, figure.beside)]
         lines.append(f"| {' | '.join(cells)} | {figure.ratio:.2f} × | {figure.relation} {figure.bar} × |")
     text = readme.read_text(encoding="utf-8")

@@ -90,11 +90,11 @@ def measure_promise(grounds: Grounds, meter: Meter) -> Iterable[Figure]:
 GROUPS = (
     Group(
         "pipelines",
-        "A pipeline compared with the alternatives",
-        "The digits from the source to the metrics in a new folder, then the same command again when nothing has "
-        "changed. This project runs three stages after its unit tests have passed (the alternatives have no tests). "
-        "The alternatives are three plain scripts run by hand, by make, by `mlflow run`, and by a DVC project with "
-        "default settings. Only this project types and hashes the table, writes a contract, and checks each hand-over.",
+        "A pipeline compared with other ways",
+        "Digits, from the source to metrics in new folders, then the same command again with nothing left to do: "
+        "three stages of this project, whose unit tests have passed before (the others have no tests), compared "
+        "with three plain scripts run by hand, by make, by `mlflow run`, and in a DVC project with default "
+        "settings. This project also types and hashes the table, writes a contract, and checks each hand-over.",
         10,
         lambda grounds, meter: compare_pipelines(grounds.folder("pipelines"), meter),
         chart="s",
@@ -102,17 +102,18 @@ GROUPS = (
     Group(
         "surroundings",
         "The same bytes",
-        "Model, predictions and metrics of two projects, reproduced under the variations of `artifact-flow verify`: "
-        "hash seed, threads, BLAS kernel, CPU features, locale and time zone, directory name, and all of them at once.",
+        "Model, predictions and metrics of both projects, reproduced under what `artifact-flow verify` changes: "
+        "hash seed, threads, BLAS kernel, CPU features, locale and time zone, directory name, and all of them at "
+        "once.",
         0,
         lambda grounds, meter: compare_surroundings(grounds.folder("surroundings")),
     ),
     Group(
         "repro",
-        "The cost of reproducibility",
-        "`dvc repro` of the main flow in a fresh clone, including its unit tests, compared with the stages' commands "
-        "run by hand; a no-op `dvc repro` compared with that of a two-stage toy; a fit on one pinned thread compared "
-        "with a fit with the threads and the kernel that BLAS chooses, on idle and on busy cores.",
+        "What equal bytes cost a pipeline",
+        "`dvc repro` of the main flow in a fresh clone, including its unit tests, compared with the stages' "
+        "commands run by hand; the same with nothing to do, compared with a two-stage toy; a fit on one pinned "
+        "thread, compared with a fit on the threads that BLAS chooses, on idle and on busy cores.",
         10,
         measure_promise,
         (lacks_data,),
@@ -120,8 +121,9 @@ GROUPS = (
     Group(
         "predict",
         "Batch scoring",
-        "Whole processes on one core, the same `model.onnx` (mlflow: the pickle as its scikit-learn model), 8 columns. "
-        "Of these, only `artifact-flow predict` and the bare loop also hash the input and check each value's range.",
+        "Whole processes on one core, the same `model.onnx` (mlflow: the pickle as its scikit-learn model), 8 "
+        "columns. artifact-flow also hashes the input and checks each value's type and range; of the others only "
+        "the bare loop does.",
         16,
         lambda grounds, meter: compare_predict(grounds.flows, grounds.folder("predict"), meter),
         (lacks_data,),
@@ -131,7 +133,7 @@ GROUPS = (
         "batch",
         "Batch scoring by two workers",
         "A folder of files on both cores, including the start and the end of the workers. A single process already "
-        "uses two threads for hashing and one for predicting.",
+        "hashes on two threads and predicts on one.",
         4,
         lambda grounds, meter: compare_batches(grounds.flows, meter),
         (lacks_data,),
@@ -139,15 +141,15 @@ GROUPS = (
     Group(
         "data",
         "Reading a table",
-        "Stage `data` types, splits and writes a CSV of 100 MB, compared with Arrow's reader and writer.",
+        "Stage `data` on a CSV file of 100 MB, typed, split and written, compared with Arrow's own reader and writer.",
         2,
         lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)],
     ),
     Group(
         "search",
         "A search",
-        "200 fits of a logistic regression on the digits, repeated four times: 40 candidates, 5 folds. The benchmark "
-        "checks that all backends give the same model, byte for byte.",
+        "200 fits of a logistic regression on the digits, run in four ways: 40 candidates, 5 folds. Every way gives "
+        "the same model, byte for byte, which is checked.",
         4,
         lambda grounds, meter: compare_searches(grounds.project, meter),
         chart="s",
@@ -155,7 +157,7 @@ GROUPS = (
     Group(
         "track",
         "Tracking",
-        "`artifact-flow track` of a finished flow into an existing database, minus the time to import MLflow.",
+        "`artifact-flow track` of a finished flow into an existing database, without the time to import MLflow.",
         4,
         lambda grounds, meter: compare_tracks(grounds.flows, meter),
         (lacks_data,),
@@ -163,10 +165,10 @@ GROUPS = (
     Group(
         "eight_bit",
         "Eight bits",
-        "The linear housing model with 8-bit weights: the root mean square difference between its predictions of the "
-        "test split and the float model's, and the file sizes. onnxruntime's quantizers use their defaults on a "
-        "product of rows and weights; they also quantize the rows, whose columns have very different ranges. Plain "
-        "rounding writes no file.",
+        "The linear model of California housing with 8-bit weights: the distance of its predictions on the test "
+        "split from the float model's (root mean square), and the size of the files. onnxruntime's quantizers run "
+        "with their defaults on a product of rows and weights; they also quantize the rows, whose columns have very "
+        "different ranges. Rounding writes no file.",
         0,
         lambda grounds, meter: compare_eight_bit(grounds.flows, grounds.folder("eight_bit")),
         (lacks_data,),
@@ -174,8 +176,8 @@ GROUPS = (
     Group(
         "serving",
         "Serving",
-        "One worker on its own core, with `wrk` on the other core. `artifact-flow serve` writes its log and metrics "
-        "and answers with probabilities; the other services answer with labels.",
+        "One worker on its own core, with requests from `wrk` on the other. artifact-flow writes its log and its "
+        "metrics and returns probabilities; the others return labels.",
         THINGS,
         lambda grounds, meter: compare_services(grounds.flows, grounds.folder("serving"), meter),
         (lacks_data, lacks_load),

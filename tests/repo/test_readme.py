@@ -1,4 +1,4 @@
-"""The README is correct: its sessions run and print the shown output, and what it names exists."""
+"""The README and the pages under docs/ are true: their sessions print what they show, and what they name exists."""
 
 import json
 import re
@@ -17,8 +17,18 @@ from artifact_flow.proof.surroundings import AS_IT_IS, CHANGES
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SESSIONS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def sessions_of(page: Path) -> list[str]:
+    """Return the terminal sessions of a page."""
+    return re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    """Return a page's path in the repository."""
+    return page.relative_to(ROOT).as_posix()
 
 
 @pytest.fixture(autouse=True)
@@ -53,18 +63,22 @@ def of_the_full_proof(line: str) -> bool:
 
 
 def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> None:
-    """Every command of the README's sessions, run in order in one fresh clone, prints every line shown."""
+    """Every command of the pages' sessions, in their order, in one fresh clone, prints every line shown.
+
+    The README comes first; each page returns to the committed state at its end.
+    """
     clone = Project(tmp_path / "clone")
     project.run("git", "clone", "--quiet", ".", str(clone.root))
-    assert SESSIONS
-    for session in SESSIONS:
+    sessions = [(page, session) for page in PAGES for session in sessions_of(page)]
+    assert {name_of(page) for page, _ in sessions} == {"README.md", "docs/tutorial.md"}
+    for page, session in sessions:
         for command, shown in commands_of(session):
             fails = any(line.startswith("error: ") for line in shown)
             printed = clone.run("sh", "-c", shell(command), code=255 if fails else 0)
             lines = {plain(line) for line in printed.splitlines()}
             for line in shown:
                 assert of_the_full_proof(line) or any(plain(line) in found for found in lines), (
-                    f"`{command}` did not print: {line}"
+                    f"{name_of(page)}: `{command}` did not print: {line}"
                 )
 
 
@@ -85,12 +99,12 @@ def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
     project.run("dvc", "status", "--quiet", "dvc.yaml")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_checkout_names_its_targets(page: Path) -> None:
-    """Without a target, `dvc checkout` and `dvc pull` need the outputs of every flow, and fail without them."""
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_checkout_names_what_it_wants(page: Path) -> None:
+    """Without a target, `dvc checkout` and `dvc pull` want the outputs of every flow, and fail without them."""
     for command in re.findall(r"(?:`|^\$ |^ *)(dvc (?:checkout|pull)\b[^`|#\n]*)", page.read_text(), re.MULTILINE):
         targets = [word for word in command.split()[2:] if not word.startswith("-")]
-        assert targets, f"{page.name}: {command}"
+        assert targets, f"{name_of(page)}: {command}"
 
 
 def test_every_make_target_exists() -> None:
@@ -98,14 +112,14 @@ def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
         for target in re.findall(r"(?:`|^\$ |^)make ([a-z-]+)\b(?!`? does)", page.read_text(), re.MULTILINE):
-            assert target in targets, f"{page.name}: make {target}"
+            assert target in targets, f"{name_of(page)}: make {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_has_a_target(page: Path) -> None:
-    """Each relative link names an existing file."""
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A relative link names a file of the repository."""
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-        assert (page.parent / link).exists(), f"{page.name} links to {link}"
+        assert (page.parent / link).exists(), f"{name_of(page)} links to {link}"
 
 
 def test_the_example_parameters_are_valid() -> None:
@@ -123,11 +137,17 @@ def test_the_example_parameters_are_valid() -> None:
 
 
 def test_the_figures_are_measured() -> None:
-    """The table was written by the benchmarks, with one line for each comparison."""
-    table = re.findall(r"<!-- figures -->\n(.*?)\n<!-- end of figures -->", README, re.DOTALL)[0]
+    """The benchmarks have written a row for each pair with a bar, and the README counts them and shows the misses."""
+    value = r"[^|]*: \*\*[\d.,]+ (?:s|ms|MB|/s|M rows/s|of 8)\*\*[^|]*"
+    row = rf"^\| {value} \| {value} \| [\d.]+ × [^|]*\| [≤≥] [\d.]+ × \| (met|missed) \|$"
+    verdicts = re.findall(row, (DOCS / "benchmarks.md").read_text(), re.MULTILINE)
+    assert len(verdicts) == 30
+    summary = re.findall(r"<!-- figures -->\n(.*?)\n<!-- end of figures -->", README, re.DOTALL)[0]
+    met, missed = verdicts.count("met"), verdicts.count("missed")
+    assert f"{len(verdicts)} figures against their bars: {met} met, {missed} missed." in summary
     value = r".*: [\d.,]+ (?:s|ms|MB|/s|M rows/s|of 8)"
-    row = rf"^\| {value} \| {value} \| [\d.]+ × \| [≤≥] [\d.]+ × \|$"
-    assert len(re.findall(row, table, re.MULTILINE)) == 30
+    shown = rf"^\| {value} \| {value} \| [\d.]+ × \| [≤≥] [\d.]+ × \|$"
+    assert len(re.findall(shown, summary, re.MULTILINE)) == missed
 
 
 def test_the_tables_of_flows_and_bits_match_the_outputs() -> None:
@@ -137,10 +157,11 @@ def test_the_tables_of_flows_and_bits_match_the_outputs() -> None:
     def read(name: str) -> dict[str, Any]:
         return dict(json.loads((ROOT / "flows" / name).read_text()))
 
+    flows, bits = ((DOCS / name).read_text() for name in ("flows.md", "quantize.md"))
     shown = {"iris": "accuracy", "california_housing": "r2", "olivetti_faces": "accuracy"}
     for flow, metric in shown.items():
         value = read(f"{flow}/metrics.json")["test"][metric]
-        assert re.search(rf"^\| `{flow}` \| .* {value:.4f} \|$", README, re.MULTILINE), (flow, value)
+        assert re.search(rf"^\| `{flow}` \| .* {value:.4f} \|$", flows, re.MULTILINE), (flow, value)
     cost = read("california_housing/quantization.json")
     for title, one, two in [
         ("R²", f"{cost['float']['r2']:.4f}", f"{cost['quantized']['r2']:.4f}"),
@@ -148,15 +169,38 @@ def test_the_tables_of_flows_and_bits_match_the_outputs() -> None:
         ("file", *(f"{cost['file_bytes'][name]} bytes" for name in ("model_train.pkl", "model_quantized.onnx"))),
         ("parameters stored", *(f"{cost['parameter_bytes'][name]} bytes" for name in ("float", "quantized"))),
     ]:
-        assert f"| {title} | {one} | {two} |" in README
+        assert f"| {title} | {one} | {two} |" in bits
 
 
-def test_the_tree_lists_every_module() -> None:
-    """Every path in the README's tree exists, and the tree lists every module."""
+def test_the_tree_shows_what_is_there() -> None:
+    """Every path in the architecture page's tree exists, and every package stands in it; the modules have a page."""
     needs_shipped()
-    tree = re.findall(r"## The tree\n\n```\n(.*?)```", README, re.DOTALL)[0]
+    tree = re.findall(r"## The folders\n\n```\n(.*?)```", (DOCS / "architecture.md").read_text(), re.DOTALL)[0]
     listed = set(re.findall(r"[\w.-]+\.(?:py|yaml|toml|lock|json)|Makefile", tree))
     present = {Path(name).name for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()}
     assert listed <= present
-    modules = {path.name for path in (ROOT / "src/artifact_flow").rglob("*.py") if path.name != "__init__.py"}
-    assert modules <= listed
+    package = ROOT / "src/artifact_flow"
+    folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")} - {"."}
+    assert {folder for folder in folders if any(name.startswith(f"{folder}/") for name in folders)} == {"core"}
+    assert set(re.findall(r"^  ([\w/]+)/  ", tree, re.MULTILINE)) == folders - {"core"}
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert modules == set(re.findall(r"^\| `([\w/.]+)` \|", (DOCS / "reference/modules.md").read_text(), re.MULTILINE))
+
+
+def links_of(page: Path) -> set[Path]:
+    """Return the Markdown files of the repository that a page links to."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+\.md)", page.read_text())
+    return {(page.parent / link).resolve() for link in links}
+
+
+def test_every_page_is_reached_in_two_clicks() -> None:
+    """From the README, or from the site's first page, at most one page lies between."""
+    for start in (ROOT / "README.md", DOCS / "index.md"):
+        first = links_of(start)
+        reached = {start} | first | {link for page in first for link in links_of(page)}
+        assert set(DOCS.rglob("*.md")) - reached == set()
+
+
+def test_the_readme_is_short() -> None:
+    """Five minutes of reading: at most 9,000 bytes."""
+    assert len(README.encode()) <= 9000

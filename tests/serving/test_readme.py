@@ -1,4 +1,4 @@
-"""What the README says of the service is what it does."""
+"""What docs/serve.md says about the service is what it does."""
 
 import json
 import re
@@ -9,19 +9,19 @@ from serving.server import Server
 from shipped import needs_shipped
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs/serve.md").read_text()
 
 
 @pytest.fixture(autouse=True)
 def shipped_page() -> None:
-    """Skip where the README is another."""
+    """Skip in a project with a README of its own."""
     needs_shipped("README.md")
 
 
 def test_the_example_is_answered_as_shown(served: Server) -> None:
-    """The row that the README sends to the iris model gives the answer beside it."""
-    row = re.findall(r"curl -s http://127.0.0.1:8000/predict \\\n  -d '(.*?)'", README)[0]
-    shown = json.loads(re.findall(r"```json\n(.*?)\n```", README)[0])
+    """The row that the page sends to the iris model gives the answer that it shows."""
+    row = re.findall(r"curl -s http://127.0.0.1:8000/predict \\\n  -d '(.*?)'", PAGE)[0]
+    shown = json.loads(re.findall(r"```json\n(.*?)\n```", PAGE)[0])
     answer = served.post("/models/iris/predict", json.loads(row)).document
     assert answer.pop("probabilities") == pytest.approx(shown.pop("probabilities"), abs=2e-3)
     assert answer.pop("confidence") == pytest.approx(shown.pop("confidence"), abs=2e-3)
@@ -29,8 +29,8 @@ def test_the_example_is_answered_as_shown(served: Server) -> None:
 
 
 def test_every_address_is_there(served: Server) -> None:
-    """Each address of the README's table is in the OpenAPI document, and the document has no other kind."""
-    section = README.partition("## Serve it")[2].partition("\n## ")[0]
+    """Each endpoint of the page's table is in the OpenAPI document, which has no others."""
+    section = PAGE.partition("## Endpoints")[2].partition("\n## ")[0]
     listed = set(re.findall(r"`(?:GET|POST) (/[\w/]+)`", section))
     documented = set(served.get("/openapi.json").document["paths"])
     assert listed <= documented
