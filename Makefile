@@ -93,10 +93,12 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the ima
 	lint-imports --cache-dir .artifact-flow/import-linter
 	shellcheck .ci/run src/artifact_flow/core/stage.sh
 	hadolint Dockerfile
+	check-jsonschema --schemafile params.schema.json params.yaml
 	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.team.yaml
 	zizmor --offline --quiet .github
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 build-docker:  ## build the image of MODEL, with its hash and the commit in its labels
 	@[ -f "$(MODEL)" ] || { echo "$(MODEL) is not there: 'dvc repro' makes the models that dvc.yaml has stages for." >&2; exit 1; }

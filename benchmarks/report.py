@@ -1,4 +1,4 @@
-"""Report: the figures as tables for people, in the terminal, and as pages: the README's summary and a page with pictures."""
+"""Report: the figures as tables for people, in the terminal, in the README's summary, and on a page with pictures."""
 
 import json
 import re
