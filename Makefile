@@ -33,7 +33,7 @@ SET ?=
 JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test aged serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test aged wheel-test docs serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -49,8 +49,16 @@ test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TES
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist -p pytest_cov --numprocesses=3 --dist=worksteal \
 		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
 
-aged: $(VENV)/dev.stamp  ## take projects changed in every usual way through all of it (AGED="own-table no-flows" takes some)
+aged: $(VENV)/dev.stamp  ## take projects with common changes through the whole pipeline (AGED="own-table no-flows" takes some)
 	python tests/aged.py $(AGED)
+
+# In an environment of its own with the wheel, and in a folder with the tests alone: src/ is not there to be imported
+wheel-test: $(VENV)/dev.stamp  ## build the wheel and run the unit tests against it, without src/
+	sh scripts/wheel_test.sh
+
+docs: $(VENV)/docs.stamp  ## build the documentation as a site in .artifact-flow/site, without network access
+	zensical build --strict
+	@rm -rf .cache   # Zensical's; the build takes two seconds without it
 
 serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS="a.onnx b.onnx" serves others)
 	@[ -f model.onnx ] || dvc repro
@@ -86,12 +94,12 @@ sweep: setup  ## try values of parameters as DVC experiments and compare them (S
 verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
 	artifact-flow verify
 
-lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the image, workflows
+lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the image, params.yaml, workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports --cache-dir .artifact-flow/import-linter
-	shellcheck .ci/run src/artifact_flow/core/stage.sh
+	shellcheck .ci/run scripts/wheel_test.sh src/artifact_flow/core/stage.sh
 	hadolint Dockerfile
 	check-jsonschema --schemafile params.schema.json params.yaml
 	check-jsonschema --builtin-schema vendor.compose-spec compose.yaml compose.team.yaml
@@ -142,6 +150,7 @@ lock: setup  ## resolve the locks under requirements/ anew (UPGRADE=--upgrade ta
 	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale -c requirements/lean.txt -o requirements/dev.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra track -c requirements/dev.txt -o requirements/track.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra scale -c requirements/dev.txt -o requirements/scale.txt
+	$(LOCK) $(UPGRADE) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt
 	$(LOCK) $(UPGRADE) requirements/serve.in -c requirements/dev.txt -o requirements/serve.txt
 
 clean:  ## remove .venv and every cache, never an output
@@ -198,6 +207,10 @@ $(VENV)/track.stamp: $(VENV)/lean.stamp requirements/track.txt
 
 $(VENV)/scale.stamp: $(VENV)/lean.stamp requirements/scale.txt
 	$(call install,requirements/scale.txt)
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/lean.stamp requirements/docs.txt
+	$(call install,requirements/docs.txt)
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/lean.stamp requirements/dev.txt

@@ -90,7 +90,16 @@ def render_pipeline() -> str:
     stages = YAML(typ="safe").load(ROOT / "tests/pipeline.yaml")["stages"]
     lines = ["# `dvc.yaml`", "", f"{WRITTEN} `flows/dvc.yaml` runs the same stages once for each flow."]
     for name, stage in stages.items():
-        lines += ["", f"## `{name}`", "", stage["desc"], "", "| | |", "|---|---|", f"| command | `{stage['cmd']}` |"]
+        lines += [
+            "",
+            f"## `{name}`",
+            "",
+            stage["desc"],
+            "",
+            "| part | |",
+            "|---|---|",
+            f"| command | `{stage['cmd']}` |",
+        ]
         rows = {"parameters": stage.get("params", ()), "dependencies": stage["deps"], "outputs": stage.get("outs", ())}
         rows["metrics"] = stage.get("metrics", ())
         lines += [f"| {title} | {', '.join(map(show_entry, found))} |" for title, found in rows.items() if found]
@@ -115,7 +124,7 @@ def render_commands() -> str:
     lines = ["# Commands", "", f"{WRITTEN} `artifact-flow COMMAND --help` prints the same."]
     for name, command in commands.choices.items():
         lines += ["", f"## `artifact-flow {name}`", "", command.description or f"{helps[name]}.", ""]
-        lines += ["| argument | |", "|---|---|"]
+        lines += ["| argument | meaning |", "|---|---|"]
         actions = [action for action in command._actions if not isinstance(action, argparse._HelpAction)]
         lines += [f"| `{show_argument(action)}` | {show_help(action)} |" for action in actions]
     return "\n".join(lines) + "\n"
@@ -123,7 +132,7 @@ def render_commands() -> str:
 
 def show_argument(action: argparse.Action) -> str:
     """Return an argument as a usage line has it."""
-    values = "\\|".join(map(str, action.choices)) if action.choices else ""
+    values = f"{{{','.join(map(str, action.choices))}}}" if action.choices else ""
     value = action.metavar or values or action.dest.upper()
     takes = "" if action.nargs == 0 else str(value if isinstance(value, str) else " ".join(value))
     if action.nargs in ("+", "*"):
@@ -150,7 +159,7 @@ def render_modules() -> str:
         lines += ["", f"## `{title}`", *(("", about) if about else ())]
         modules = [path for path in paths if path != init]
         if modules:
-            lines += ["", "| module | |", "|---|---|"]
+            lines += ["", "| module | what it holds |", "|---|---|"]
         lines += [f"| `{path.relative_to(PACKAGE).as_posix()}` | {first_sentence(path)} |" for path in modules]
     return "\n".join(lines) + "\n"
 
@@ -174,7 +183,7 @@ def render_http(document: Mapping[str, Any]) -> str:
     for path, methods in paths.items():
         for method, operation in methods.items():
             lines += ["", f"## `{method.upper()} {path}`", "", f"{operation.get('summary', '').rstrip('.')}."]
-            lines += [*show_inputs(operation), "", "| status | |", "|---|---|"]
+            lines += [*show_inputs(operation), "", "| status | meaning |", "|---|---|"]
             for status, response in operation["responses"].items():
                 lines.append(f"| {status} | {response.get('description') or 'The answer'} |")
     row = document["paths"][f"/models/{ROW}/predict"]["post"]
