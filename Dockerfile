@@ -1,5 +1,5 @@
 # The service and `artifact-flow predict` with one model: no compiler, no scikit-learn, no DVC, no pip in its environment.
-# `make build-docker` builds it, and tells it the commit and the model's hash. The base is named by its digest, of Python 3.11.16 on
+# `make build-docker` builds it with the commit and the model's hash. The base is pinned by its digest, of Python 3.11.16 on
 # all platforms (docker-library/repo-info, repos/python/remote): `docker buildx imagetools inspect python:3.11-slim-bookworm` gives a newer one.
 ARG MODEL=model.onnx
 
@@ -10,14 +10,14 @@ COPY requirements/serve.txt .
 RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-compile --only-binary :all: --require-hashes -r serve.txt
 
-# 70 MB that only those who build on these libraries need. A name that is gone after an upgrade stops the build.
+# Remove 70 MB that is needed only to build on these libraries. If an upgrade renames a path, the build stops.
 WORKDIR /venv/lib/python3.11/site-packages
 RUN find . -depth -type d \( -name tests -o -name __pycache__ \) -exec rm -r {} + \
     && rm -r numpy/distutils numpy/f2py onnxruntime/capi/libonnxruntime.so.* onnxruntime/quantization onnxruntime/tools onnxruntime/transformers \
         pyarrow/include pyarrow/src pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.* \
         pyarrow/_flight.* pyarrow/libarrow_flight.* pyarrow/libarrow_python_flight.*
 
-# Bytecode that never looks at its source: a start in a second, on a read-only disk, whatever the files' times.
+# Bytecode that is never checked against its source: starts in a second, on a read-only disk, whatever the files' times.
 COPY src/artifact_flow artifact_flow
 RUN printf '#!/venv/bin/python\nfrom artifact_flow.cli import main\n\nmain()\n' > /venv/bin/artifact-flow \
     && chmod 0755 /venv/bin/artifact-flow \
@@ -25,7 +25,7 @@ RUN printf '#!/venv/bin/python\nfrom artifact_flow.cli import main\n\nmain()\n' 
     && python -m compileall -q --invalidation-mode unchecked-hash . \
     && /venv/bin/python -c 'import artifact_flow.predict.files, artifact_flow.serving.server'
 
-# The model with what belongs to it, in its place under the dvc.lock that names it; opened here as the service opens it.
+# The model and its files, at their paths under the dvc.lock that names them; opened here to check them as the service does.
 WORKDIR /build
 COPY . .
 ARG MODEL
@@ -41,13 +41,13 @@ WORKDIR ${MODEL}/..
 RUN ["/venv/bin/python", "-c", "from artifact_flow.serving.app import create; create()"]
 
 FROM python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
-# MALLOC_TRIM_THRESHOLD_: what large batches took goes back to the machine (561 MB held after 18 of them instead of 844).
+# MALLOC_TRIM_THRESHOLD_: memory of large batches is returned to the system (561 MB held after 18 batches instead of 844).
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_TRIM_THRESHOLD_=131072
 COPY --from=builder /venv /venv
 COPY --from=builder /app /app
 ARG MODEL
 WORKDIR /app
-# The model's folder, where `serve` and `predict` look for model.onnx. (Relative, so that every builder takes the .. away.)
+# The model's folder, where `serve` and `predict` look for model.onnx. (Relative, so that every builder resolves the ..)
 WORKDIR ${MODEL}/..
 ARG COMMIT=unknown
 ARG SHA256=unknown
