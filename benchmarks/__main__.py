@@ -73,7 +73,7 @@ def main() -> None:
             f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}"
         )
         write_summary(figures, ROOT / "README.md")
-        write_page(measured, f"{caption}, commit {commit}. {rested}")
+        write_page(measured, f"{caption}, commit {commit}. {quietness}")
     console, missed = Console(), sum(not figure.met for figure in figures)
     console.print(tabulate_figures(figures, f"{commit}, {runs} runs each, {CORES} × {machine['cpu']}"))
     console.print(f"{missed} of {len(figures)} bars missed." if missed else "All bars met.")

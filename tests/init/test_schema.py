@@ -9,6 +9,7 @@ import pytest
 
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.source import Form
+from artifact_flow.init.schema import ColumnSchema, Overrides, classify_column, classify_target, find_leaks, understand
 
 TABLE = Path("t.csv")
 NOTHING = Overrides()

@@ -16,7 +16,9 @@ from rich.console import Console
 from artifact_flow.core.base.errors import DataError, ParamsError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
+from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.table.source import Form, sniff_separator
+from artifact_flow.init.edit import edit_files, remove_outputs
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator

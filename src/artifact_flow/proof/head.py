@@ -16,6 +16,7 @@ from artifact_flow.core.base.errors import DataError, VerifyError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.lock import LOCK, merge_locks, output_hashes, parse_lock, shares_path, walk_stages
 from artifact_flow.core.base.pipeline import PIPELINE, VALUES, parse_pipeline
+from artifact_flow.core.base.progress import shown_download
 from artifact_flow.core.table.builtin import FETCHED, data_folder, is_here, load_arrays
 
 GIT_LOCATION = {
@@ -116,7 +117,7 @@ def _missing_data(stage: Mapping[str, Any], root: Path, known: Collection[str]) 
     try:
         for source in [block.get("source") for block in blocks]:
             if source in FETCHED and not is_here(source, folder):
-                load_arrays(source, folder)
+                load_arrays(source, folder, shown_download)
     except DataError as error:
         return str(error)
     for dep in stage["deps"]:
