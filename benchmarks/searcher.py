@@ -26,7 +26,7 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.encoding import encode_rows
 from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.base.params import SearchParams, TrainParams
-from artifact_flow.scale.backend import Settings, open_backend
+from artifact_flow.scale.backend import BackendChoice, open_backend
 from artifact_flow.core.model.search import prepare_bench, search_best
 from artifact_flow.core.table.tables import read_table
 
@@ -49,8 +49,8 @@ def main(backend: str, workers: int, deadly: int | None = None) -> None:
     build = partial(build_model, task="classification")
     start = time.perf_counter()
     bench = prepare_bench(search, "classification", X, y, threads=1)
-    with open_backend(Settings(backend, workers)) as opened:
-        found = search_best(params, build, bench, opened.run, report)
+    with open_backend(BackendChoice(backend, workers)) as opened:
+        found = search_best(params, build, bench, opened.run, tell)
     seconds = time.perf_counter() - start
     with reproducible(1), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # that a hundred iterations do not converge

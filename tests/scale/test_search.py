@@ -20,11 +20,11 @@ from artifact_flow.core.base.errors import ScaleError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.params import SearchParams
 from artifact_flow.core.model.search import Bench, Fit, prepare_bench
-from artifact_flow.scale.backend import Settings, open_backend
+from artifact_flow.scale.backend import BackendChoice, open_backend
 from artifact_flow.scale.cluster import open_cluster
 
 Process: TypeAlias = "subprocess.Popen[bytes]"
-LOKY, DASK = Settings("loky", workers=2), Settings("dask", workers=2)
+LOKY, DASK = BackendChoice("loky", workers=2), BackendChoice("dask", workers=2)
 both = pytest.mark.parametrize("settings", [LOKY, DASK], ids=lambda settings: settings.backend)
 UNTRIMMED = {"DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON": "{'MALLOC_TRIM_THRESHOLD_': None}"}  # as docs/search.md says
 CANDIDATES, FOLDS, ROWS = 6, 2, 40
@@ -55,10 +55,10 @@ infer:"""
 CLIENT = """
 import sys
 from scale.estimators import Sleeper
-from scale.test_search import Settings, make_bench, make_fits, open_backend
+from scale.test_search import BackendChoice, make_bench, make_fits, open_backend
 if __name__ == "__main__":
     backend, folder = sys.argv[1:]
-    with open_backend(Settings(backend, workers=2)) as opened:
+    with open_backend(BackendChoice(backend, workers=2)) as opened:
         list(opened.run(make_bench(), make_fits(lambda number: Sleeper(folder, 0.2, number)) * 500))
 """
 
@@ -75,14 +75,14 @@ def make_fits(make: Callable[[int], Any]) -> list[Fit]:
     return [Fit(make(number), fold, ROWS) for number in range(CANDIDATES) for fold in range(FOLDS)]
 
 
-def scores_of(settings: Settings, make: Callable[[int], Any]) -> list[float]:
+def scores_of(settings: BackendChoice, make: Callable[[int], Any]) -> list[float]:
     """Return what the estimators score where the settings say, in the order of the fits."""
     with open_backend(settings) as backend:
         outcomes = dict(backend.run(make_bench(), make_fits(make)))
     return [outcomes[place].score for place in range(len(outcomes))]
 
 
-def sentence_of(settings: Settings, make: Callable[[int], Any]) -> str:
+def sentence_of(settings: BackendChoice, make: Callable[[int], Any]) -> str:
     """Return how a search that must fail says so."""
     with pytest.raises(ScaleError) as error:
         scores_of(settings, make)
@@ -108,7 +108,7 @@ def is_alive(pid: int) -> bool:
 
 @both
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
-def test_a_worker_computes_as_this_process_does(settings: Settings) -> None:
+def test_a_worker_computes_as_this_process_does(settings: BackendChoice) -> None:
     """One thread, the pinned kernel, and none of the allocator settings that double the cost of numpy's work."""
     assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
 
@@ -155,15 +155,15 @@ def test_every_backend_gives_the_same_bytes(project: Project) -> None:
 
 
 @both
-def test_a_worker_that_is_killed_is_survived(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_survived(settings: BackendChoice, tmp_path: Path) -> None:
     """What it did not finish is done by another, with the same outcomes."""
-    expected = scores_of(Settings("serial"), lambda number: Killer(str(tmp_path), 1, os.getpid(), number))
+    expected = scores_of(BackendChoice("serial"), lambda number: Killer(str(tmp_path), 1, os.getpid(), number))
     assert scores_of(settings, lambda number: Killer(str(tmp_path), 1, os.getpid(), number)) == expected
     assert list(tmp_path.iterdir())
 
 
 @both
-def test_a_fit_that_always_kills_its_worker_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+def test_a_fit_that_always_kills_its_worker_is_one_sentence(settings: BackendChoice, tmp_path: Path) -> None:
     """The search is given up after a few workers, and says what may help."""
     sentence = sentence_of(settings, lambda number: Killer(str(tmp_path), 1000, os.getpid(), number))
     assert sentence.startswith("a worker process died ")
@@ -171,7 +171,7 @@ def test_a_fit_that_always_kills_its_worker_is_one_sentence(settings: Settings, 
 
 
 @both
-def test_a_killed_client_leaves_no_worker_behind(settings: Settings, tmp_path: Path) -> None:
+def test_a_killed_client_leaves_no_worker_behind(settings: BackendChoice, tmp_path: Path) -> None:
     """Its processes end by themselves soon after it is gone, however it went."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     script = tmp_path / "client.py"
@@ -224,7 +224,7 @@ def worker(address: str, *options: str) -> tuple[str, ...]:
     return ("worker", address, "--nthreads", "1", "--no-dashboard", *options)
 
 
-def run_slowly(settings: Settings, folder: Path, after_each: Callable[[], object]) -> None:
+def run_slowly(settings: BackendChoice, folder: Path, after_each: Callable[[], object]) -> None:
     """Run fits that take their time, and do something after each."""
     with open_backend(settings) as backend:
         for _ in backend.run(make_bench(), make_fits(lambda number: Sleeper(str(folder), 0.3, number))):
@@ -236,9 +236,9 @@ def test_a_cluster_elsewhere_gives_the_same(scheduler: tuple[str, Any], tmp_path
     address, process = scheduler
     hostile = {"OPENBLAS_NUM_THREADS": "4", "OPENBLAS_CORETYPE": "Prescott"} | UNTRIMMED
     with started(tmp_path, *worker(address, "--preload", "artifact_flow.core.base.determinism"), environ=hostile):
-        settings = Settings("dask", scheduler=address)
+        settings = BackendChoice("dask", scheduler=address)
         assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
-        with pytest.raises(ScaleError, match="the Dask scheduler is gone: start it, then run the same again"):
+        with pytest.raises(ScaleError, match="the Dask scheduler is gone: start it, then run the command again"):
             run_slowly(settings, tmp_path, process.kill)
 
 
@@ -248,9 +248,9 @@ def test_workers_that_are_all_gone_are_one_sentence(
     """A search does not wait for ever for somebody to start another."""
     monkeypatch.setattr("artifact_flow.scale.cluster.LOST_SECONDS", 2)
     monkeypatch.setattr("artifact_flow.scale.cluster.POLL_SECONDS", 0.5)
-    said = "the cluster has had no worker for 2 s: start workers, then run the same again"
+    said = "the cluster has had no worker for 2 s: start workers, then run the command again"
     with started(tmp_path, *worker(scheduler[0])) as process, pytest.raises(ScaleError, match=said):
-        run_slowly(Settings("dask", 1, scheduler[0]), tmp_path, process.terminate)
+        run_slowly(BackendChoice("dask", 1, scheduler[0]), tmp_path, process.terminate)
 
 
 def test_another_version_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Path) -> None:
@@ -260,8 +260,8 @@ def test_another_version_is_one_sentence(scheduler: tuple[str, Any], tmp_path: P
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 9.9.9\n")
     environ = {"PYTHONPATH": os.pathsep.join([str(folder.parent), *sys.path])}
     with started(tmp_path, *worker(scheduler[0]), environ=environ):
-        sentence = sentence_of(Settings("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
-    assert " has scipy 9.9.9, but here it is " in sentence
+        sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
+    assert " has scipy 9.9.9, but this process has " in sentence
     assert sentence.startswith("worker tcp://127.0.0.1:")
 
 
@@ -270,21 +270,21 @@ def test_another_kernel_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Pa
     """A worker that had loaded numpy before it could be pinned is told, with the command that starts it right."""
     environ = {"OPENBLAS_CORETYPE": "Sandybridge"}
     with started(tmp_path, *worker(scheduler[0], "--preload", "sklearn"), environ=environ):
-        sentence = sentence_of(Settings("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
-    assert " has the BLAS kernel Sandybridge, but here it is Haswell: " in sentence
+        sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
+    assert " has the BLAS kernel Sandybridge, but this process has Haswell: " in sentence
     assert f"`dask worker {scheduler[0]} --nthreads 1 " in sentence
 
 
 def test_a_worker_of_several_threads_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """Two fits in one process would draw from one random generator."""
     with started(tmp_path, "worker", scheduler[0], "--nthreads", "2", "--no-dashboard"):
-        sentence = sentence_of(Settings("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
-    assert " has 2 threads, and a fit needs a process of its own: start it with --nthreads 1" in sentence
+        sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
+    assert " has 2 threads, but each fit needs its own process: start it with --nthreads 1" in sentence
 
 
 def test_a_scheduler_without_workers_is_one_sentence(scheduler: tuple[str, Any]) -> None:
     """The sentence holds the command that starts one."""
-    said = r"has no worker: start some, each by `dask worker tcp://"
+    said = r"has no workers: start some, each with `dask worker tcp://"
     with pytest.raises(ScaleError, match=said), open_cluster(scheduler[0]):
         pass
 

@@ -32,7 +32,7 @@ from artifact_flow.core.model.search import (
     tabulate_trials,
 )
 from artifact_flow.core.table.tables import Table
-from artifact_flow.scale.backend import Growing, Loky, Serial, Settings, open_backend, read_settings
+from artifact_flow.scale.backend import BackendChoice, Growing, Loky, Serial, open_backend, read_choice
 
 LOGISTIC, TREE = "sklearn.linear_model.LogisticRegression", "sklearn.tree.DecisionTreeClassifier"
 SERIAL = Serial().run
@@ -267,8 +267,8 @@ def test_the_contract_holds_the_search_and_the_best(diabetes: Table) -> None:
 
 def test_a_short_search_stays_in_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where little is left to do, which a busy machine must not decide here, no process is started."""
-    monkeypatch.setattr("artifact_flow.scale.backend.SMALL", math.inf)
-    with open_backend(Settings(workers=2)) as backend:
+    monkeypatch.setattr("artifact_flow.scale.backend.SMALL_SECONDS", math.inf)
+    with open_backend(BackendChoice(workers=2)) as backend:
         search_iris(search_params(DEPTHS), backend.run)
         assert backend.name == "in this process"
 
@@ -286,7 +286,7 @@ class Recorder(Loky):
 
 def test_a_longer_search_leaves_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where much is left to do, all but the first fits are handed on, and the outcomes are the same."""
-    monkeypatch.setattr("artifact_flow.scale.backend.SMALL", 0.0)
+    monkeypatch.setattr("artifact_flow.scale.backend.SMALL_SECONDS", 0.0)
     recorder = Recorder(2)
     found = search_iris(search_params(DEPTHS), Growing(recorder).run)
     assert recorder.given == 17
@@ -295,10 +295,10 @@ def test_a_longer_search_leaves_its_process(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_environment_says_where() -> None:
     """Nothing said is nothing told; a scheduler means Dask."""
-    assert read_settings({}) == read_settings({"ARTIFACT_FLOW_BACKEND": " "}) == Settings(None, None, None)
+    assert read_choice({}) == read_choice({"ARTIFACT_FLOW_BACKEND": " "}) == BackendChoice(None, None, None)
     given = {"ARTIFACT_FLOW_BACKEND": "loky", "ARTIFACT_FLOW_WORKERS": "4"}
-    assert read_settings(given) == Settings("loky", 4, None)
-    assert read_settings({"ARTIFACT_FLOW_SCHEDULER": "tcp://a:1"}) == Settings("dask", None, "tcp://a:1")
+    assert read_choice(given) == BackendChoice("loky", 4, None)
+    assert read_choice({"ARTIFACT_FLOW_SCHEDULER": "tcp://a:1"}) == BackendChoice("dask", None, "tcp://a:1")
 
 
 @pytest.mark.parametrize(
@@ -313,12 +313,15 @@ def test_the_environment_says_where() -> None:
 def test_a_wrong_environment_is_one_sentence(environ: Iterable[str], sentence: str) -> None:
     """It names the variable and what is allowed."""
     with pytest.raises(ScaleError) as error:
-        read_settings(dict(f"ARTIFACT_FLOW_{pair}".split("=") for pair in environ))
+        read_choice(dict(f"ARTIFACT_FLOW_{pair}".split("=") for pair in environ))
     assert str(error.value).startswith(sentence)
 
 
 def test_without_dask_the_sentence_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of the pipeline is lean; the cluster's is an extra."""
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ScaleError, match=r"is not installed: `make scale` installs"), open_backend(Settings("dask")):
+    with (
+        pytest.raises(ScaleError, match=r"is not installed: `make scale` installs"),
+        open_backend(BackendChoice("dask")),
+    ):
         pass

@@ -1,1 +1,1 @@
-"""Predict: a finished model's predictions for a file of any size, or for many on a cluster."""
+"""Predict: predictions of a finished model for one file of any size, or for many files on a cluster."""

@@ -1,7 +1,8 @@
-"""Predict: any rows → checked against the contract, encoded, predicted, written, in constant memory and in order.
+"""Files: input rows are checked against the contract, encoded, predicted and written, in order and in constant memory.
 
-Rows go the way they went in training: `typed_rows` types them, `encoding` makes the matrix. What the contract forbids
-is refused with its row; what it only has not seen (a number out of range, a new category) is predicted and reported.
+Rows are processed as in training: `readers` types them, and `encoding` builds the matrix. A row that violates the
+contract is an error that names the row; a value not seen in training (a number out of range, a new category) is
+predicted and reported.
 """
 
 import hashlib
@@ -36,8 +37,8 @@ PREDICTION, PROBABILITY = "prediction", "probability"
 
 
 @dataclass(frozen=True)
-class Model:
-    """An opened model: its contract, and what it says of encoded rows of `dtype`, of shape [rows, features]."""
+class Predictor:
+    """An opened model: its contract, and a function of encoded rows of `dtype`, of shape [rows, features]."""
 
     contract: Contract
     predict: Callable[[np.ndarray], Predictions]
@@ -46,20 +47,20 @@ class Model:
 
 @dataclass
 class Report:
-    """What was predicted: how many rows, of which inputs (name → sha256 of its bytes), and what was found in them."""
+    """Summary of a run: the number of rows, the inputs (name → sha256 of the bytes), and unusual values in them."""
 
     rows: int = 0
     sha256: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, list[str]] = field(default_factory=dict)  # input → columns that the model does not know
+    ignored: dict[str, list[str]] = field(default_factory=dict)  # input → columns that the model does not use
     findings: Findings = field(default_factory=Findings)
 
 
 def predict_files(inputs: Sequence[Path], model: Path, out: Path, allowed: Collection[str] = ()) -> Report:
     """Predict every row of the inputs (`STREAM` is standard input) into `out` (`STREAM` is standard output).
 
-    `out` is CSV, or Parquet or JSON lines by its name; it is there whole or not at all. `contract.json` lies beside the
-    model; `allowed` are the sha256 sums of the files that may be opened; where it is empty, any ONNX file may be, and a
-    pickle that a dvc.lock names. Raises ArtifactFlowError naming what is wrong, and where.
+    `out` is Parquet or JSON lines by its extension, else CSV, and is written completely or not at all. `contract.json`
+    is in the model's folder. `allowed` are the sha256 sums of the files that may be opened; if it is empty, these are
+    any ONNX file and each pickle that a dvc.lock names. Raises ArtifactFlowError naming the problem and its place.
     """
     opened, report = open_pair(model, allowed), Report()
     with open_writer(out) as write:
@@ -70,23 +71,23 @@ def predict_files(inputs: Sequence[Path], model: Path, out: Path, allowed: Colle
     return report
 
 
-def open_pair(model: Path, allowed: Collection[str] = ()) -> Model:
-    """Return a model file, opened after its checks, with the contract beside it.
+def open_pair(model: Path, allowed: Collection[str] = ()) -> Predictor:
+    """Check and open a model file and the contract in its folder.
 
-    A pickle must be one that a dvc.lock in its folder or above names, or one of `allowed`, as opening it runs code.
+    Opening a pickle runs code, so a dvc.lock in its folder or above must name it, or `allowed` must contain its sha256.
     """
     folder = model.parent
     lock = nearest_lock(folder)
     contract = read_contract(folder / CONTRACT, lock)
     if model.suffix == MODEL.suffix:
         estimator = open_vouched(contract, model, lock, allowed)
-        return Model(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
+        return Predictor(contract, lambda X: predict_rows(estimator, X, contract.target.classes), np.float64)
     session = open_portable(model, folder / CONTRACT, lock, allowed).session
-    return Model(contract, lambda X: run_portable(session, contract.features, X), np.float32)
+    return Predictor(contract, lambda X: run_portable(session, contract.features, X), np.float32)
 
 
-def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa.Table]:
-    """Yield id, prediction and, where the model gives one, its probability, for each batch of an opened input."""
+def predict_batches(source: Source, model: Predictor, report: Report) -> Iterator[pa.Table]:
+    """Yield id, prediction and, if the model gives one, its probability, for each batch of an opened input."""
     roles, identifier = input_roles(source.names, model.contract)
     row = source.first_row
     for batch in stream_columns(source, roles):
@@ -100,10 +101,10 @@ def predict_batches(source: Source, model: Model, report: Report) -> Iterator[pa
         row += len(batch)
 
 
-def predict_batch(batch: pa.Table, ids: pa.ChunkedArray | pa.Array, model: Model, findings: Findings) -> pa.Table:
-    """Return id, prediction and, where the model gives one, its probability, for typed rows without forbidden gaps.
+def predict_batch(batch: pa.Table, ids: pa.ChunkedArray | pa.Array, model: Predictor, findings: Findings) -> pa.Table:
+    """Return id, prediction and, if the model gives one, its probability, for typed rows that fit the contract.
 
-    What is unusual in them is added to `findings`.
+    Unusual values are added to `findings`.
     """
     contract = model.contract
     columns = {feature.name: to_column(batch[feature.name]) for feature in contract.features}
@@ -120,16 +121,16 @@ def predict_batch(batch: pa.Table, ids: pa.ChunkedArray | pa.Array, model: Model
 
 
 def input_roles(names: Sequence[str], contract: Contract) -> tuple[dict[str, Role], str | None]:
-    """Return which of an input's columns are read, and as what, and the one that names a row, where there is one."""
+    """Return the roles of the columns to read, and the name of the id column, or None if there is none."""
     roles: dict[str, Role] = {feature.name: feature.type for feature in contract.features}
     identifier = next((name for name in (contract.id, ID) if name in names and name not in roles), None)
     return roles | ({identifier: "id"} if identifier else {}), identifier
 
 
 def find_gaps(batch: pa.Table, feature: Feature, contract: Contract) -> pa.ChunkedArray | None:
-    """Return for each typed row whether it lacks a value that nothing fills; None where no row does.
+    """Return for each typed row whether a value is missing that is not imputed; None if no such value is missing.
 
-    Nothing fills it without an imputer, where none was missing in training; a missing category is a value of its own.
+    Values are not imputed if none was missing in training; a missing category counts as a category.
     """
     column = batch[feature.name]
     if not column.null_count or feature.type == "category" or contract.may_miss(feature):
@@ -138,15 +139,15 @@ def find_gaps(batch: pa.Table, feature: Feature, contract: Contract) -> pa.Chunk
 
 
 def gap_reason(feature: Feature) -> str:
-    """Return what is wrong with a row that lacks a value."""
+    """Return the error message for a row in which the feature is missing."""
     return (
-        f"{feature.name} is missing, and this model was trained without gaps: fill it, or train with "
+        f"{feature.name} is missing, and this model was trained without missing values: fill it, or train with "
         "data.preprocess: auto."
     )
 
 
-def predict_table(rows: pa.Table, model: Model) -> pa.Table:
-    """Return what `predict_batches` yields, as one table, for rows in memory; columns that the model lacks are ignored.
+def predict_table(rows: pa.Table, model: Predictor) -> pa.Table:
+    """Return what `predict_batches` yields, as one table, for rows in memory; unused columns are ignored.
 
     Raises DataError when a column is missing or a value does not fit.
     """
@@ -168,13 +169,13 @@ def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
         with _seekable(path, source) as seekable:
             note_ignored(seekable, contract, report)
             yield seekable
-        while hashing.read(1 << 20):  # what the reader had no need of
+        while hashing.read(1 << 20):  # hash also what the reader did not need
             pass
         report.sha256[str(name)] = hashing.digest.hexdigest()
 
 
 def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
-    """Return a stream as a table written as the model's own source was; raise DataError where it is none."""
+    """Open a stream as a table in the format of the model's training data; raise DataError when it is not a table."""
     table = _own_table(contract)
     form = Form.of(table) if table else Form()
     features = [feature.name for feature in contract.features]
@@ -182,7 +183,7 @@ def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
 
 
 def note_ignored(source: Source, contract: Contract, report: Report) -> None:
-    """Note which of an input's columns the model does not know; raise DataError when one that it needs is missing."""
+    """Add to the report the columns that the model does not use; raise DataError when one that it needs is missing."""
     features = [feature.name for feature in contract.features]
     missing_columns(features, source.names, source.name)
     table = _own_table(contract)
@@ -193,14 +194,14 @@ def note_ignored(source: Source, contract: Contract, report: Report) -> None:
 
 
 def _own_table(contract: Contract) -> TableParams | None:
-    """Return how the model's own source was read, or None for a built-in set."""
+    """Return the parameters with which the training table was read, or None for a built-in data set."""
     table = contract.params["data"].get("table")
     return TableParams.model_validate(table) if table else None
 
 
 @contextmanager
 def _seekable(path: Path, source: Source) -> Iterator[Source]:
-    """Yield an input; Parquet as what can be read from its end: a pipe goes through a temporary file."""
+    """Yield an input; Parquet must be seekable, so a pipe is copied to a temporary file."""
     if source.format != "Parquet":
         yield source
     elif path != STREAM and path.is_file():
@@ -214,7 +215,7 @@ def _seekable(path: Path, source: Source) -> Iterator[Source]:
 
 
 class _Hashing:
-    """A stream that hashes what is read from it."""
+    """A stream that hashes the bytes read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.digest = file, hashlib.sha256()

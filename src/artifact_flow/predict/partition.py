@@ -1,7 +1,7 @@
-"""Partition: some rows of an input are predicted into one part of the output, here or on a worker.
+"""Partition: some rows of an input are predicted into one part of the output, in this process or on a worker.
 
-A part is a file of predictions; one of rejected rows, where there are any; and, written last, a JSON file that says
-what is in both, by which a part is known to be finished.
+A part is a file of predictions, a file of rejected rows if there are any, and a JSON summary of both. The summary is
+written last and marks the part as finished.
 """
 
 import json
@@ -28,7 +28,7 @@ from artifact_flow.core.table.source import Source
 from artifact_flow.core.table.tables import ID
 from artifact_flow.core.table.writers import open_writer
 from artifact_flow.predict.files import (
-    Model,
+    Predictor,
     Report,
     find_gaps,
     gap_reason,
@@ -44,17 +44,17 @@ from artifact_flow.predict.places import (
     join,
     read_file,
     remove_file,
+    staged_file,
     write_file,
-    written_aside,
 )
-from artifact_flow.predict.plan import Format, Hashes, Partition, open_input
+from artifact_flow.predict.plan import Hashes, PartFormat, Partition, open_input
 
-SUSPICIOUS = 100  # rejected rows, from which on more than half of the rows end the job
+SUSPICIOUS = 100  # with more rejected rows than this, and more than half of the rows, the job fails
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model and its contract as bytes: machines do not share a disk."""
+    """A model and its contract as bytes, because machines do not share a disk."""
 
     name: str
     model: bytes
@@ -63,20 +63,22 @@ class Shipped:
 
     @staticmethod
     def of(path: Path) -> "Shipped":
-        """Return a model's file and the contract beside it; both were opened before."""
+        """Read a model file and the contract in its folder, which have passed their checks."""
         model, contract = path.read_bytes(), (path.parent / CONTRACT).read_bytes()
         hashes = Hashes(model=hash_bytes(model), contract=hash_bytes(contract))
         return Shipped(path.name, model, contract, hashes)
 
-    def open(self) -> Model:
-        """Return the model, opened after its checks, once in a process; raise ModelError when its bytes are others."""
+    def open(self) -> Predictor:
+        """Check and open the model, once per process; raise ModelError when its bytes have changed."""
         return _open_shipped(self)
 
 
 @lru_cache(maxsize=1)
-def _open_shipped(shipped: Shipped) -> Model:
+def _open_shipped(shipped: Shipped) -> Predictor:
     if Hashes(model=hash_bytes(shipped.model), contract=hash_bytes(shipped.contract)) != shipped.sha256:
-        raise ModelError(f"{shipped.name} reached a worker with other bytes, so it was not opened: run it again.")
+        raise ModelError(
+            f"{shipped.name} reached a worker with different bytes, so it was not opened: run the command again."
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, shipped.name)
         path.write_bytes(shipped.model)
@@ -85,29 +87,29 @@ def _open_shipped(shipped: Shipped) -> Model:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A partition, and where its rows come from and go to."""
+class Assignment:
+    """A partition with its input file, and with the folder and format of its output."""
 
     partition: Partition
     file: File
     plan: str  # the sha256 of plan.json
     out: str
-    format: Format
+    format: PartFormat
     ids: str
 
     def place(self, kind: str) -> str:
-        """Return where a file of the part is: "part" and "rejected" rows, or what is "told" of them."""
+        """Return the path of a file of the part: its "part" (predictions), its "rejected" rows or its "summary"."""
         stem = f"{self.partition.number:05}"
         names = {
             "part": f"part-{stem}.{self.format}",
             "rejected": f"rejected-{stem}.jsonl",
-            "told": f"part-{stem}.json",
+            "summary": f"part-{stem}.json",
         }
         return join(self.out, names[kind])
 
 
 class Part(BaseModel):
-    """What is told of a finished part, and of what was unusual in its rows."""
+    """The summary of a finished part, with the unusual values in its rows."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -122,138 +124,139 @@ class Part(BaseModel):
 
     @property
     def findings(self) -> Findings:
-        """What was unusual in the rows."""
+        """The unusual values in the rows."""
         return Findings(dict(self.out_of_range), {name: dict(values) for name, values in self.unseen.items()})
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished part, and whether an earlier run had finished it."""
+    """A finished part, and whether an earlier run finished it."""
 
     number: int
     part: Part
     kept: bool
 
 
-def finish_partition(task: Task, shipped: Shipped) -> Done:
-    """Predict a partition's rows into its part, unless the part is there already, whole and of the same plan.
+def finish_partition(assignment: Assignment, shipped: Shipped) -> Done:
+    """Predict a partition's rows into its part, unless a complete part of the same plan exists.
 
-    Raises DataError when the input is damaged, was changed, or hardly a row of it fits.
+    Raises DataError when the input is damaged, has changed, or mostly violates the contract.
     """
-    kept = _kept_part(task)
+    kept = _kept_part(assignment)
     if kept:
-        return Done(task.partition.number, kept, kept=True)
-    find_again(task.file)
+        return Done(assignment.partition.number, kept, kept=True)
+    find_again(assignment.file)
     model = shipped.open()
     try:
-        part = _write_part(task, model, rejects=None)
+        part = _write_part(assignment, model, rejects=None)
     except DataError:
         with tempfile.TemporaryFile("w+b") as file:
-            part = _write_part(task, model, Rejects(task, file))
-    find_again(task.file)
-    write_file(task.place("told"), (part.model_dump_json() + "\n").encode())
-    return Done(task.partition.number, part, kept=False)
+            part = _write_part(assignment, model, Rejects(assignment, file))
+    find_again(assignment.file)
+    write_file(assignment.place("summary"), (part.model_dump_json() + "\n").encode())
+    return Done(assignment.partition.number, part, kept=False)
 
 
-def _kept_part(task: Task) -> Part | None:
-    """Return what is told of a part whose files are those that it tells of."""
-    told = read_file(task.place("told"))
-    if told is None:
+def _kept_part(assignment: Assignment) -> Part | None:
+    """Return the summary of an existing part, or None unless its plan and its files match."""
+    summary = read_file(assignment.place("summary"))
+    if summary is None:
         return None
     try:
-        part = Part.model_validate_json(told)
+        part = Part.model_validate_json(summary)
     except ValidationError:
         return None
-    if part.plan != task.plan or hash_place(task.place("part")) != part.sha256:
+    if part.plan != assignment.plan or hash_place(assignment.place("part")) != part.sha256:
         return None
-    return part if hash_place(task.place("rejected")) == part.rejected_sha256 else None
+    return part if hash_place(assignment.place("rejected")) == part.rejected_sha256 else None
 
 
-def _write_part(task: Task, model: Model, rejects: "Rejects | None") -> Part:
-    """Write the predictions, and the rejected rows; without `rejects`, a row that does not fit raises DataError."""
-    partition, report = task.partition, Report(rows=task.partition.first)
+def _write_part(assignment: Assignment, model: Predictor, rejects: "Rejects | None") -> Part:
+    """Write predictions and rejected rows; without `rejects`, raise DataError at the first row that does not fit."""
+    partition, report = assignment.partition, Report(rows=assignment.partition.first)
     with (
-        open_input(task.file, model.contract, report, partition.groups, partition.skipped) as source,
-        written_aside(task.place("part")) as aside,
+        open_input(assignment.file, model.contract, report, partition.groups, partition.skipped) as source,
+        staged_file(assignment.place("part")) as path,
     ):
         if rejects:
             batches = _predict_fitting(source, model, report, rejects)
         else:
             batches = predict_batches(source, model, report)
-        with open_writer(aside) as write:
+        with open_writer(path) as write:
             for batch in batches:
-                write(batch.set_column(0, ID, _cast_ids(batch[ID], task)))
+                write(batch.set_column(0, ID, _cast_ids(batch[ID], assignment)))
         rows, rejected = report.rows - partition.first, rejects.count if rejects else 0
         if partition.rows not in (None, rows + rejected):
             raise DataError(
-                f"{task.file.name} has {rows + rejected} rows where {partition.rows} were counted: write one JSON "
-                "object on each line, and let nobody write while it is read."
+                f"{assignment.file.name} has {rows + rejected} rows, but {partition.rows} were counted: write one JSON "
+                "object per line, and do not change the file while it is read."
             )
         if not rows:
-            raise DataError(f"{task.file.name}: no row fits the contract; {rejects and rejects.first}")
-        sha256 = hash_file(aside)
+            raise DataError(f"{assignment.file.name}: no row fits the contract; {rejects and rejects.first}")
+        sha256 = hash_file(path)
     if rejected and rejects:
-        with written_aside(task.place("rejected")) as aside:
-            rejects.copy_to(aside)
-            rejected_sha256 = hash_file(aside)
+        with staged_file(assignment.place("rejected")) as path:
+            rejects.copy_to(path)
+            rejected_sha256 = hash_file(path)
     else:
-        remove_file(task.place("rejected"))
+        remove_file(assignment.place("rejected"))
     return Part(
-        plan=task.plan,
+        plan=assignment.plan,
         rows=rows,
         rejected=rejected,
         sha256=sha256,
         rejected_sha256=rejected_sha256 if rejected else None,
-        ignored=report.ignored.get(task.file.name, []),
+        ignored=report.ignored.get(assignment.file.name, []),
         out_of_range=report.findings.out_of_range,
         unseen=report.findings.unseen,
     )
 
 
-def _cast_ids(ids: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
+def _cast_ids(ids: pa.ChunkedArray, assignment: Assignment) -> pa.ChunkedArray:
     try:
-        return ids.cast(pa.string() if task.ids == "text" else pa.int64())
+        return ids.cast(pa.string() if assignment.ids == "text" else pa.int64())
     except pa.ArrowException as error:
-        raise DataError(f"{task.file.name}: an id does not fit 64 bits ({error}): write ids as text.") from error
+        raise DataError(f"{assignment.file.name}: an id does not fit 64 bits ({error}): write ids as text.") from error
 
 
 @dataclass
 class Rejects:
-    """The rows that do not fit, in a file of their own, in their order; raises DataError when they are too many."""
+    """The rows that do not fit the contract, in order, in a temporary file."""
 
-    task: Task
+    assignment: Assignment
     file: IO[bytes]
     count: int = 0
     first: str = ""
     waiting: list[tuple[int, Any, str]] = field(default_factory=list)
 
     def add(self, row: int, id_: Any, reason: str) -> None:
-        """Note a row by its number in the file, what names it in the output, and what is wrong with it."""
+        """Record a row: its number in the file, its id in the output, and what is wrong with it."""
         self.waiting.append((row, id_, reason))
 
     def write(self, upto: int, rows: int) -> None:
-        """Write what was noted of rows up to a number; `rows` were predicted so far."""
+        """Write the recorded rows up to number `upto`; raise DataError when too many of the rows were rejected."""
         ready = sorted((one for one in self.waiting if one[0] <= upto), key=lambda one: one[0])
         self.waiting = [one for one in self.waiting if one[0] > upto]
         for row, id_, reason in ready:
-            told = {"input": self.task.file.name, "row": row, "id": id_, "reason": reason}
-            self.file.write(json.dumps(told, ensure_ascii=False, default=str).encode() + b"\n")
+            entry = {"input": self.assignment.file.name, "row": row, "id": id_, "reason": reason}
+            self.file.write(json.dumps(entry, ensure_ascii=False, default=str).encode() + b"\n")
             self.first = self.first or f"the first is row {row}: {reason}"
         self.count += len(ready)
         if self.count > max(SUSPICIOUS, rows):
             raise DataError(
-                f"{self.task.file.name}: {self.count} of {self.count + rows} rows do not fit the contract; {self.first}"
+                f"{self.assignment.file.name}: {self.count} of {self.count + rows} rows do not fit the contract; "
+                f"{self.first}"
             )
 
     def copy_to(self, path: Path) -> None:
-        """Write the whole file to a path."""
+        """Copy the temporary file to a path."""
         self.file.seek(0)
         with path.open("wb") as file:
             shutil.copyfileobj(self.file, file)
 
 
-def _predict_fitting(source: Source, model: Model, report: Report, rejects: Rejects) -> Iterator[pa.Table]:
-    """Yield what `predict_batches` yields, of the rows that fit; note the others."""
+def _predict_fitting(source: Source, model: Predictor, report: Report, rejects: Rejects) -> Iterator[pa.Table]:
+    """Yield what `predict_batches` yields for the rows that fit; record the others in `rejects`."""
     contract, missing, first = model.contract, source.form.missing, report.rows - source.first_row
     roles, identifier = input_roles(source.names, contract)
 
@@ -278,5 +281,5 @@ def _predict_fitting(source: Source, model: Model, report: Report, rejects: Reje
             ids = typed[identifier] if identifier else pa.array(numbers[places[fitting]] + first)
             yield predict_batch(typed, ids, model, report.findings)
         report.rows += len(typed)
-        rejects.write(upto=int(numbers.max(initial=0)), rows=report.rows - rejects.task.partition.first)
-    rejects.write(upto=sys.maxsize, rows=report.rows - rejects.task.partition.first)
+        rejects.write(upto=int(numbers.max(initial=0)), rows=report.rows - rejects.assignment.partition.first)
+    rejects.write(upto=sys.maxsize, rows=report.rows - rejects.assignment.partition.first)

@@ -1,6 +1,6 @@
-"""Places: files here or in an object store, by their path or URL. The only module that knows fsspec.
+"""Places: local files and objects of a store, named by path or URL. Only this module uses fsspec.
 
-Credentials and endpoints come from the environment, as each store's own tools read them, and are never written down.
+Credentials and endpoints come from the environment, as each store's own tools read them, and are never stored.
 """
 
 import posixpath
@@ -17,9 +17,9 @@ from artifact_flow.core.base.files import hash_bytes, hash_file, remove_sides, r
 
 @dataclass(frozen=True)
 class File:
-    """A file that was found: its name as it was asked for, where it is, and its state there.
+    """An input file: its name as given, its absolute path or URL, its size in bytes and its state.
 
-    `state` is the ETag of an object; of a local file it is the time of its last change.
+    `state` is the ETag of an object, and the modification time (ns) of a local file.
     """
 
     name: str
@@ -29,29 +29,29 @@ class File:
 
 
 def join(folder: str, name: str) -> str:
-    """Return the place of a file in a folder."""
+    """Return the path or URL of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}"
 
 
 def absolute(folder: str) -> str:
-    """Return a folder's place as any process of this machine finds it."""
+    """Return a folder's absolute path, or its URL."""
     return folder if is_url(folder) else str(Path(folder).absolute())
 
 
 def is_url(place: str) -> bool:
-    """Tell whether a place is named by a URL, not by a path."""
+    """Return whether a place is a URL, not a path."""
     return "://" in place
 
 
 def find_files(given: str) -> list[File]:
-    """Return the file that is given, or those of a folder or a glob, sorted by name, without hidden and empty ones.
+    """Return the given file, or the files of a folder or pattern, sorted by name, without hidden and empty ones.
 
-    Raises DataError when there is none, and ScaleError when the place cannot be reached.
+    Raises DataError when there is none, and ScaleError when the store cannot be reached.
     """
     with _reaching(given):
         found = list(_find_remote(given) if is_url(given) else _find_local(given))
     if not found:
-        raise DataError(f"{given} holds no file: name a file, a folder or a pattern such as rows/*.parquet.")
+        raise DataError(f"{given} has no files: name a file, a folder or a pattern such as rows/*.parquet.")
     return sorted(found, key=lambda file: file.name)
 
 
@@ -84,12 +84,12 @@ def _find_remote(given: str) -> Iterator[File]:
 
 
 def is_pattern(given: str) -> bool:
-    """Tell whether a place may name several files."""
+    """Return whether a place is a pattern that may match several files."""
     return any(mark in given for mark in "*?[")
 
 
 def _is_shown(below: str, size: int) -> bool:
-    """Tell whether a file is one of the rows: hidden files and markers such as _SUCCESS are not, nor are empty ones."""
+    """Return whether a file is input: hidden files, markers such as _SUCCESS and empty files are not."""
     return size > 0 and not any(part.startswith((".", "_")) for part in below.strip("/").split("/"))
 
 
@@ -98,12 +98,12 @@ def _size(path: Path) -> int:
 
 
 def find_again(file: File) -> None:
-    """Raise DataError unless a file is as it was when it was found."""
+    """Raise DataError when a file has changed since it was found."""
     with _reaching(file.name):
         now = _remote(file.url) if is_url(file.url) else _local(Path(file.url))
     if (now.size, now.state) != (file.size, file.state):
         raise DataError(
-            f"{file.name} was changed while its rows were predicted: run the same command into a new folder."
+            f"{file.name} changed while its rows were predicted: run the same command with a new output folder."
         )
 
 
@@ -131,12 +131,12 @@ def _state(fs: Any, path: str, info: dict[str, Any]) -> str:
 
 
 def open_file(url: str, seekable: bool = False) -> IO[bytes]:
-    """Return a file opened to read; `seekable` is for what is read here and there, without reading ahead."""
+    """Open a file for reading; with `seekable`, for random access without read-ahead."""
     with _reaching(url):
         if not is_url(url):
             return Path(url).open("rb")
         fs, path = _locate(url)
-        # Arrow asks for whole column chunks, so that a cache between would only copy them
+        # Arrow reads whole column chunks, so a cache in between would only copy them
         file: IO[bytes] = fs.open(path, "rb", **({"cache_type": "none"} if seekable else {"block_size": 1 << 23}))
         return file
 
@@ -152,7 +152,7 @@ def read_start(url: str, size: int) -> bytes:
 
 
 def read_file(url: str) -> bytes | None:
-    """Return a file's bytes, or None where there is no such file."""
+    """Return a file's bytes, or None if it does not exist."""
     with _reaching(url):
         try:
             if not is_url(url):
@@ -164,7 +164,7 @@ def read_file(url: str) -> bytes | None:
 
 
 def hash_place(url: str) -> str | None:
-    """Return the sha256 of a file's bytes, or None where there is no such file."""
+    """Return the sha256 of a file's bytes, or None if it does not exist."""
     if is_url(url):
         content = read_file(url)
         return None if content is None else hash_bytes(content)
@@ -172,25 +172,24 @@ def hash_place(url: str) -> str | None:
 
 
 def make_folder(folder: str) -> None:
-    """Make a local folder where there is none; raise FileError when that cannot be."""
+    """Create a local folder if it does not exist; raise FileError on failure."""
     if not is_url(folder):
         with _writing(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def written_aside(url: str) -> Iterator[Path]:
-    """Yield a local path to write to; when the block ends well, the file is put in its place, whole.
+def staged_file(url: str) -> Iterator[Path]:
+    """Yield a temporary local path; when the block ends without an error, the file replaces the target at once.
 
-    One for a store lies in a temporary folder and is sent as one object. Raises FileError or ScaleError when that
-    cannot be.
+    For a store, the file is uploaded as one object. Raises FileError or ScaleError on failure.
     """
     if not is_url(url):
         with replace_files(Path(url)) as (path,):
             yield path
         return
-    with _writing(url), tempfile.TemporaryDirectory() as aside:
-        path = Path(aside, posixpath.basename(url))
+    with _writing(url), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, posixpath.basename(url))
         yield path
         with _reaching(url):
             fs, target = _locate(url)
@@ -198,19 +197,19 @@ def written_aside(url: str) -> Iterator[Path]:
 
 
 def write_file(url: str, content: bytes) -> None:
-    """Write a file whole; raise FileError or ScaleError when that cannot be."""
-    with written_aside(url) as path:
+    """Write a file completely or not at all; raise FileError or ScaleError on failure."""
+    with staged_file(url) as path:
         path.write_bytes(content)
 
 
-def remove_asides(folder: str) -> None:
-    """Remove what killed processes left in a local folder."""
+def remove_staged(folder: str) -> None:
+    """Remove temporary files that killed processes left in a local folder."""
     if not is_url(folder):
         remove_sides(Path(folder))
 
 
 def remove_file(url: str) -> None:
-    """Remove a file where there is one."""
+    """Remove a file if it exists."""
     with _writing(url), _reaching(url):
         if not is_url(url):
             Path(url).unlink(missing_ok=True)
@@ -221,9 +220,9 @@ def remove_file(url: str) -> None:
 
 
 def _locate(url: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs  # noqa: PLC0415 - takes its time
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - slow to import
 
-    fs, path = url_to_fs(url, use_listings_cache=False)  # what others write meanwhile is seen
+    fs, path = url_to_fs(url, use_listings_cache=False)  # sees what others write during the run
     return fs, str(path)
 
 
@@ -234,26 +233,26 @@ def _writing(url: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise FileError(
-            f"cannot write {url}: {reason}: make room or allow writing, then run the same command."
+            f"cannot write {url}: {reason}: make room or allow writing, then run the same command again."
         ) from error
 
 
 @contextmanager
 def _reaching(url: str) -> Iterator[None]:
-    """Tell what a store's own library raises in one sentence."""
+    """Convert the exceptions of a store's own library into one sentence."""
     try:
         yield
     except ArtifactFlowError:
         raise
     except ImportError as error:
         raise ScaleError(
-            f"{url} cannot be reached without {error.name or error}: `make scale` installs what object stores need."
+            f"{url} needs {error.name or error}, which is not installed: `make scale` installs what object stores need."
         ) from error
-    except Exception as error:  # each store's library has its own kinds
+    except Exception as error:  # each store's library raises its own types
         if not is_url(url):
             raise DataError(f"{url} cannot be read: {getattr(error, 'strerror', error)}: allow reading it.") from error
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ScaleError(
-            f"{url} cannot be reached ({type(error).__name__}: {reason}): look at its name, at the credentials and "
-            "the endpoint in the environment, then run the same command."
+            f"{url} cannot be reached ({type(error).__name__}: {reason}): check its name, the credentials "
+            "and the endpoint in the environment, then run the same command again."
         ) from error

@@ -1,4 +1,4 @@
-"""Plan: which rows make which part of the output. The same inputs give the same plan, on one machine or many."""
+"""Plan: which rows go into which part of the output. It depends on the inputs only, not on the number of machines."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,64 +17,64 @@ from artifact_flow.core.table.source import PARQUET, Form, Source, detect_format
 from artifact_flow.predict.files import Report, input_roles, note_ignored, open_rows
 from artifact_flow.predict.places import File, is_url, open_file, read_start
 
-PARTITION_ROWS = 1 << 20  # that a run of a Parquet file's row groups has at least, where it is not the last one
+PARTITION_ROWS = 1 << 20  # minimum rows in a run of Parquet row groups, except for the last run of a file
 
-Format: TypeAlias = Literal["parquet", "csv", "jsonl"]
+PartFormat: TypeAlias = Literal["parquet", "csv", "jsonl"]
 
 
-class _Part(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
-class Input(_Part):
-    """A file of rows, as it was when the plan was made."""
+class Input(_Record):
+    """An input file, and its state when the plan was made."""
 
     name: str
     format: Literal["CSV", "Parquet", "JSON lines"]
     size: int
-    sha256: str | None  # of a local file's bytes
-    etag: str | None  # of an object: a hash would cost a second download
+    sha256: str | None  # of a local file; None for an object
+    etag: str | None  # of an object, because a hash would need a second download
     ids: Literal["text", "number", "row number"]
-    rows: list[int]  # of each row group; of a text file all, or none where its own ids made counting needless
+    rows: list[int]  # per Parquet row group; for a text file its total, or empty if it has its own ids
 
 
-class Partition(_Part):
-    """The rows that make one part of the output."""
+class Partition(_Record):
+    """The rows that go into one part of the output."""
 
     number: int
-    input: int  # its number
-    groups: tuple[int, int] | None  # first row group, and the one behind the last; None: the whole file
-    skipped: int  # rows of the file before these
-    first: int  # the number over all inputs of the first row, where rows have no ids of their own
+    input: int  # index of the input
+    groups: tuple[int, int] | None  # first row group, and the one after the last; None: the whole file
+    skipped: int  # rows of the file before this partition
+    first: int  # number of the first row, counted over all inputs; the id if rows have none
     rows: int | None  # None: not counted
-    size: int  # bytes of the file that it reads, about
+    size: int  # approximate number of bytes to read
 
     @property
     def stem(self) -> str:
-        """The number as names of files have it."""
+        """The number as it appears in file names."""
         return f"{self.number:05}"
 
 
-class Hashes(_Part):
-    """The sha256 of the files that predict."""
+class Hashes(_Record):
+    """The sha256 of the model and of its contract."""
 
     model: str
     contract: str
 
 
-class Plan(_Part):
-    """What a job does: written first, into plan.json, so that it is told from another job."""
+class Plan(_Record):
+    """The content of plan.json, which is written first and identifies the job."""
 
     version: Literal[1] = 1
     model: str
     sha256: Hashes
-    format: Format
+    format: PartFormat
     ids: Literal["text", "number"]
     inputs: list[Input]
     partitions: list[Partition]
 
     def content(self) -> bytes:
-        """Return the plan as plan.json holds it."""
+        """Return the bytes of plan.json."""
         return (json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -82,13 +82,13 @@ class Plan(_Part):
 def open_input(
     file: File, contract: Contract, report: Report, groups: tuple[int, int] | None = None, skipped: int = 0
 ) -> Iterator[Source]:
-    """Yield a file as a table, of Parquet some row groups, with `skipped` rows before them.
+    """Open a file as a table; `groups` selects row groups of a Parquet file, with `skipped` rows before them.
 
-    What it holds beside what the model knows is noted in the report. Raises DataError when it is no table, or lacks a
-    column.
+    Columns that the model does not use are added to the report. Raises DataError when the file is not a table or lacks
+    a column.
     """
     if detect_format(read_start(file.url, len(PARQUET))) == "Parquet":
-        # Arrow reads a local file by its path, without Python
+        # given a path, Arrow reads a local file without going through Python
         with nullcontext(file.url) if not is_url(file.url) else open_file(file.url, seekable=True) as parquet:
             names = parquet_names(parquet, file.name)
             chosen = range(*groups) if groups else None
@@ -103,9 +103,9 @@ def open_input(
 
 
 def survey_input(file: File, contract: Contract) -> Input:
-    """Return what the plan needs to know of a file: its identity, its kind of ids and its rows.
+    """Return the facts about a file that the plan needs: its identity, its kind of ids and its number of rows.
 
-    Raises DataError when it is no table of this contract.
+    Raises DataError when it is not a table that fits the contract.
     """
     with open_input(file, contract, Report()) as source:
         _, identifier = input_roles(source.names, contract)
@@ -135,15 +135,15 @@ def survey_input(file: File, contract: Contract) -> Input:
     )
 
 
-def make_plan(inputs: Sequence[Input], model: str, hashes: Hashes, format_: Format) -> Plan:
-    """Return the plan for inputs in their order.
+def make_plan(inputs: Sequence[Input], model: str, hashes: Hashes, format_: PartFormat) -> Plan:
+    """Return the plan for the inputs, in the given order.
 
-    Raises DataError when the inputs' ids are of several kinds, or when there are no rows.
+    Raises DataError when the inputs have different kinds of ids, or when there are no rows.
     """
     kinds = {one.ids: one.name for one in reversed(inputs)}
     if len(kinds) > 1:
-        told = ", ".join(f"{kind} in {name}" for kind, name in kinds.items())
-        raise DataError(f"the inputs' ids are of several kinds ({told}): predict each kind into a folder of its own.")
+        found = ", ".join(f"{kind} in {name}" for kind, name in kinds.items())
+        raise DataError(f"the inputs have different kinds of ids ({found}): predict each kind into a separate folder.")
     partitions: list[Partition] = []
     first = 0
     for number, one in enumerate(inputs):
@@ -162,13 +162,13 @@ def make_plan(inputs: Sequence[Input], model: str, hashes: Hashes, format_: Form
             )
             first += rows
     if not partitions:
-        raise DataError(f"{inputs[0].name} has no rows, nor has another input: there is nothing to predict.")
+        raise DataError(f"{inputs[0].name} has no rows, and neither has any other input: there is nothing to predict.")
     ids: Literal["text", "number"] = "text" if "text" in kinds else "number"
     return Plan(model=model, sha256=hashes, format=format_, ids=ids, inputs=list(inputs), partitions=partitions)
 
 
 def cut_groups(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Return runs of row groups of PARTITION_ROWS rows or the least more, the last one's rest aside; none is empty."""
+    """Return runs of row groups, each the shortest with PARTITION_ROWS rows except for the last; none is empty."""
     runs, start, held = [], 0, 0
     for number, count in enumerate(rows, start=1):
         held += count

@@ -1,1 +1,1 @@
-"""Scale: where the fits of a search run: in this process, in several, or on a Dask cluster."""
+"""Scale: the fits of a search run in this process, in several local processes, or on a Dask cluster."""

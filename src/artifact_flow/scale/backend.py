@@ -1,8 +1,8 @@
-"""Backend: where the fits of a search run: in this process, in others of this machine (loky), or on Dask's workers.
+"""Backend: runs the fits of a search in this process, in other local processes (loky), or on Dask workers.
 
-The environment chooses, never params.yaml, because a result may not depend on it: ARTIFACT_FLOW_BACKEND is serial, loky
-or dask, ARTIFACT_FLOW_WORKERS a number of processes, ARTIFACT_FLOW_SCHEDULER the address of a Dask scheduler. Without
-them small work stays in this process and more goes to loky.
+Results must not depend on the backend, so it is chosen by environment variables, never in params.yaml:
+ARTIFACT_FLOW_BACKEND is serial, loky or dask, ARTIFACT_FLOW_WORKERS a number of processes, ARTIFACT_FLOW_SCHEDULER the
+address of a Dask scheduler. By default, small searches run in this process and larger ones on loky.
 """
 
 import os
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 BACKEND, WORKERS, SCHEDULER = "ARTIFACT_FLOW_BACKEND", "ARTIFACT_FLOW_WORKERS", "ARTIFACT_FLOW_SCHEDULER"
 BACKENDS = ("serial", "loky", "dask")
-SMALL = 5.0  # seconds of work below which starting processes costs more than it saves
-DEATHS = 3  # of workers that are survived; as Dask's allowed-failures
+SMALL_SECONDS = 5.0  # of remaining work, below which starting processes costs more than it saves
+MAX_DEATHS = 3  # worker deaths before the search is stopped; the same as Dask's allowed-failures
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the environment says; None where it says nothing."""
+class BackendChoice:
+    """The backend that the environment variables choose; None where a variable is not set."""
 
     backend: str | None = None
     workers: int | None = None
@@ -41,18 +41,18 @@ class Settings:
 
 
 class Backend(Protocol):
-    """A place where fits run."""
+    """Runs fits."""
 
     @property
     def name(self) -> str:
-        """Where the last fits ran, in words."""
+        """Where the last fits ran, as a phrase."""
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
-        """Yield the place of each fit in the sequence with its outcome, in any order."""
+        """Yield the index of each fit with its outcome, in any order."""
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Return what the variables say; raise ScaleError when they say what is not allowed."""
+def read_choice(environ: Mapping[str, str]) -> BackendChoice:
+    """Return the choice of the environment variables; raise ScaleError when a value is not allowed."""
     backend, workers, scheduler = (environ.get(name, "").strip() or None for name in (BACKEND, WORKERS, SCHEDULER))
     if backend is not None and backend not in BACKENDS:
         raise ScaleError(f"{BACKEND} is {backend!r}{closest(backend, BACKENDS)}; allowed: {', '.join(BACKENDS)}.")
@@ -60,31 +60,31 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise ScaleError(f"{WORKERS} is {workers!r}; allowed: a whole number of processes from 1 to 1024.")
     if scheduler is not None and backend not in (None, "dask"):
         raise ScaleError(f"{SCHEDULER} is {scheduler}, but {BACKEND} is {backend}; allowed with a scheduler: dask.")
-    return Settings("dask" if scheduler else backend, int(workers) if workers else None, scheduler)
+    return BackendChoice("dask" if scheduler else backend, int(workers) if workers else None, scheduler)
 
 
 @contextmanager
-def open_backend(settings: Settings, threads: int = 1) -> Iterator[Backend]:
-    """Yield where to run fits of `threads` threads each; its processes end with the block.
+def open_backend(choice: BackendChoice, threads: int = 1) -> Iterator[Backend]:
+    """Yield the backend for fits of `threads` threads each; its processes end when the block ends.
 
-    Raises ScaleError when a cluster is asked for and cannot be had.
+    Raises ScaleError when a requested cluster is not available.
     """
-    workers = settings.workers or max(1, joblib.cpu_count() // threads)
-    if settings.backend == "serial":
+    workers = choice.workers or max(1, joblib.cpu_count() // threads)
+    if choice.backend == "serial":
         yield Serial()
-    elif settings.backend == "dask":
-        with open_cluster(settings.scheduler, workers) as client:
+    elif choice.backend == "dask":
+        with open_cluster(choice.scheduler, workers) as client:
             yield Dask(client)
     else:
         loky = Loky(workers)
         try:
-            yield loky if settings.backend else Growing(loky)
+            yield loky if choice.backend else Growing(loky)
         finally:
             loky.close()
 
 
 class Serial:
-    """Fits in this process, one after the other."""
+    """Runs fits in this process, one after the other."""
 
     name = "in this process"
 
@@ -95,21 +95,21 @@ class Serial:
 
 
 class Loky:
-    """Processes of this machine, by joblib. What a dead one did not finish is tried again in new ones."""
+    """Runs fits in local processes, with joblib; fits that a dead process did not finish run again in new ones."""
 
     def __init__(self, workers: int) -> None:
-        """Take a number of processes, which start with the first fits."""
+        """Set the number of processes, which start with the first fits."""
         self.workers = workers
         self.deaths = 0
         self.started = False
 
     @property
     def name(self) -> str:
-        """How many processes of which kind."""
+        """The kind and number of processes."""
         return f"by loky in {self.workers} processes"
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
-        """Yield outcomes as they come; raise ScaleError when workers keep dying, or memory is short."""
+        """Yield outcomes as they complete; raise ScaleError when workers keep dying or memory runs out."""
         left = dict(enumerate(fits))
         while left:
             self.started = True
@@ -126,70 +126,70 @@ class Loky:
                     yield place, outcome
             except BrokenProcessPool as error:
                 self.deaths += 1
-                if self.deaths > DEATHS:
+                if self.deaths > MAX_DEATHS:
                     raise ScaleError(_dying(f"{self.deaths} times", self.workers)) from error
             except MemoryError as error:
                 raise ScaleError(_short_of_memory()) from error
 
     def close(self) -> None:
-        """End the processes, where there are some."""
+        """End the processes, if they were started."""
         if self.started:
             joblib.externals.loky.get_reusable_executor(self.workers, reuse=True).shutdown(wait=True)
 
 
 class Growing:
-    """Fits in this process while little is left to do, by loky from there on."""
+    """Runs fits in this process while little work is left, and on loky otherwise."""
 
     def __init__(self, loky: Loky) -> None:
-        """Take the processes that may be needed."""
+        """Keep the backend to switch to."""
         self.loky = loky
         self.grown = False
 
     @property
     def name(self) -> str:
-        """That of where it came to."""
+        """The name of the backend in use."""
         return self.loky.name if self.grown else Serial.name
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
-        """Yield outcomes; the time of each fit tells whether the others are worth starting processes for."""
+        """Yield outcomes; switch to loky when the estimated time of the remaining fits is worth starting processes."""
         start, done = time.perf_counter(), 0
         while done < len(fits) and not self.grown:
             yield done, score_fit(bench, fits[done])
             done += 1
             expected = (time.perf_counter() - start) / done * (len(fits) - done)
-            self.grown = self.loky.workers > 1 and expected > SMALL
+            self.grown = self.loky.workers > 1 and expected > SMALL_SECONDS
         for place, outcome in self.loky.run(bench, fits[done:]):
             yield done + place, outcome
 
 
 class Dask:
-    """The workers of a Dask cluster. A fit that kills its worker is tried again on another, a few times."""
+    """Runs fits on Dask workers; a fit whose worker dies runs again on another, a limited number of times."""
 
     def __init__(self, client: "Client") -> None:
-        """Take a client, as `open_cluster` gives it."""
+        """Use a client from `open_cluster`."""
         self.client = client
         self.workers = len(self._workers())
 
     @property
     def name(self) -> str:
-        """How many workers there were at first."""
+        """The number of workers at the start."""
         return f"by Dask on {self.workers} workers"
 
     def run(self, bench: Bench, fits: Sequence[Fit]) -> Iterator[tuple[int, Outcome]]:
-        """Yield outcomes as they come; raise ScaleError when workers keep dying, are all gone, or are unfit."""
+        """Yield outcomes as they complete; raise ScaleError when workers keep dying, are gone, or are unsuitable."""
         from distributed import KilledWorker  # noqa: PLC0415 - the extra `scale`
 
         for address, worker in self._workers().items():
             if worker["nthreads"] != 1:
                 raise ScaleError(
-                    f"worker {address} has {worker['nthreads']} threads, and a fit needs a process of its own: start "
-                    "it with --nthreads 1, and --nworkers for as many processes."
+                    f"worker {address} has {worker['nthreads']} threads, but each fit needs its own process: start "
+                    "it with --nthreads 1, and with --nworkers for as many processes."
                 )
-        # a task, which can be done again, not scattered data, which dies with the workers that hold it
+        # a task, not scattered data: Dask recomputes it if the workers that hold it die
         shared = self.client.submit(pickle.loads, pickle.dumps(bench), pure=False)
         futures = self.client.map(_score, range(len(fits)), fits, bench=shared, pure=False)
         try:
-            for _, outcome in gather(self.client, futures, "run the same again"):
+            for _, outcome in gather(self.client, futures, "run the command again"):
                 yield outcome
         except TaskError as failed:
             error = failed.__cause__
@@ -198,7 +198,7 @@ class Dask:
             if isinstance(error, MemoryError):
                 raise ScaleError(_short_of_memory()) from error
             if isinstance(error, CancelledError):
-                raise ScaleError("the Dask scheduler is gone: start it, then run the same again.") from error
+                raise ScaleError("the Dask scheduler is gone: start it, then run the command again.") from error
             raise
 
     def _workers(self) -> Mapping[str, Any]:
@@ -211,10 +211,10 @@ def _score(place: int, fit: Fit, bench: Bench) -> tuple[int, Outcome]:
 
 def _dying(times: str, workers: int) -> str:
     return (
-        f"a worker process died {times}, so the search is given up; often {workers} fits at once need more memory than "
+        f"a worker process died {times}, so the search was stopped; {workers} fits at once may need more memory than "
         f"there is: set {WORKERS} to less, or {BACKEND}=serial."
     )
 
 
 def _short_of_memory() -> str:
-    return f"a fit does not find enough memory, so the search is given up: set {WORKERS} to less, or {BACKEND}=serial."
+    return f"a fit ran out of memory, so the search was stopped: set {WORKERS} to less, or {BACKEND}=serial."

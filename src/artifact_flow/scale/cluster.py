@@ -1,4 +1,4 @@
-"""Cluster: a Dask client on workers that compute as this process does: its versions, its code, its pinned kernel."""
+"""Cluster: a Dask client whose workers have the same library versions, code and BLAS kernel as this process."""
 
 import logging
 import time
@@ -17,18 +17,18 @@ from artifact_flow.core.base.files import hash_bytes
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-LOGGERS = ("distributed", "distributed.client")  # the second has a level of its own
-PATIENCE = 10  # seconds for a scheduler to answer, and for its first worker to be there
-POLL_SECONDS = 5.0  # between looks at a silent cluster
-LOST_SECONDS = 60.0  # without any worker, after which the work ends
+LOGGERS = ("distributed", "distributed.client")  # the second does not inherit its level
+CONNECT_SECONDS = 10  # seconds to wait for the scheduler, and then for its first worker
+POLL_SECONDS = 5.0  # between checks of a cluster that returns no results
+LOST_SECONDS = 60.0  # without any worker, after which the work is stopped
 PACKAGES = ("python", "cloudpickle", "dask", "distributed", "onnxruntime", *LIBRARIES)
 
 
 class TaskError(Exception):
-    """A task failed for the reason that is its cause."""
+    """A Dask task failed; the reason is the exception's cause."""
 
     def __init__(self, future: "Future[Any]") -> None:
-        """Take the task's future."""
+        """Keep the task's future."""
         super().__init__(future.key)
         self.future = future
 
@@ -37,17 +37,17 @@ class TaskError(Exception):
 def open_cluster(scheduler: str | None = None, workers: int | None = None) -> Iterator["Client"]:
     """Yield a client of the scheduler at an address, such as tcp://10.0.0.1:8786, or of workers on this machine.
 
-    Without a scheduler `workers` processes of one thread each (as many as there are cores) run while the block does.
-    Raises ScaleError when Dask is not installed, its workers do not start, nobody answers at the address, no worker is
-    there, or one of them computes with other versions, other code or another kernel.
+    Without a scheduler, `workers` processes of one thread each (by default one per core) run until the block ends.
+    Raises ScaleError when Dask is not installed, its workers do not start, the scheduler does not answer or has no
+    worker, or a worker has different library versions, different code or a different BLAS kernel.
     """
     try:
         from distributed import Client  # noqa: PLC0415 - the extra `scale`
     except ModuleNotFoundError as error:
         raise ScaleError(
-            f"{error.name} is not installed: `make scale` installs what a cluster needs, or do without one."
+            f"{error.name} is not installed: `make scale` installs what a cluster needs; or run without one."
         ) from error
-    quiet = logging.CRITICAL  # what ends the work is told in one sentence
+    quiet = logging.CRITICAL  # a failure is reported as one sentence
     loud = {name: logging.getLogger(name).level for name in LOGGERS}
     for name in LOGGERS:
         logging.getLogger(name).setLevel(quiet)
@@ -65,10 +65,10 @@ def open_cluster(scheduler: str | None = None, workers: int | None = None) -> It
 
 
 def gather(client: "Client", futures: Collection["Future[Any]"], again: str) -> Iterator[tuple["Future[Any]", Any]]:
-    """Yield each future with its result, as they come; a result that dies with its worker is waited for anew.
+    """Yield each future with its result, in order of completion; a result lost with its worker is awaited again.
 
-    Raises TaskError when a task fails, ScaleError when there was no worker for a while; `again` is then what to do once
-    there are some.
+    Raises TaskError when a task fails, and ScaleError when the cluster has had no worker for LOST_SECONDS; `again` ends
+    the sentence that says what to do then.
     """
     done: SimpleQueue[Any] = SimpleQueue()
     for future in futures:
@@ -79,10 +79,10 @@ def gather(client: "Client", futures: Collection["Future[Any]"], again: str) -> 
             future = done.get(timeout=POLL_SECONDS)
             try:
                 result = future.result(timeout=POLL_SECONDS)
-            except Exception as error:  # whatever a worker raised, or what the client says of a lost scheduler
+            except Exception as error:  # raised by the task, or by the client if the scheduler is lost
                 if not isinstance(error, TimeoutError) or future.status == "error":
                     raise TaskError(future) from error
-                future.add_done_callback(done.put)  # its worker died before it was asked, so that the task runs again
+                future.add_done_callback(done.put)  # its worker died before sending the result, so the task runs again
             else:
                 left, seen = left - 1, time.monotonic()
                 yield future, result
@@ -99,11 +99,11 @@ def _start(workers: int | None, log_level: int) -> Iterator["Client"]:
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     settings = {
-        # the environment of this process, which is pinned; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's work
+        # workers inherit this process's pinned environment; Dask's MALLOC_TRIM_THRESHOLD_ doubles numpy's time
         "distributed.nanny.pre-spawn-environ": {},
         "distributed.worker.preload": ["artifact_flow.scale.worker"],
-        "distributed.worker.profile.enabled": False,  # looks at each worker's stack every 10 ms
-        "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is data that goes along
+        "distributed.worker.profile.enabled": False,  # would sample each worker's stack every 10 ms
+        "distributed.admin.large-graph-warning-threshold": "1GB",  # a table is sent with the tasks
     }
     with dask.config.set(settings), ExitStack() as stack:
         try:
@@ -113,12 +113,16 @@ def _start(workers: int | None, log_level: int) -> Iterator["Client"]:
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else a port that is taken
-                memory_limit=0,  # a worker near a limit is paused, for ever where nothing frees its memory
+                # without an address of its own, the dashboard takes a port that may be in use
+                scheduler_kwargs={
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                },
+                memory_limit=0,  # a worker near its limit would be paused, possibly for ever
                 silence_logs=log_level,
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
-        except (RuntimeError, OSError) as error:  # as when a worker is killed before it is there
+        except (RuntimeError, OSError) as error:  # for example, a worker was killed while starting
             reason = " ".join(str(error).split()).rstrip(".")
             raise ScaleError(f"the workers did not start ({reason}): run the same command again.") from error
         yield client
@@ -128,40 +132,42 @@ def _start(workers: int | None, log_level: int) -> Iterator["Client"]:
 def _connect(kind: Any, scheduler: str) -> Iterator["Client"]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of versions that differ: told below
-            client = kind(scheduler, timeout=PATIENCE)
+            warnings.simplefilter("ignore")  # about different versions, which are checked below
+            client = kind(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:  # TimeoutError is an OSError
         raise ScaleError(
-            f"no Dask scheduler answers at {scheduler} within {PATIENCE} s: start one (`dask scheduler`), or give the "
-            "address that it prints, such as tcp://10.0.0.1:8786."
+            f"no Dask scheduler answers at {scheduler} within {CONNECT_SECONDS} s: start one (`dask scheduler`), or "
+            "give the address that it prints, such as tcp://10.0.0.1:8786."
         ) from error
     try:
         yield client
     finally:
-        with suppress(OSError, TimeoutError):  # of a scheduler that is gone
+        with suppress(OSError, TimeoutError):  # raised if the scheduler is gone
             client.close(timeout=2)
 
 
 def _check_workers(client: "Client", scheduler: str) -> None:
-    """Raise ScaleError unless every worker computes as this process does, and the scheduler understands both."""
+    """Raise ScaleError unless every worker has the same code, kernel and versions as this process."""
     try:
-        client.wait_for_workers(1, timeout=PATIENCE)
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError as error:
         raise ScaleError(
-            f"the scheduler at {scheduler} has no worker: start some, each by `{_remedy(scheduler)}`."
+            f"the scheduler at {scheduler} has no workers: start some, each with `{_remedy(scheduler)}`."
         ) from error
     mine = describe_process()
-    for address, found in client.run(describe_process, on_error="return").items():  # first: it pins the worker
+    for address, found in client.run(
+        describe_process, on_error="return"
+    ).items():  # before the versions, because it pins the worker
         if isinstance(found, BaseException):
             raise ScaleError(
                 f"worker {address} cannot run this code ({' '.join(str(found).split())}): install artifact-flow there, "
-                f"and start it by `{_remedy(scheduler)}`."
+                f"and start it with `{_remedy(scheduler)}`."
             )
         for what, value in mine.items():
             if found.get(what) != value:
                 raise ScaleError(
-                    f"worker {address} has {what} {found.get(what)}, but here it is {value}: install the same "
-                    f"artifact-flow there, and start it by `{_remedy(scheduler)}`."
+                    f"worker {address} has {what} {found.get(what)}, but this process has {value}: install the same "
+                    f"artifact-flow there, and start it with `{_remedy(scheduler)}`."
                 )
     versions: Any = client.get_versions(packages=[name for name in PACKAGES if name != "python"])
     here = _packages(versions["client"])
@@ -169,16 +175,16 @@ def _check_workers(client: "Client", scheduler: str) -> None:
     for who, said in others.items():
         there = _packages(said)
         for name in PACKAGES:
-            lacks = there.get(name) is None and who == "the scheduler"  # it computes nothing
+            lacks = there.get(name) is None and who == "the scheduler"  # the scheduler does not compute
             if there.get(name) != here.get(name) and not lacks:
                 raise ScaleError(
-                    f"{who} has {name} {there.get(name)}, but here it is {here.get(name)}, which may give other "
-                    "results: install there what requirements/scale.txt locks."
+                    f"{who} has {name} {there.get(name)}, but this process has {here.get(name)}, so results "
+                    "may differ: install there what requirements/scale.txt locks."
                 )
 
 
 def describe_process() -> dict[str, str]:
-    """Return what else than library versions decides bytes: this package's code, and the BLAS kernels in use."""
+    """Return what affects results besides library versions: a hash of this package's code, and the BLAS kernels."""
     import sklearn  # noqa: F401, PLC0415 - loads every BLAS that a fit uses
     from threadpoolctl import threadpool_info  # noqa: PLC0415
 
@@ -190,7 +196,7 @@ def describe_process() -> dict[str, str]:
 
 def _packages(said: Mapping[str, Any]) -> dict[str, str | None]:
     packages = dict(said["packages"])
-    packages["python"] = ".".join(str(packages["python"]).split(".")[:2])  # the patch decides no result
+    packages["python"] = ".".join(str(packages["python"]).split(".")[:2])  # the patch version does not affect results
     return packages
 
 

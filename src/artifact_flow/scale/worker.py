@@ -1,4 +1,4 @@
-"""Worker: what a process does first that works for another one. It imports nothing heavy, so that it comes in time."""
+"""Worker: the first code that a worker process runs. It imports nothing heavy, so that it runs early."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from artifact_flow.core.base.without_pandas import leave_out_pandas
 
 
 def begin(parent: int) -> None:
-    """Leave pandas out, and end this process once the one that started it is gone, also where that was killed."""
+    """Keep pandas from being imported, and end this process when its parent ends, even if that was killed."""
     leave_out_pandas()
 
     def watch() -> None:
@@ -20,5 +20,5 @@ def begin(parent: int) -> None:
 
 
 def dask_setup(_worker: object) -> None:
-    """Leave pandas out of a Dask worker that preloads this module; its nanny ends it."""
+    """Keep pandas from being imported in a Dask worker that preloads this module; its nanny ends the worker."""
     leave_out_pandas()

@@ -27,7 +27,7 @@ from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.core.table.tables import DATA, check_made, read_table
 from artifact_flow.core.table.writers import write_csv
-from artifact_flow.scale.backend import open_backend, read_settings
+from artifact_flow.scale.backend import open_backend, read_choice
 
 SEARCH = Path("plots/search.csv")
 
@@ -65,8 +65,8 @@ def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: n
         return None
     bench = prepare_bench(params.search, task, X, y, params.threads)
     start = time.monotonic()
-    with open_backend(read_settings(os.environ), params.threads) as backend, shown_steps("searching") as progress:
-        found = search_best(params, build, bench, backend.run, progress)
+    with open_backend(read_choice(os.environ), params.threads) as backend, shown_progress() as tell:
+        found = search_best(params, build, bench, backend.run, tell)
         where = backend.name
     refused = [trial for trial in found.trials if trial.refusal]
     if refused:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from predict.rows import contents, write_mixed
 from s3fs import S3FileSystem
-from scale.rows import contents, write_mixed
 from unit.own import Flow
 
 from artifact_flow.core.base.errors import ArtifactFlowError, DataError
@@ -124,9 +124,9 @@ def test_rows_of_a_store_go_into_a_folder(flow: Flow, store: Any, tmp_path: Path
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("s3://bucket/absent.csv", r"^s3://bucket/absent.csv holds no file: name a file, a folder or a pattern"),
-        ("s3://bucket/absent/*.csv", r"^s3://bucket/absent/\*.csv holds no file"),
-        ("s3://nobody/rows/", r"^s3://nobody/rows/ (holds no file|cannot be reached)"),
+        ("s3://bucket/absent.csv", r"^s3://bucket/absent.csv has no files: name a file, a folder or a pattern"),
+        ("s3://bucket/absent/*.csv", r"^s3://bucket/absent/\*.csv has no files"),
+        ("s3://nobody/rows/", r"^s3://nobody/rows/ (has no files|cannot be reached)"),
         ("unheard://bucket/rows/", r"^unheard://bucket/rows/ cannot be reached \(ValueError: Protocol not known: unhe"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_store_that_does_not_answer_is_one_sentence(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     S3FileSystem.clear_instance_cache()  # one that was made before knows the address of then
     with pytest.raises(
-        ArtifactFlowError, match=r"^s3://bucket/else/ cannot be reached \(.*\): look at its name"
+        ArtifactFlowError, match=r"^s3://bucket/else/ cannot be reached \(.*\): check its name"
     ) as caught:
         score(flow, "s3://bucket/else/", out=str(tmp_path / "out"))
     assert "testing" not in str(caught.value)

@@ -18,13 +18,14 @@ import psutil
 import pytest
 from dask import config
 from distributed import Client
-from scale.rows import contents, die, fail, start, write_many
+from predict.rows import contents, die, fail, start, write_many
 from unit.own import Flow
 
 from artifact_flow.core.base.errors import ModelError, ScaleError
+from artifact_flow.predict import batch
 from artifact_flow.predict.batch import Job, run_job
-from artifact_flow.predict.files import batch, cluster
 from artifact_flow.predict.partition import Shipped
+from artifact_flow.scale import cluster
 from artifact_flow.scale.cluster import open_cluster
 
 SCHEDULER = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
@@ -247,14 +248,14 @@ def test_what_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
             ScaleError, match=r"^rows.csv: the cluster failed \(RuntimeError: no luck\): look at its log"
         ):
             list(runner.each(fail, ["rows.csv"], str))
-        with pytest.raises(ScaleError, match=r"^rows.csv: 2 workers died while they predicted it: give workers more"):
+        with pytest.raises(ScaleError, match=r"^rows.csv: 2 workers died while predicting it: give workers more"):
             list(runner.each(die, ["rows.csv"], str))
 
 
 def test_a_model_that_changed_on_its_way_is_not_opened(flow: Flow) -> None:
     """What a worker opens is what its client checked."""
     shipped = Shipped.of(flow.folder / "model.onnx")
-    with pytest.raises(ModelError, match=r"^model.onnx reached a worker with other bytes, so it was not opened"):
+    with pytest.raises(ModelError, match=r"^model.onnx reached a worker with different bytes, so it was not opened"):
         replace(shipped, model=shipped.model + b"x").open()
 
 
@@ -262,7 +263,7 @@ def test_nobody_at_an_address_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It names the address."""
-    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     job = Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ScaleError, match=r"tcp://127\.0\.0\.1:1"):
         run_job(job)

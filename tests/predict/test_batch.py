@@ -12,15 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scale.rows import contents, read_manifest, read_parts, write_mixed
+from predict.rows import contents, read_manifest, read_parts, write_mixed
 from unit.own import Flow, as_csv, as_lines, as_parquet
 
 from artifact_flow.cli import main
 from artifact_flow.core.base.errors import ArtifactFlowError, DataError, FileError
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.predict import batch
+from artifact_flow.predict import plan as plan_module
 from artifact_flow.predict.batch import Job, Summary, run_job
-from artifact_flow.predict.files import batch, predict_files
-from artifact_flow.predict.files import plan as plan_module
+from artifact_flow.predict.files import predict_files
 from artifact_flow.predict.plan import cut_groups
 
 
@@ -229,11 +230,11 @@ def test_a_damaged_file_ends_the_job(flow: Flow, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("model", r"out holds predictions of another model \(model.onnx, sha256 .*…\): name another folder"),
-        ("input", r"out holds predictions of other inputs \(.*a.csv is not the same now, or was not given\): name"),
-        ("more", r"out holds predictions of other inputs \(.*d.csv is not the same now, or was not given\): name"),
-        ("format", r"out holds predictions as parquet, planned otherwise: name another folder"),
-        ("plan", r"out holds a plan.json that is none: name another folder"),
+        ("model", r"out has predictions of another model \(model.onnx, sha256 .*…\): name another folder"),
+        ("input", r"out has predictions of other inputs \(.*a.csv has changed, or was not given\): name"),
+        ("more", r"out has predictions of other inputs \(.*d.csv has changed, or was not given\): name"),
+        ("format", r"out has predictions in parquet format, with a different plan: name another folder"),
+        ("plan", r"out has a damaged plan.json: name another folder"),
     ],
 )
 def test_a_folder_is_of_one_job(flow: Flow, tmp_path: Path, change: str, sentence: str) -> None:
@@ -261,20 +262,20 @@ def test_a_folder_is_of_one_job(flow: Flow, tmp_path: Path, change: str, sentenc
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ((["rows"], "-"), "--out - is one file, but folders, patterns, URLs and workers give a file for each part"),
+        ((["rows"], "-"), "--out - is one file, but folders, patterns, URLs and workers write one file per part"),
         ((["rows"], "out.csv"), "--out out.csv is one file, but folders, patterns, URLs and workers"),
-        ((["rows"], "rows/scored"), "--out rows/scored lies within the input rows, which would then hold it"),
+        ((["rows"], "rows/scored"), "--out rows/scored is inside the input rows, so its files would become input"),
         ((["rows"], "rows/a.csv"), "--out rows/a.csv is one file"),
-        ((["-"], "out/"), "standard input goes into one file, not into a folder"),
+        ((["-"], "out/"), "standard input is written to one file, not to a folder"),
         ((["rows", "rows/a.csv"], "out/"), "rows/a.csv is given twice: name it once."),
-        ((["empty"], "out/"), "empty holds no file: name a file, a folder or a pattern"),
-        ((["rows/*.feather"], "out/"), "rows/*.feather holds no file: name a file, a folder or a pattern"),
+        ((["empty"], "out/"), "empty has no files: name a file, a folder or a pattern"),
+        ((["rows/*.feather"], "out/"), "rows/*.feather has no files: name a file, a folder or a pattern"),
         ((["absent.csv"], "out/"), "absent.csv cannot be read: No such file or directory: name"),
         (
             (["rows", "numbered.csv"], "out/"),
-            "the inputs' ids are of several kinds (row number in numbered.csv, text in",
+            "the inputs have different kinds of ids (row number in numbered.csv, text in",
         ),
-        ((["none.parquet"], "out/"), "none.parquet has no rows, nor has another input"),
+        ((["none.parquet"], "out/"), "none.parquet has no rows, and neither has any other input"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -325,7 +326,7 @@ def test_progress_is_told(
     said = io.StringIO()
     monkeypatch.setattr(said, "isatty", lambda: terminal)
     monkeypatch.setattr(sys, "stderr", said)
-    monkeypatch.setattr(batch, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "PROGRESS_SECONDS", 0.0)
     score(flow, tmp_path / "rows", out=tmp_path / "out")
     for number in (1, 2, 3):
         assert re.search(re.escape(line.format(number)) + r"[\d,]+ rows/s, \d+ s left", said.getvalue())
