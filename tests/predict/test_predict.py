@@ -292,7 +292,8 @@ def test_a_gap_that_nothing_fills_is_refused(bare: Flow, tmp_path: Path, kind: s
     good = WRITERS[kind](bare.rows, tmp_path / "good")
     bad = WRITERS[kind](changed(bare.rows, 3, b=None), tmp_path / "bad")
     for model in ("model.onnx", "model_train.pkl"):
-        with pytest.raises(DataError, match=rf"bad, row {row}: b is missing, and this model was trained without"):
+        said = rf"bad, row {row}: b is missing, and this model was trained without missing values"
+        with pytest.raises(DataError, match=said):
             predict(bare, good, bad, out=tmp_path / "out.csv", model=model)
 
 

@@ -1,1 +1,1 @@
-"""Init: a table of one's own becomes the main flow."""
+"""Init: a user's own table becomes the main flow."""

@@ -1,1 +1,1 @@
-"""Proof: what a lock says is reproduced, handed over and merged, and each is checked."""
+"""Proof: a lock is verified by reproduction, handed over between CI jobs, and merged."""

@@ -1,7 +1,7 @@
 """Parcel: the files that one CI job hands to the next, named by their sha256, and a manifest of the paths they go to.
 
-The sha256 of the manifest travels apart from the parcel, as a job output, so whoever can change the parcel cannot make
-the two agree again. All of a parcel is compared before any of it is copied, and only what dvc.yaml declares is copied.
+The sha256 of the manifest is passed separately, as a job output, so someone who can change the parcel cannot make the
+two agree again. A whole parcel is checked before any file is copied, and only paths that dvc.yaml declares are copied.
 """
 
 import json
@@ -27,13 +27,12 @@ OBJECTS = PurePosixPath(".dvc/cache/files/md5")  # in the repository; the name o
 SEEN = Path(".artifact-flow/parcels")  # manifests that this workspace received, each under its sha256
 
 Files = dict[str, str]  # path from the repository's root → sha256
-Stages = dict[str, dict[str, Any]]  # of every lock, as `merge_locks` names them
 _OBJECT = re.compile(rf"{re.escape(str(OBJECTS))}/(?P<md5>[0-9a-f]{{2}}/[0-9a-f]{{30}})(\.dir)?")
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 class Parcel(BaseModel):
-    """What is told of a parcel apart from it: the name of the artifact, and the sha256 of its manifest."""
+    """The job output that identifies a parcel: the name of the artifact, and the sha256 of its manifest."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -93,7 +92,7 @@ def unpack(root: Path, folder: Path, parcels: Sequence[Parcel]) -> Files:
     """Copy what `parcels` hold into the repository, a later one over an earlier, and return what was copied.
 
     Each lies in `folder` under its name. Raises ParcelError, having copied and opened nothing, when a manifest is not
-    the one that was told apart, a file is missing, too many or another, or a path is not one that `dvc.yaml` declares.
+    the one in the job output, a file is missing, extra or changed, or `dvc.yaml` does not declare a path.
     """
     sources: dict[str, Path] = {}
     files: Files = {}
@@ -186,7 +185,7 @@ _REMEDY = "nothing of it was opened: run the whole workflow again, and if that r
 
 
 def _open_parcel(folder: Path, parcel: Parcel) -> tuple[bytes, Files]:
-    """Return a parcel's manifest and what it says, after every file in the folder was compared with it."""
+    """Return a parcel's manifest and its files, after checking every file in the folder against it."""
     if not folder.is_dir():
         raise ParcelError(f"{folder} is not there: download the artifact {parcel.name} into it first.")
     entries = {entry.name: entry for entry in os.scandir(folder)}
@@ -246,7 +245,7 @@ def _lock_of(stage: str) -> str:
 
 
 def _files_of(root: Path, path: str, md5: str) -> Iterator[str]:
-    """Yield the files of an output and their objects, so far as DVC's cache has them."""
+    """Yield the files of an output, and their objects if DVC's cache has them."""
     object_ = OBJECTS / md5[:2] / md5[2:]
     cached = (root / object_).is_file()
     if cached:
