@@ -85,7 +85,7 @@ def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> 
 def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
     """When only the main flow is reproduced, the commands in docs/experiments.md for experiments succeed."""
     page = (ROOT / "docs/experiments.md").read_text()
-    (block,) = re.findall(r"## Compare, keep, throw away\n\n```sh\n(.*?)```", page, re.DOTALL)
+    (block,) = re.findall(r"## Compare, keep, discard\n\n```sh\n(.*?)```", page, re.DOTALL)
     kept = subprocess.check_output(["git", "ls-files", "flows"], cwd=ROOT, text=True).split()
     for name in kept:
         (project.root / name).parent.mkdir(parents=True, exist_ok=True)
