@@ -50,7 +50,7 @@ def main(backend: str, workers: int, deadly: int | None = None) -> None:
     start = time.perf_counter()
     bench = prepare_bench(search, "classification", X, y, threads=1)
     with open_backend(BackendChoice(backend, workers)) as opened:
-        found = search_best(params, build, bench, opened.run, tell)
+        found = search_best(params, build, bench, opened.run, report)
     seconds = time.perf_counter() - start
     with reproducible(1), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # that a hundred iterations do not converge

@@ -1,6 +1,6 @@
 """Files: input rows are checked against the contract, encoded, predicted and written, in order and in constant memory.
 
-Rows are processed as in training: `readers` types them, and `encoding` builds the matrix. A row that violates the
+Rows are processed as in training: `typed_rows` types them, and `encoding` builds the matrix. A row that violates the
 contract is an error that names the row; a value not seen in training (a number out of range, a new category) is
 predicted and reported.
 """

@@ -65,8 +65,8 @@ def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: n
         return None
     bench = prepare_bench(params.search, task, X, y, params.threads)
     start = time.monotonic()
-    with open_backend(read_choice(os.environ), params.threads) as backend, shown_progress() as tell:
-        found = search_best(params, build, bench, backend.run, tell)
+    with open_backend(read_choice(os.environ), params.threads) as backend, shown_steps("searching") as progress:
+        found = search_best(params, build, bench, backend.run, progress)
         where = backend.name
     refused = [trial for trial in found.trials if trial.refusal]
     if refused:
