@@ -154,7 +154,7 @@ def test_the_command_merges_into_the_second_file(tmp_path: Path, capsys: pytest.
         main([*command, "flows/dvc.lock"])
     assert ended.value.code == (
         "flows/dvc.lock: no side has reproduced a as merged: run `dvc repro flows/dvc.yaml`, then `git add` its "
-        "wrote, and commit."
+        "outputs, and commit."
     )
     assert files[1].read_text() == lock(A1, B1)
     write("", "none", "")

@@ -100,7 +100,7 @@ def _load_lock(content: bytes, name: str) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise LockError(
             f"{name} is damaged ({type(error).__name__}), so nothing is merged and the file stays as it is on this "
-            "branch: run `dvc repro`, then `git add` what it wrote."
+            "branch: run `dvc repro`, then `git add` its outputs."
         ) from error
     return document
 
