@@ -188,7 +188,7 @@ def test_lines_that_are_no_rows_go_aside_too(flow: Flow, tmp_path: Path) -> None
     assert [[one["row"] for one in part] for part in told] == [[3, 7], [5, 6, 7, 8]]
     assert told[0][0]["reason"] == "2 values instead of 8: fix that row, or quote its separators."
     assert told[1][0]["reason"].startswith("not JSON (")
-    assert told[1][1]["reason"] == "no JSON object: write one on each line."
+    assert told[1][1]["reason"] == "not a JSON object: write one on each line."
     assert told[1][2]["reason"] == "size is a list, but a number is expected: write it the same way in every row."
     assert told[1][3]["reason"] == "key is true or false, but text is expected: write it the same way in every row."
     assert (summary.rows, summary.rejected) == (160, 6)

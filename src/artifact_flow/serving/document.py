@@ -15,9 +15,11 @@ ANY_OBJECT = {"type": "object"}
 
 def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
     """Add a model's endpoints under a path prefix; return path → endpoint."""
-    model = routes.model
-    rows = model.rows
-    answer, row, example = model.answer_type(), rows.schema(), rows.example()
+    return _add_predictions(api, prefix, routes) | _add_descriptions(api, prefix, routes)
+
+
+def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
+    model, answer = routes.model, routes.model.answer_type()
     batch = create_model(f"Answers_{model.name}", predictions=(list[answer], ...))  # type: ignore[valid-type]
     weights = {
         "name": "weights",
@@ -25,29 +27,12 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
         "description": "the set of weights that predicts",
         "schema": {"type": "string", "enum": list(model.weights), "default": "float"},
     }
-    shown = len(example) <= DESCRIBED_COLUMNS
-    array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
-    lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
-    bodies: dict[str, dict[str, Any]] = {
-        "/predict": {JSON: {"schema": row, **({"example": example} if shown else {})}},
-        "/predict/batch": {
-            JSON: {"schema": array, **({"example": [example, example]} if shown else {})},
-            CSV: {"schema": {"type": "string"}, **({"example": lines} if shown else {})},
-            LINES: {"schema": {"type": "string"}},
-        },
-    }
     about = {"/predict": "Predict one row", "/predict/batch": "Predict rows: JSON array, JSON lines or CSV"}
     endpoints: dict[str, Endpoint] = {"/predict": routes.predict, "/predict/batch": routes.predict_batch}
     if model.grid:
-        binary = {"type": "string", "format": "binary"}
-        form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
-        bodies["/predict/image"] = {
-            **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
-            "multipart/form-data": {"schema": form},
-        }
         about["/predict/image"] = "Predict an image of any size: PNG, JPEG or WebP"
         endpoints["/predict/image"] = partial(routes.predict_image, model.grid)
-    place = prefix.replace("/", "_")
+    bodies = _request_bodies(routes)
     for path, endpoint in endpoints.items():
         api.add_api_route(
             prefix + path,
@@ -56,17 +41,41 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             response_model=None,
             tags=[model.name],
             summary=about[path],
-            operation_id=f"{path[1:].replace('/', '_')}{place}",
+            operation_id=_operation_id(path, prefix),
             responses={
                 200: {"model": batch if path == "/predict/batch" else answer, "description": "The prediction"},
                 **_problems(401, 408, 413, 415, 422, 500, 503),
             },
-            openapi_extra={
-                "parameters": [weights],
-                "requestBody": {"required": True, "content": bodies[path]},
-            },
+            openapi_extra={"parameters": [weights], "requestBody": {"required": True, "content": bodies[path]}},
         )
-    found = {prefix + path: endpoint for path, endpoint in endpoints.items()}
+    return {prefix + path: endpoint for path, endpoint in endpoints.items()}
+
+
+def _request_bodies(routes: ModelRoutes) -> dict[str, dict[str, Any]]:
+    """Return path → media type → schema of what is sent, with an example unless the columns are too many."""
+    rows = routes.model.rows
+    row, example = rows.schema(), rows.example()
+    shown = len(example) <= DESCRIBED_COLUMNS
+    array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
+    lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
+    binary = {"type": "string", "format": "binary"}
+    form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+    return {
+        "/predict": {JSON: {"schema": row, **({"example": example} if shown else {})}},
+        "/predict/batch": {
+            JSON: {"schema": array, **({"example": [example, example]} if shown else {})},
+            CSV: {"schema": {"type": "string"}, **({"example": lines} if shown else {})},
+            LINES: {"schema": {"type": "string"}},
+        },
+        "/predict/image": {
+            **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
+            "multipart/form-data": {"schema": form},
+        },
+    }
+
+
+def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
+    found: dict[str, Endpoint] = {}
     for path, endpoint, summary in (
         ("/model", routes.card, "The model card: contract, metrics, commit, hashes"),
         ("/drift", routes.drift, "Drift of the most recent rows from the training rows"),
@@ -76,13 +85,17 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, En
             endpoint,
             methods=["GET"],
             response_model=None,
-            tags=[model.name],
+            tags=[routes.model.name],
             summary=summary,
-            operation_id=f"{path[1:]}{place}",
+            operation_id=_operation_id(path, prefix),
             responses={200: {"content": {JSON: {"schema": ANY_OBJECT}}}, **_problems(401, 503)},
         )
         found[prefix + path] = endpoint
     return found
+
+
+def _operation_id(path: str, prefix: str) -> str:
+    return f"{path[1:]}{prefix}".replace("/", "_")
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
