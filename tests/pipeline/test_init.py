@@ -496,7 +496,7 @@ def test_a_class_of_one_row_is_no_obstacle(
             "params.yaml: train.estimator is sklearn.linear_model.Ridge, but the target asks",
         ),
         ("sklearn.linear_model.Rigde", "params.yaml: train.estimator is 'sklearn.linear_model.Rigde', but"),
-        ("os.system", "params.yaml: train.estimator is 'os.system', which is no path in sklearn"),
+        ("os.system", "params.yaml: train.estimator is 'os.system', which is not a path in sklearn"),
     ],
 )
 def test_an_estimator_that_does_not_fit_is_refused(mine: Project, estimator: str, sentence: str) -> None:

@@ -96,7 +96,12 @@ def test_a_warning_of_the_estimator_is_told_once(here: Project, capsys: pytest.C
         ("max_iter: 1000", "max_iter: 1.5", "train", "params.yaml: train.max_iter is 1.5; allowed: an int"),
         ("C: 1.0", "Cc: 1.0", "train", "params.yaml: train.Cc is not an argument of"),
         ("LogisticRegression", "LogisticRegresion", "train", "has no LogisticRegresion (did you mean"),
-        ("linear_model.LogisticRegression", "preprocessing.StandardScaler", "train", "is no classifier or regressor"),
+        (
+            "linear_model.LogisticRegression",
+            "preprocessing.StandardScaler",
+            "train",
+            "is not a classifier or",
+        ),
         ("seed: 42", "seed: -1", "data", "params.yaml: data.seed is -1 (a number); allowed: a whole number"),
         ("test_size: 0.2", "test_size: 1.5", "data", "params.yaml: data.test_size is 1.5 (a number); allowed"),
         ("source: digits", "source: digit", "data", "data.source is 'digit' (did you mean digits?); allowed:"),

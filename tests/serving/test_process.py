@@ -72,7 +72,7 @@ def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
         file.write(b"more")
     assert refusal(cwd=iris).startswith("error: model.onnx is not the one that dvc.lock names (md5 ")
     other = refusal(cwd=iris, MODEL_SHA256="0" * 64)
-    assert re.match(r"error: model.onnx has the sha256 [0-9a-f]{64}, but only 0{12}… is to be opened: name", other)
+    assert re.match(r"error: model.onnx has the sha256 [0-9a-f]{64}, but only 0{12}… may be opened: use", other)
 
 
 def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:

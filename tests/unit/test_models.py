@@ -70,13 +70,13 @@ def test_an_unseeded_estimator_repeats_itself(digits: Table) -> None:
     [
         ("sklearn.linear_modle.LogisticRegression", "sklearn.linear_modle cannot be imported"),
         ("sklearn.linear_model.LogisticRegresion", "no LogisticRegresion (did you mean LogisticRegression?)"),
-        ("LogisticRegression", "which is no path in sklearn; allowed: the import path"),
-        ("sklearn.linear_model", "which is no classifier or regressor"),
-        ("sklearn.preprocessing.StandardScaler", "which is no classifier or regressor"),
-        ("this.that", "which is no path in sklearn"),
-        ("sklearn", "which is no path in sklearn"),
-        ("sklearn..svm", "which is no path in sklearn"),
-        ("", "which is no path in sklearn"),
+        ("LogisticRegression", "which is not a path in sklearn; allowed: the import path"),
+        ("sklearn.linear_model", "which is not a classifier or regressor"),
+        ("sklearn.preprocessing.StandardScaler", "which is not a classifier or regressor"),
+        ("this.that", "which is not a path in sklearn"),
+        ("sklearn", "which is not a path in sklearn"),
+        ("sklearn..svm", "which is not a path in sklearn"),
+        ("", "which is not a path in sklearn"),
     ],
 )
 def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -> None:
@@ -99,11 +99,11 @@ def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -
         ({"solver": "newton"}, "params.yaml: train.solver is 'newton'; allowed: a str among {"),
         (
             {"solver": "saga", "max_iter": 10**20},
-            "params.yaml: train: sklearn.linear_model.LogisticRegression refuses these arguments or this data: ",
+            "params.yaml: train: sklearn.linear_model.LogisticRegression rejects these arguments or this data: ",
         ),
         (
             {"solver": "liblinear"},
-            "params.yaml: train: sklearn.linear_model.LogisticRegression refuses these arguments or this data: ",
+            "params.yaml: train: sklearn.linear_model.LogisticRegression rejects these arguments or this data: ",
         ),
     ],
 )
@@ -117,13 +117,13 @@ def test_a_refused_keyword_is_one_sentence(digits: Table, keywords: dict[str, An
 
 def test_a_required_argument_that_is_missing_is_one_sentence() -> None:
     """A meta-estimator, which needs another one, cannot be built from params."""
-    with pytest.raises(ParamsError, match=r"train: sklearn.ensemble.StackingClassifier refuses .* 'estimators'"):
+    with pytest.raises(ParamsError, match=r"train: sklearn.ensemble.StackingClassifier rejects .* 'estimators'"):
         build_estimator(train_params("sklearn.ensemble.StackingClassifier"))
 
 
 def test_a_regressor_for_classes_is_refused(digits: Table) -> None:
     """The task comes from the target; the estimator must fit it."""
-    with pytest.raises(ParamsError, match=r"the target asks for classification; allowed: a classifier\."):
+    with pytest.raises(ParamsError, match=r"the target requires classification; allowed: a classifier\."):
         train_model(digits, train_params("sklearn.linear_model.LinearRegression"))
 
 

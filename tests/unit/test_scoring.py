@@ -94,10 +94,10 @@ def test_metrics_are_always_numbers_that_json_holds(y: list[float], error: float
 @pytest.mark.parametrize(
     ("y", "values", "sentence"),
     [
-        ([5.0], [5.0], "r2 over 1 rows is nan, which no metrics file can hold: bring"),
-        ([1.0, 2.0], [math.inf, 1.0], "the model predicts numbers that are not finite, which no metrics file"),
-        ([1.0, 2.0], [math.nan, 1.0], "the model predicts numbers that are not finite, which no metrics file"),
-        ([1.0, 2.0], [1e200, 1.0], "r2 over 2 rows is -inf, which no metrics file can hold"),
+        ([5.0], [5.0], "r2 over 1 rows is nan, which metrics.json cannot contain: bring"),
+        ([1.0, 2.0], [math.inf, 1.0], "the model predicts numbers that are not finite, which metrics.json cannot"),
+        ([1.0, 2.0], [math.nan, 1.0], "the model predicts numbers that are not finite, which metrics.json cannot"),
+        ([1.0, 2.0], [1e200, 1.0], "r2 over 2 rows is -inf, which metrics.json cannot contain"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")

@@ -175,13 +175,13 @@ def test_a_refused_candidate_is_the_last_and_stops_nothing() -> None:
         ),
         (
             search_params({"C": ["one", -1.0]}),
-            "train.search: every candidate is refused, C=one because: The 'C' parameter of LogisticRegression must be",
+            "train.search: every candidate failed, C=one because: The 'C' parameter of LogisticRegression must be",
         ),
         (search_params({"C": [1.0]}, scoring="acuracy"), "train.search.scoring is 'acuracy' (did you mean accuracy?)"),
-        (search_params({"C": [1.0]}, scoring="roc_auc"), "train.search: every candidate is refused, C=1.0 because: "),
+        (search_params({"C": [1.0]}, scoring="roc_auc"), "train.search: every candidate failed, C=1.0 because: "),
         (
             search_params({"C": [1.0]}, cv=60),
-            "train.search.cv is 60, but the train split cannot be cut so: n_splits=60 cannot be greater than",
+            "train.search.cv is 60, but the train split cannot be split so: n_splits=60 cannot be greater than",
         ),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_score_that_is_no_number_is_a_refusal() -> None:
     search = search_params({"alpha": [1.0, 2.0]}, cv=4)
     bench = prepare_bench(search, "regression", X, y, threads=1)
     build = partial(build_model, task="regression")
-    with pytest.raises(ParamsError, match=r"every candidate is refused, alpha=1.0 because: its score of 1 rows is nan"):
+    with pytest.raises(ParamsError, match=r"every candidate failed, alpha=1.0 because: its score of 1 rows is nan"):
         search_best(
             TrainParams(estimator="sklearn.linear_model.Ridge", threads=1, search=search),
             build,

@@ -1,1 +1,1 @@
-"""Model: an estimator is built, searched and fitted; its file is opened after checks; its predictions are scored."""
+"""Model: builds, searches and fits an estimator, opens its file after checks, and scores its predictions."""

@@ -1,6 +1,6 @@
-"""Artifacts: the only module that writes or opens a model file. Its hash comes first: opening a pickle runs code.
+"""Artifacts: the only module that writes or opens model files. It checks a hash first: opening a pickle runs code.
 
-An ONNX file runs none, but it must be the one that a dvc.lock names, where one does, and belong to its contract.
+Opening an ONNX file runs no code, but the file must match the dvc.lock that lists it, if any, and its contract.
 """
 
 import io
@@ -19,49 +19,49 @@ from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 
 MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
 CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
-# joblib's default moves to 5 with Python 3.14; 4 gives the same bytes from every supported Python.
+# joblib's default becomes 5 with Python 3.14; 4 gives the same bytes with every supported Python.
 PICKLE_PROTOCOL = 4
-_REMEDY = "`dvc checkout` brings back the one in the lock, `dvc repro --force train` makes a new one."
+_REMEDY = "`dvc checkout` restores the one in the lock, `dvc repro --force train` makes a new one."
 
 
 def write_model(estimator: Any, path: Path) -> str:
-    """Write a fitted estimator by joblib and return the sha256 of the file."""
-    import joblib  # noqa: PLC0415 - what opens only ONNX does without joblib and scikit-learn
+    """Write a fitted estimator with joblib and return the sha256 of the file."""
+    import joblib  # noqa: PLC0415 - opening ONNX needs neither joblib nor scikit-learn
 
     joblib.dump(estimator, path, protocol=PICKLE_PROTOCOL)
     return hash_file(path)
 
 
 def open_model(contract: Contract, path: Path = MODEL) -> Any:
-    """Return the estimator in `path`, opened only when it is the file that the contract names.
+    """Return the estimator in `path`, opened only if its sha256 is the one in the contract.
 
-    The contract must have been found to be the lock's; where nothing has vouched for it, call `open_vouched`.
-    Raises ModelError when the file is missing, has another sha256, or was written by another scikit-learn.
+    The caller must have checked the contract against the lock; otherwise call `open_vouched`. Raises ModelError when
+    the file is missing, has another sha256, or was written by another version of scikit-learn.
     """
     content = _read_pickle(path)
     return _open_pickle(content, hash_bytes(content), contract, path)
 
 
 def open_vouched(contract: Contract, path: Path, lock: Path, allowed: Collection[str] = ()) -> Any:
-    """Return the estimator in `path`, opened only when more than the files beside it say that it may be.
+    """Return the estimator in `path`, opened only if a source other than its contract confirms its hash.
 
-    Whoever can replace a pickle can replace the contract that names it too. So its sha256 must be one of `allowed` or,
-    where that is empty, its md5 the one that the dvc.lock in `lock` names. Raises ModelError as `open_model` does, and
-    when neither holds.
+    An attacker who can replace a pickle can also replace the contract next to it. So its sha256 must be one of
+    `allowed` or, if that is empty, its md5 must be the one in the dvc.lock `lock`. Raises ModelError as `open_model`
+    does, and when neither holds.
     """
     content = _read_pickle(path)
     sha256 = hash_bytes(content)
     if not _is_vouched(content, sha256, path, lock, allowed):
         raise ModelError(
-            f"{path} was not opened: opening a pickle runs code, and no {LOCK.name} from its folder upwards names this "
-            f"one. Open it where `dvc repro` made it, or name the {PORTABLE} beside it, which runs no code."
+            f"{path} was not opened: opening a pickle runs code, and no {LOCK.name} in its folder or above lists this "
+            f"file. Open it where `dvc repro` made it, or use the {PORTABLE} next to it, which runs no code."
         )
     return _open_pickle(content, sha256, contract, path)
 
 
 def _read_pickle(path: Path) -> bytes:
     try:
-        return path.read_bytes()  # once: what is hashed is what is opened
+        return path.read_bytes()  # read once: the bytes hashed are the bytes opened
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
 
@@ -77,7 +77,7 @@ def _open_pickle(content: bytes, sha256: str, contract: Contract, path: Path) ->
     if written != installed:
         raise ModelError(
             f"{path} was written by scikit-learn {written}, but {installed} is installed, so it was not opened: "
-            "`make setup` installs the locked version, `dvc repro --force train` makes a new model with this one."
+            "`make setup` installs the locked version, `dvc repro --force train` makes a model with the installed one."
         )
     import joblib  # noqa: PLC0415
     from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415
@@ -88,22 +88,21 @@ def _open_pickle(content: bytes, sha256: str, contract: Contract, path: Path) ->
 
 
 class Portable(NamedTuple):
-    """An ONNX file, opened: its onnxruntime session, and the sha256 of the bytes that it runs."""
+    """An opened ONNX file: its onnxruntime session and the sha256 of its bytes."""
 
     session: Any
     sha256: str
 
 
 def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collection[str] = ()) -> Portable:
-    """Return an onnxruntime session over the ONNX file in `path`, with one thread.
+    """Return the ONNX file in `path`, opened in an onnxruntime session with one thread.
 
-    `contract` is the contract.json that it must belong to, `lock` the dvc.lock beside the dvc.yaml in question,
-    `allowed` the sha256 sums of the files that may be opened, any where it is empty.
-    Raises ModelError when the file is missing, is not the one that the lock names, is none of the allowed, is damaged,
-    or belongs to another contract.
+    `contract` is the contract.json it must belong to, `lock` the dvc.lock of its pipeline, `allowed` the sha256 sums of
+    the files that may be opened (empty: any). Raises ModelError when the file is missing, is damaged, is not the one in
+    the lock, is not one of `allowed`, or belongs to another contract.
     """
     try:
-        content = path.read_bytes()  # once: what is checked is what is opened
+        content = path.read_bytes()  # read once: the bytes checked are the bytes opened
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
     sha256 = hash_bytes(content)
@@ -119,36 +118,36 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
 
 
 def _is_vouched(content: bytes, sha256: str, path: Path, lock: Path, allowed: Collection[str]) -> bool:
-    """Tell whether `allowed` or the lock names a model's bytes; raise ModelError where either names others."""
+    """Return whether `allowed` or the lock lists these bytes; raise ModelError when either lists other bytes."""
     locked = locked_md5(path, lock)
     if allowed and sha256 not in allowed:
         asked = ", ".join(f"{one[:12]}…" for one in allowed)
-        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} is to be opened: name that file.")
+        raise ModelError(f"{path} has the sha256 {sha256}, but only {asked} may be opened: use that file.")
     if locked and locked != hash_bytes(content, "md5"):
-        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` brings it back.")
+        raise ModelError(f"{path} is not the one that {lock.name} names (md5 {locked}): `dvc checkout` restores it.")
     return bool(allowed or locked)
 
 
 def _how_to_have(path: Path, lock: Path) -> str:
-    """Say how to come by an ONNX file, or which models there are instead where no stage makes it."""
+    """Return in words how to get an ONNX file, or which other models exist if no stage makes it."""
     root, folder = lock.parent.resolve(), path.parent.resolve()
     pipeline = read_pipeline(root)
     if pipeline is None or not folder.is_relative_to(root):
-        return "`dvc repro` makes it, or name another."
+        return "`dvc repro` makes it, or use another."
     names = (PORTABLE, QUANTIZED, MODEL)
     made = [name.name for name in names if pipeline.makes((folder / name).relative_to(root).as_posix())]
     if path.name in made:
-        return "`dvc repro` makes it, or name another."
+        return "`dvc repro` makes it, or use another."
     others = " or ".join(f"--model {path.with_name(name)}" for name in made)
     return (
-        f"no stage of {lock.with_name(PIPELINE.name)} makes it, as where an estimator has no such form: predict by "
-        f"another file ({others or 'there is none'}); only an ONNX file can be served."
+        f"no stage of {lock.with_name(PIPELINE.name)} makes it, for example because the estimator has no such form: "
+        f"predict with another file ({others or 'there is none'}); only an ONNX file can be served."
     )
 
 
 def start_session(content: bytes, path: Path = PORTABLE) -> Any:
-    """Return an onnxruntime session over a model's bytes, with one thread; `path` is named when they are damaged."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # releases after the locked one would call home
+    """Return an onnxruntime session for a model's bytes, with one thread; errors name `path`."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # releases after the locked one contain telemetry
     import onnxruntime  # noqa: PLC0415 - heavy
 
     options = onnxruntime.SessionOptions()
@@ -156,6 +155,6 @@ def start_session(content: bytes, path: Path = PORTABLE) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own kinds have no common base
+    except Exception as error:  # the runtime's exceptions have no common base class
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ModelError(f"{path} is damaged or no ONNX model ({reason}): `dvc checkout` brings it back.") from error
+        raise ModelError(f"{path} is damaged or not an ONNX model ({reason}): `dvc checkout` restores it.") from error

@@ -1,4 +1,4 @@
-"""Handover: the contract that `train` writes beside its model, and how later stages open both after their checks."""
+"""Handover: the contract that `train` writes with its model, and how later stages check and open both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from artifact_flow.core.table.tables import DATA, Table, read_table
 
 @dataclass(frozen=True)
 class Handover:
-    """A contract, the table and the fitted estimator that it names, and the table's rows as X [rows, features]."""
+    """A contract, its table and fitted estimator, and the table's rows encoded as X [rows, features]."""
 
     contract: Contract
     table: Table
@@ -36,9 +36,9 @@ class Handover:
 
 
 def receive(folder: Path, params: Params) -> Handover:
-    """Return what lies in a flow's folder; the contract must be the lock's, the table and the model the contract's.
+    """Return the handover in a flow's folder: the contract must match the lock, the table and model the contract.
 
-    The contract's parameters must be those of params.yaml, so that no stage goes on with the model of other ones.
+    The contract's parameters must equal those of params.yaml, so that no stage uses a model made with other ones.
 
     Raises ContractError, LockError, DataError or ModelError when a check fails.
     """
@@ -58,9 +58,9 @@ def draw_contract(
     sha256: dict[str, str],
     best: Mapping[str, Any] | None = None,
 ) -> Contract:
-    """Return the contract of the model that was fitted on the train split of `table` with `params`.
+    """Return the contract of the model fitted on the train split of `table` with `params`.
 
-    `best` holds the arguments that a search of `params` chose; they stand as `params.best` in it.
+    `best` holds the arguments chosen by the search in `params`; the contract records them as `params.best`.
     """
     roles = table.roles
     blocks = blocks_of(roles.params, params)

@@ -1,7 +1,7 @@
-"""Models: params become an estimator, and an estimator becomes a fitted one. Pure: no file is touched.
+"""Models: builds an estimator from parameters and fits it. Pure: reads and writes no file.
 
-With `data.preprocess: auto` the estimator stands behind an imputer, a one-hot encoder and a scaler, built from the
-contract's features, so that the rows as `encoding` gives them go in.
+With `data.preprocess: auto`, an imputer, a one-hot encoder and a scaler, built from the contract's features, precede
+the estimator, so that the model takes rows as `encoding` returns them.
 """
 
 import importlib
@@ -24,9 +24,9 @@ from artifact_flow.core.base.params import PARAMS, Task, TrainParams
 
 
 def build_estimator(params: TrainParams) -> Any:
-    """Return the unfitted estimator that `train.estimator` names, built with the block's other keys.
+    """Return the unfitted estimator named by `train.estimator`, built with the block's other keys.
 
-    Raises ParamsError when the path leads to no estimator or a key is not one of its arguments.
+    Raises ParamsError when the path names no estimator or a key is not one of its arguments.
     """
     cls = _import_estimator(params.estimator)
     known = [name for name in inspect.signature(cls).parameters if name != "self"]
@@ -39,21 +39,22 @@ def build_estimator(params: TrainParams) -> Any:
                 f"allowed: {', '.join(sorted(known))}."
             )
     for key, value in params.keywords.items():
-        _refuse_truth(cls, key, value, params)
+        _refuse_bool(cls, key, value, params)
     for key, values in space.items():
         for value in values:
-            _refuse_truth(cls, key, value, params, "train.search.space")
+            _refuse_bool(cls, key, value, params, "train.search.space")
     try:
         return cls(**params.keywords)
-    except Exception as error:  # each of scikit-learn's estimators has its own
+    except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ParamsError(_refusal(params, str(error))) from error
 
 
 def build_preprocessor(features: Sequence[Feature], scale: bool = True) -> ColumnTransformer:
-    """Return what turns encoded rows of shape [rows, features] into numbers without gaps and, by `scale`, of one scale.
+    """Return the transformer of encoded rows [rows, features] into numbers, none missing and, with `scale`, scaled.
 
-    Numbers, booleans and dates: a missing one becomes the median, then mean 0 and standard deviation 1. Categories:
-    one column for each value, and one for "missing" where the train split has such rows; an unseen value has none.
+    Numbers, booleans and dates: missing values become the median, then the column gets mean 0 and standard deviation 1.
+    Categories: one column per value, and one for "missing" if the train split has missing values; an unseen value has
+    no column.
     """
     numbers = [i for i, feature in enumerate(features) if feature.type != "category"]
     texts = [i for i, feature in enumerate(features) if feature.type == "category"]
@@ -72,25 +73,25 @@ def build_preprocessor(features: Sequence[Feature], scale: bool = True) -> Colum
 def build_model(
     params: TrainParams, task: Task, features: Sequence[Feature] = (), preprocess: Literal["none", "auto"] = "none"
 ) -> Any:
-    """Return the unfitted estimator of `params`; with `preprocess` "auto" behind the preprocessor of `features`.
+    """Return the unfitted estimator of `params`, with `preprocess` "auto" preceded by the preprocessor of `features`.
 
-    Raises ParamsError when the estimator does another task than `task`, or cannot take such columns.
+    Raises ParamsError when the estimator is not for `task` or cannot take such columns.
     """
     estimator = build_estimator(params)
     fits = {"classification": is_classifier, "regression": is_regressor}[task]
     if not fits(estimator):
         wanted = {"classification": "a classifier", "regression": "a regressor"}[task]
         raise ParamsError(
-            f"{PARAMS}: train.estimator is {params.estimator}, but the target asks for {task}; allowed: {wanted}."
+            f"{PARAMS}: train.estimator is {params.estimator}, but the target requires {task}; allowed: {wanted}."
         )
     if preprocess == "auto":
-        # a tree needs no scale; with one, a value that lies on a threshold falls to either side by a rounding error
+        # trees need no scaling, and with it a rounding error could move a value across a threshold
         tree = type(estimator).__module__.startswith(("sklearn.tree.", "sklearn.ensemble."))
         return Pipeline([("preprocess", build_preprocessor(features, scale=not tree)), ("estimator", estimator)])
     texts = [feature.name for feature in features if feature.type == "category"]
     if texts:
         raise ParamsError(
-            f"{PARAMS}: data.preprocess is none, but {', '.join(texts)} is text, which no estimator takes; "
+            f"{PARAMS}: data.preprocess is none, but {', '.join(texts)} is text, which no estimator accepts; "
             "allowed: auto."
         )
     return estimator
@@ -99,20 +100,20 @@ def build_model(
 def fit_model(model: Any, X: np.ndarray, y: np.ndarray, params: TrainParams) -> Any:
     """Return `model`, built from `params`, fitted on X of shape [rows, features] and y of shape [rows].
 
-    Raises ParamsError when it refuses a value, naming the key.
+    Raises ParamsError naming the key when the estimator rejects a value.
     """
     try:
         return model.fit(X, y)
-    except Exception as error:  # each of scikit-learn's estimators has its own
+    except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ParamsError(_refusal(params, str(error))) from error
 
 
 def _import_estimator(path: str) -> Any:
     where = f"{PARAMS}: train.estimator is {path!r}"
     allowed = "allowed: the import path of a scikit-learn estimator, such as sklearn.linear_model.LogisticRegression."
-    # code from elsewhere would run untracked: no stage declares it, and no lock holds it
+    # code from elsewhere would run untracked: no stage declares it and no lock records it
     if not re.fullmatch(r"sklearn(\.[^\W\d]\w*)+", path):
-        raise ParamsError(f"{where}, which is no path in sklearn; {allowed}")
+        raise ParamsError(f"{where}, which is not a path in sklearn; {allowed}")
     module, _, name = path.rpartition(".")
     try:
         found = vars(importlib.import_module(module))
@@ -122,14 +123,14 @@ def _import_estimator(path: str) -> Any:
         raise ParamsError(f"{where}, but {module} has no {name}{closest(name, found)}; {allowed}")
     cls = found[name]
     if not (inspect.isclass(cls) and issubclass(cls, BaseEstimator) and hasattr(cls, "predict")):
-        raise ParamsError(f"{where}, which is no classifier or regressor; {allowed}")
+        raise ParamsError(f"{where}, which is not a classifier or regressor; {allowed}")
     return cls
 
 
-def _refuse_truth(cls: Any, key: str, value: Any, params: TrainParams, where: str = "train") -> None:
-    """Raise ParamsError where an argument is true or false, and the estimator documents it as something else.
+def _refuse_bool(cls: Any, key: str, value: Any, params: TrainParams, where: str = "train") -> None:
+    """Raise ParamsError when an argument is true or false and the estimator does not document it as a boolean.
 
-    Python's True is the number 1, which scikit-learn would take for `C`; numpy's is none, and is told from one.
+    Python's True equals 1, which scikit-learn would accept for `C`; numpy's bool is not a number and is rejected.
     """
     constraints = getattr(cls, "_parameter_constraints", {})
     if isinstance(value, bool) and key in constraints:
@@ -142,8 +143,8 @@ def _refuse_truth(cls: Any, key: str, value: Any, params: TrainParams, where: st
 
 def _refusal(params: TrainParams, message: str, where: str = "train") -> str:
     message = " ".join(message.split())
-    # scikit-learn words its own checks: The 'C' parameter of LogisticRegression must be … Got 0 instead.
+    # scikit-learn's own checks read: The 'C' parameter of LogisticRegression must be … Got 0 instead.
     found = re.fullmatch(r"The '(\w+)' parameter of \w+ must be (.*)\. Got (.*) instead\.", message)
     if found:
         return f"{PARAMS}: {where}.{found[1]} is {found[3]}; allowed: {found[2]}."
-    return f"{PARAMS}: train: {params.estimator} refuses these arguments or this data: {message.rstrip('.')}."
+    return f"{PARAMS}: train: {params.estimator} rejects these arguments or this data: {message.rstrip('.')}."

@@ -1,4 +1,4 @@
-"""Predictions: what a model, opened from its pickle or as ONNX, says of encoded rows. numpy only."""
+"""Predictions: predicts encoded rows with a model opened from its pickle or as ONNX. Imports numpy only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ RUNTIME_ROWS = 1 << 16  # rows per call of the runtime, at most
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says of rows, in their order.
+    """A model's predictions of rows, in the rows' order.
 
     `values` are class indices (int64) or numbers (float) of shape [rows]; `probabilities`, of shape
-    [rows, classes], is None for regressors and for classifiers that give none.
+    [rows, classes], is None for regressors and for classifiers without probabilities.
     """
 
     values: np.ndarray
@@ -29,15 +29,15 @@ class Predictions:
 def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predictions:
     """Return a fitted estimator's predictions for every row of X, encoded and of shape [rows, features].
 
-    Raises ModelError when the estimator cannot predict a row, whatever it raises itself.
+    Raises ModelError when the estimator cannot predict a row.
     """
     try:
         values = estimator.predict(X)
         if not (classes and hasattr(estimator, "predict_proba")):
             return Predictions(values, None)
-        probabilities = np.zeros((len(X), len(classes)))  # a class the train split never held has probability 0
+        probabilities = np.zeros((len(X), len(classes)))  # a class that is not in the train split has probability 0
         probabilities[:, estimator.classes_] = estimator.predict_proba(X)
-    except Exception as error:  # each of scikit-learn's estimators has its own
+    except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ModelError(
             f"{type(estimator).__name__} cannot predict every row of the table: {' '.join(str(error).split())}: "
             "choose another train.estimator or its arguments in params.yaml."
@@ -59,7 +59,7 @@ def run_portable(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -
 
 
 def raw_inputs(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Return encoded rows as the graph's inputs: one matrix, or a column each with the categories as text."""
+    """Return encoded rows as the graph's inputs: one matrix, or one input per column with categories as text."""
     inputs = session.get_inputs()
     if len(inputs) == 1 and inputs[0].type == "tensor(float)":
         return {inputs[0].name: X}
@@ -68,7 +68,7 @@ def raw_inputs(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> 
         column = X[:, number : number + 1]
         if feature.type == "category":
             known = feature.categories or []
-            unseen = "?" + "".join(known)  # longer than each of them, so none of them
+            unseen = "?" + "".join(known)  # longer than each category, so equal to none
             column = np.array([*known, "", unseen], dtype=object)[column.astype(np.int64)]
-        columns[inputs[number].name] = column  # in the features' order; an output's name is not an input's too
+        columns[inputs[number].name] = column  # by position: an input whose name is an output's is renamed
     return columns

@@ -1,4 +1,4 @@
-"""Scoring: the metrics of predictions, and the tables that show them. Pure."""
+"""Scoring: the metrics of predictions and the tables for reports and plots. Pure."""
 
 import math
 from typing import Any
@@ -13,25 +13,26 @@ from artifact_flow.core.base.params import PARAMS
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Table
 
-PLOT_ROWS = 5000  # as many points as a browser draws at once without effort
-NAMED = 10  # classes that a note names
-_REMEDY = f"which no metrics file can hold: bring the table's columns to one scale, or change train in {PARAMS}."
+PLOT_ROWS = 5000  # as many points as a browser draws quickly
+NAMED = 10  # classes listed in a note, at most
+_REMEDY = f"which metrics.json cannot contain: bring the table's columns to one scale, or change train in {PARAMS}."
 
 
 def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
     """Return the metrics of each split: accuracy, macro F1, log loss, or R², MSE, MAE.
 
-    Macro F1 is the mean over the classes that occur in the split, as a target or as a prediction; a class without
-    either has no F1. Raises ModelError when a prediction or a metric is no finite number, which JSON cannot hold.
+    Macro F1 is the mean over the classes that occur in the split as a target or as a prediction; other classes have no
+    F1. Raises ModelError when a prediction or a metric is not finite, which JSON cannot represent.
     """
     return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
 
 
 def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> dict[str, Any]:
-    """Return, over the test split, the metrics of a model and of its 8-bit twin, and how near they are.
+    """Return the metrics of a model and of its 8-bit version on the test split, and their differences.
 
-    `quality_loss` is what `metric` (accuracy or R²) loses. `agreement` is the share of equal labels, or for numbers the
-    R² of the twin's predictions against the model's. `largest_error` is of a probability or a predicted number.
+    `quality_loss` is the decrease of `metric` (accuracy or R²). `agreement` is the share of equal labels or, for
+    numbers, the R² of the 8-bit predictions against the model's. `largest_error` is the largest difference between two
+    probabilities or predicted numbers.
     """
     test = table.split == "test"
     scores = [_score(table, predictions, test) for predictions in (exact, quantized)]
@@ -53,7 +54,7 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
 
 
 def report_classes(table: Table, predictions: Predictions) -> str:
-    """Return scikit-learn's report per class that occurs in the test split, and a note on those without a row there.
+    """Return scikit-learn's report for the classes that occur in the test split, and a note on classes without a row.
 
     Its macro average is the macro F1 of `score_splits`.
     """
@@ -75,8 +76,8 @@ def report_classes(table: Table, predictions: Predictions) -> str:
 def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
     """Return the rows of predictions.csv: id, split, target, prediction and the prediction's probability.
 
-    Classes stand by name. Probabilities are rounded to `decimals` decimal places, a regressor's predictions to as
-    many significant digits; where there is no probability the column is empty.
+    Classes are given by name. Probabilities are rounded to `decimals` decimal places, a regressor's predictions to as
+    many significant digits; without probabilities the column is empty.
     """
     rows = len(predictions.values)
     target, prediction = pa.array(table.y), pa.array(round_significant(predictions.values.astype(float), decimals))
@@ -99,7 +100,7 @@ def tabulate_predictions(table: Table, predictions: Predictions, decimals: int) 
 
 
 def count_confusion(table: Table, predictions: Predictions) -> pa.Table:
-    """Return the confusion matrix of the test split, a row a cell: actual, predicted, rows; none for a regression."""
+    """Return the test split's confusion matrix, one row per cell: actual, predicted, rows; empty for a regression."""
     names = np.array(table.roles.classes, dtype=str)
     test = np.flatnonzero(table.split == "test")[: None if len(names) else 0]
     cells = table.y[test] * len(names) + predictions.values[test]
@@ -108,16 +109,16 @@ def count_confusion(table: Table, predictions: Predictions) -> pa.Table:
 
 
 def sample_predicted_actual(table: Table, predictions: Predictions, decimals: int) -> pa.Table:
-    """Return actual and predicted values of at most 5000 test rows, evenly spaced; none for a classification."""
+    """Return actual and predicted values of at most 5000 test rows, evenly spaced; empty for a classification."""
     rows = _sample_test_rows(table)[: 0 if table.roles.classes else None]
     values = round_significant(predictions.values[rows].astype(float), decimals)
     return pa.table({"actual": table.y[rows], "predicted": values})
 
 
 def sample_pairs(table: Table, exact: Predictions, quantized: Predictions, decimals: int) -> pa.Table:
-    """Return what a model and its 8-bit twin say of at most 5000 test rows, evenly spaced.
+    """Return the predictions of a model and of its 8-bit version for at most 5000 test rows, evenly spaced.
 
-    That is the probability of the model's class (the class's index where there is none), or the predicted number.
+    A prediction is the probability of the model's class (without probabilities: the class index) or the number.
     """
     rows = _sample_test_rows(table)
     pair = []
@@ -135,7 +136,7 @@ def round_significant(values: np.ndarray, digits: int) -> np.ndarray:
 
 
 def _sample_test_rows(table: Table) -> np.ndarray:
-    """Return the places of at most 5000 test rows, evenly spaced."""
+    """Return the positions of at most 5000 test rows, evenly spaced."""
     test = np.flatnonzero(table.split == "test")
     return test[:: max(1, -(-len(test) // PLOT_ROWS))]
 
@@ -168,5 +169,5 @@ def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str
 
 
 def _unit(quality: float) -> float:
-    """Return the scale of an R² or an accuracy, which is 1 less a quotient: near 0 it is no more exact than at 0.1."""
+    """Return the scale of an R² or an accuracy: as 1 minus a quotient, it is no more exact near 0 than at 0.1."""
     return max(0.1, abs(float(quality)))

@@ -1,7 +1,7 @@
-"""Search: the candidates of `train.search`, what each scores on the folds, and the best of them. Pure.
+"""Search: the candidates of `train.search`, their scores on the folds, and the best candidate. Pure.
 
-Where the fits run is the caller's: a `Run` takes them in any order, in any process. Each fit seeds its own process and
-sees nothing but its candidate and its rows, so that neither order nor place can change a score.
+The caller decides where the fits run: a `Run` executes them in any order and in any process. Each fit seeds its own
+process and depends only on its candidate and its rows, so that neither order nor process can change a score.
 """
 
 import json
@@ -22,17 +22,17 @@ from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams
 
-FACTOR = 3  # halving: a third of the candidates goes on, on three times the rows; as in scikit-learn
+FACTOR = 3  # halving: each round keeps a third of the candidates, on three times the rows, as in scikit-learn
 
 Build: TypeAlias = Callable[[TrainParams], Any]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all fits of a search share, sent to each worker once.
+    """What all fits of a search share; it is sent to each worker once.
 
-    X of shape [rows, features]; y, the number of the fold that scores a row, and the row's place in a seeded order, of
-    which a round takes the first ones, each of shape [rows].
+    X has shape [rows, features]. y, `fold` (the number of the fold that scores a row) and `place` (the row's position
+    in a seeded order, of which a round takes the first rows) have shape [rows].
     """
 
     X: np.ndarray
@@ -43,14 +43,14 @@ class Bench:
     threads: int
 
     def rows_of(self, fold: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the indices of a fold's rows to fit on and to score, of the first `rows` of the order."""
+        """Return the indices of a fold's rows to fit and to score, among the first `rows` of the order."""
         taken, held_out = self.place < rows, self.fold == fold
         return np.flatnonzero(taken & ~held_out), np.flatnonzero(taken & held_out)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """One candidate on one fold: its unfitted model, the fold, and how many of the bench's rows take part."""
+    """One candidate on one fold: its unfitted model, the fold, and how many of the bench's rows to use."""
 
     model: Any
     fold: int
@@ -58,19 +58,19 @@ class Fit:
 
 
 class Outcome(NamedTuple):
-    """What a fit scored; NaN where the estimator or the scorer refused or gave no number, with the reason."""
+    """The score of a fit, or NaN and the reason if the estimator or the scorer failed or gave no finite number."""
 
     score: float
     refusal: str = ""
 
 
-# Yields the place of each fit in the sequence with its outcome, in any order.
+# Yields each fit's position in the sequence and its outcome, in any order.
 Run: TypeAlias = Callable[[Bench, Sequence[Fit]], Iterable[tuple[int, Outcome]]]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate in a round: what it scored on each fold, of so many rows."""
+    """A candidate in a round: its outcome on each fold, with `rows` rows."""
 
     round: int
     rows: int
@@ -79,13 +79,13 @@ class Trial:
 
     @property
     def mean(self) -> float:
-        """The mean of the folds' scores; NaN where one was refused."""
-        # digits that are nobody's promise may part two equal candidates
+        """The mean of the folds' scores; NaN if a fit failed."""
+        # digits that are not reproducible could rank two equal candidates
         return round_figure(math.fsum(outcome.score for outcome in self.outcomes) / len(self.outcomes))
 
     @property
     def std(self) -> float:
-        """The standard deviation of the folds' scores; NaN where one was refused."""
+        """The standard deviation of the folds' scores; NaN if a fit failed."""
         if math.isnan(self.mean):
             return math.nan
         scores = [outcome.score for outcome in self.outcomes]
@@ -93,33 +93,35 @@ class Trial:
 
     @property
     def refusal(self) -> str:
-        """Why the candidate could not be fitted or scored, or nothing."""
+        """Why the candidate could not be fitted or scored, or ""."""
         return next((outcome.refusal for outcome in self.outcomes if outcome.refusal), "")
 
     @property
     def order(self) -> tuple[bool, int, float]:
-        """What sorts trials, the best first: of those that were scored the latest round, and there the mean."""
+        """The sort key of trials, best first: scored before failed, then the latest round, then the highest mean."""
         refused = math.isnan(self.mean)
         return refused, -self.round, 0.0 if refused else -self.mean
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the best trial, and the `train` block that gives its model without a search."""
+    """The result of a search: the best trial, and the `train` block that gives its model without a search."""
 
     params: TrainParams
     best: Trial
     trials: Sequence[Trial] = field(repr=False)
 
 
-def search_best(params: TrainParams, build: Build, bench: Bench, run: Run, tell: Callable[[int, int], object]) -> Found:
-    """Return the best candidate of a bench's search and what every candidate scored; of equal ones the first.
+def search_best(
+    params: TrainParams, build: Build, bench: Bench, run: Run, progress: Callable[[int, int], object]
+) -> Found:
+    """Return the best candidate of a bench's search (of equal ones the first) and the scores of every candidate.
 
-    `params` is the `train` block, `build` makes the unfitted model of such a block, `run` does the fits, and `tell` is
-    called with the number of fits that are done and of all. Raises ParamsError when a candidate cannot be built, or
-    every one is refused.
+    `params` is the `train` block, `build` makes the unfitted model of such a block, `run` executes the fits, and
+    `progress` is called with the numbers of finished and of all fits. Raises ParamsError when a candidate cannot be
+    built or every candidate fails.
     """
-    build(params)  # tells a name in the space that is none of the estimator's
+    build(params)  # raises ParamsError for a name in the space that the estimator does not have
     candidates = draw_candidates(bench.search)
     blocks = [_without_search(params, arguments) for arguments in candidates]
     models = [build(block) for block in blocks]
@@ -137,7 +139,7 @@ def search_best(params: TrainParams, build: Build, bench: Bench, run: Run, tell:
         for place, outcome in run(bench, fits):
             outcomes[place] = outcome
             done += 1
-            tell(done, total)
+            progress(done, total)
         parts = [outcomes[start : start + folds] for start in range(0, len(fits), folds)]
         found = {
             candidate: Trial(number, rows, candidates[candidate], part)
@@ -148,16 +150,16 @@ def search_best(params: TrainParams, build: Build, bench: Bench, run: Run, tell:
     best = found[left[0]]
     if best.refusal:
         raise ParamsError(
-            f"{PARAMS}: train.search: every candidate is refused, {show_arguments(best.arguments)} because: "
+            f"{PARAMS}: train.search: every candidate failed, {show_arguments(best.arguments)} because: "
             f"{best.refusal.rstrip('.')}."
         )
     return Found(blocks[left[0]], best, trials)
 
 
 def prepare_bench(search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray, threads: int) -> Bench:
-    """Return the seeded folds of the rows, stratified for a classification, with all that the fits share.
+    """Return what all fits share, including the rows' seeded folds, stratified for a classification.
 
-    Raises ParamsError when there are too few rows for `train.search.cv`, or `train.search.scoring` names no scorer.
+    Raises ParamsError when there are too few rows for `train.search.cv` or `train.search.scoring` names no scorer.
     """
     from sklearn.model_selection import KFold, StratifiedKFold  # noqa: PLC0415 - takes a second to import
 
@@ -173,7 +175,7 @@ def prepare_bench(search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray
             fold[held_out] = number
     except ValueError as error:
         raise ParamsError(
-            f"{PARAMS}: train.search.cv is {search.cv}, but the train split cannot be cut so: "
+            f"{PARAMS}: train.search.cv is {search.cv}, but the train split cannot be split so: "
             f"{' '.join(str(error).split()).rstrip('.')}; choose fewer folds."
         ) from error
     place = np.random.RandomState(search.seed).permutation(len(y))
@@ -181,7 +183,7 @@ def prepare_bench(search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray
 
 
 def draw_candidates(search: SearchParams) -> list[dict[str, Any]]:
-    """Return the combinations of arguments to try, in a fixed order: the whole space, or `budget` of it."""
+    """Return the combinations of arguments to try, in a fixed order: the whole space, or `budget` of them."""
     from sklearn.model_selection import ParameterGrid, ParameterSampler  # noqa: PLC0415
 
     drawn: Iterable[Mapping[str, Any]] = ParameterGrid(search.space)
@@ -191,9 +193,9 @@ def draw_candidates(search: SearchParams) -> list[dict[str, Any]]:
 
 
 def plan_rounds(candidates: int, rows: int, smallest: int) -> list[tuple[int, int]]:
-    """Return candidates and rows of each round of a successive halving: the last compares up to three on all rows.
+    """Return (candidates, rows) of each round of successive halving; the last compares up to three on all rows.
 
-    No round has fewer rows than `smallest`, unless there are no more.
+    No round has fewer rows than `smallest`, unless there are fewer in all.
     """
     counts = [candidates]
     while counts[-1] > FACTOR and rows // FACTOR ** len(counts) >= smallest:
@@ -202,16 +204,16 @@ def plan_rounds(candidates: int, rows: int, smallest: int) -> list[tuple[int, in
 
 
 def score_fit(bench: Bench, fit: Fit) -> Outcome:
-    """Return what one candidate scores on one fold, in a process seeded for it alone; its warnings are not told."""
+    """Return the outcome of one candidate on one fold, with freshly seeded generators and warnings suppressed."""
     rows, held_out = bench.rows_of(fit.fold, fit.rows)
     with reproducible(bench.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             model = clone(fit.model).fit(bench.X[rows], bench.y[rows])
             score = check_scoring(model, bench.search.scoring)(model, bench.X[held_out], bench.y[held_out])
-        except MemoryError:  # is the machine's, not the candidate's
+        except MemoryError:  # a fault of the machine, not of the candidate
             raise
-        except Exception as error:  # each of scikit-learn's estimators has its own
+        except Exception as error:  # scikit-learn's estimators raise various exceptions
             return Outcome(math.nan, " ".join(str(error).split()) or type(error).__name__)
     if not math.isfinite(score):
         return Outcome(math.nan, f"its score of {len(held_out)} rows is {float(score)}")
@@ -219,14 +221,14 @@ def score_fit(bench: Bench, fit: Fit) -> Outcome:
 
 
 def tabulate_trials(trials: Sequence[Trial]) -> pa.Table:
-    """Return the rows of search.csv, a trial a row, in the names of scikit-learn's `cv_results_` without its times.
+    """Return the rows of search.csv, one per trial, with the names of scikit-learn's `cv_results_` without the times.
 
-    `params` holds a trial's arguments as one text, which the plot takes apart. No trials, no rows.
+    `params` holds a trial's arguments as one text, which the plot parses. Without trials there are no rows.
     """
     orders = [trial.order for trial in trials]
     ranks: dict[tuple[bool, int, float], int] = {}
     for rank, order in enumerate(sorted(orders), start=1):
-        ranks.setdefault(order, rank)  # equal ones share the first
+        ranks.setdefault(order, rank)  # equal trials share the best rank
     columns: dict[str, Any] = {
         "iter": pa.array([trial.round for trial in trials], pa.int64()),
         "n_resources": pa.array([trial.rows for trial in trials], pa.int64()),
@@ -244,7 +246,7 @@ def tabulate_trials(trials: Sequence[Trial]) -> pa.Table:
 
 
 def show_arguments(arguments: Mapping[str, Any]) -> str:
-    """Return a candidate's arguments as one text: C=0.1; penalty=l2."""
+    """Return a candidate's arguments as one text, such as "C=0.1; penalty=l2"."""
     return "; ".join(f"{name}={_show(value)}" for name, value in arguments.items())
 
 
