@@ -493,7 +493,7 @@ def test_a_class_of_one_row_is_no_obstacle(
     [
         (
             "sklearn.linear_model.Ridge",
-            "params.yaml: train.estimator is sklearn.linear_model.Ridge, but the target asks",
+            "params.yaml: train.estimator is sklearn.linear_model.Ridge, but the target requires classification",
         ),
         ("sklearn.linear_model.Rigde", "params.yaml: train.estimator is 'sklearn.linear_model.Rigde', but"),
         ("os.system", "params.yaml: train.estimator is 'os.system', which is not a path in sklearn"),
