@@ -296,6 +296,7 @@ def test_one_changed_byte_runs_data_again(mine: Project) -> None:
     shutil.copytree(SOURCE / "src", mine.root / "src", ignore=shutil.ignore_patterns("__pycache__"))
     (mine.root / "requirements").mkdir()
     shutil.copy(SOURCE / "requirements/lean.txt", mine.root / "requirements")
+    shutil.copy(SOURCE / ".dvcignore", mine.root)
     (mine.root / ".dvc/config").write_text("[core]\n    analytics = false\n")
     main(["init", "--data", "mushrooms.csv", "--target", "class"])
     assert mine.repro("--single-item", "data") == ["data"]

@@ -133,8 +133,8 @@ def test_a_searched_model_goes_all_the_way(project: Project, monkeypatch: pytest
 
 
 def test_a_change_without_effect_stops_where_the_bytes_are_equal(project: Project) -> None:
-    """A comment in the model's code trains again, and the same model is not inferred again."""
-    project.edit("src/artifact_flow/core/model/models.py", append_comment)
+    """A comment in the training's code trains again, and the same model is not inferred again."""
+    project.edit("src/artifact_flow/scale/backend.py", append_comment)
     assert project.repro() == ["test", "train"]
 
 

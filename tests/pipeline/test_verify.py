@@ -163,7 +163,7 @@ def test_where_bytes_are_not_promised_predictions_count(plain: Project, monkeypa
     commit_as_another_machine(plain, monkeypatch)
     verdict, printed = verify(plain)
     assert verdict
-    assert "Bytes are not guaranteed here (GLIBC_TUNABLES chooses other math functions): comparing labels" in printed
+    assert "Bytes are not guaranteed here (GLIBC_TUNABLES selects other math functions): comparing labels" in printed
     assert "predictions.csv same predictions different bytes, as another machine or library may give" in printed
     assert "data.parquet same bytes" in printed
 

@@ -52,6 +52,15 @@ def wait_for(what: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.01)
 
 
+def address_in(file: Path, scheduler: "subprocess.Popen[bytes]") -> str:
+    """Return the address in a scheduler's file, which exists before it is complete."""
+    wait_for(file, scheduler)
+    while not file.read_text().endswith("}"):
+        assert scheduler.poll() is None
+        time.sleep(0.05)
+    return str(json.loads(file.read_text())["address"])
+
+
 def finish(process: "subprocess.Popen[bytes]", code: int = 0) -> str:
     """Return what a process said, once it has ended as it should."""
     _, said = process.communicate(timeout=120)
@@ -169,8 +178,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     with dask(
         "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--scheduler-file", str(file)
     ) as one:
-        wait_for(file, one)
-        yield str(json.loads(file.read_text())["address"])
+        yield address_in(file, one)
 
 
 def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
@@ -225,10 +233,7 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     """In one sentence and soon; what was finished stays."""
     file = tmp_path / "scheduler.json"
     with dask(*SCHEDULER, "--scheduler-file", str(file)) as doomed:
-        wait_for(file, doomed)
-        while not file.read_text().endswith("}"):  # it is there before it is whole
-            time.sleep(0.05)
-        address = str(json.loads(file.read_text())["address"])
+        address = address_in(file, doomed)
         with dask(*worker_of(address, tmp_path), "--no-nanny"):
             process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", address)
             wait_for(tmp_path / "out/part-00001.json", process)

@@ -116,7 +116,7 @@ def test_invalid_model_names_are_reported(tracked: Tracked) -> None:
         assert "rejected the request (" in tracked.refuse("register", "--name", name)
     assert tracked.client().search_registered_models() == []
     assert tracked.refuse("register", ".", "flows/iris", "--name", "one").startswith(
-        "error: --name one cannot be that of 2 flows"
+        "error: --name one cannot apply to 2 flows"
     )
     assert "one: version 1 registered" in tracked.ask("register", "--name", "one")
 
