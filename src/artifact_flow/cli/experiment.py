@@ -5,13 +5,7 @@ from pathlib import Path
 
 from artifact_flow.cli import track
 from artifact_flow.cli.arguments import Commands
-
-OPTIONS = {  # name → placeholder, key in params.yaml
-    "test_size": ("S", "data.test_size"),
-    "random_seed": ("N", "data.seed"),
-    "max_iter": ("N", "train.max_iter"),
-    "C": ("C", "train.C"),
-}
+from artifact_flow.tracking.options import OPTIONS
 
 
 def add(commands: Commands) -> None:
@@ -22,8 +16,8 @@ def add(commands: Commands) -> None:
         description="Run `dvc exp run` on the main flow with these parameters, then log the result. A parameter that "
         "is omitted or empty keeps its value in params.yaml.",
     )
-    for name, (metavar, key) in OPTIONS.items():
-        experiment.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=f"a value for {key}")
+    for name, (key, _, words) in OPTIONS.items():
+        experiment.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE", help=f"{words} for {key}")
     experiment.set_defaults(run=run)
 
 

@@ -11,14 +11,7 @@ from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, TrainParams, parse_params
 from artifact_flow.core.model.models import build_estimator
 from artifact_flow.tracking.dvc import run_dvc
-
-# The parameter's name in MLproject → its key in params.yaml, its type, and the type in words.
-OPTIONS: Mapping[str, tuple[str, type, str]] = {
-    "test_size": ("data.test_size", float, "a number"),
-    "random_seed": ("data.seed", int, "a whole number"),
-    "max_iter": ("train.max_iter", int, "a whole number"),
-    "C": ("train.C", float, "a number"),
-}
+from artifact_flow.tracking.options import OPTIONS
 
 
 def run_experiment(values: Mapping[str, str | None]) -> None:
