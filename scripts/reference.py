@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 from artifact_flow.cli import COMMANDS
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
+from artifact_flow.core.base.validation import nested_models
 from artifact_flow.stages import data, export, infer, quantize, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,11 +72,9 @@ def render_params() -> str:
 def blocks_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield each block below a model by its dotted name, outer ones first."""
     for key, field in model.model_fields.items():
-        kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if isinstance(kind, type)]
-        for kind in kinds:
-            if issubclass(kind, BaseModel):
-                yield f"{prefix}{key}", kind
-                yield from blocks_of(kind, f"{prefix}{key}.")
+        for block in nested_models(field.annotation):
+            yield f"{prefix}{key}", block
+            yield from blocks_of(block, f"{prefix}{key}.")
 
 
 def show_default(value: object, required: bool) -> str:
