@@ -31,7 +31,6 @@ def main(params: Params, folder: Path) -> None:
     rows = min(read_table(folder / DATA).columns.num_rows, params.clean["limit"])
     with replace_files(folder / "cleaning.json") as (part,):
         part.write_text(json.dumps({"rows": rows}) + "\\n")
-
 '''
 OWN_STAGES = """
   clean:
