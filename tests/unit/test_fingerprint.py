@@ -273,3 +273,22 @@ def test_a_stage_is_given_the_parameters_and_the_folder_of_its_flow(
     monkeypatch.setattr(own, "main", given.append)
     stage.run("own", flow)
     assert given == ["digits", Path(folder), Path(folder)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "the following arguments are required: NAME"),
+        (["trian"], "there is no stage trian: write src/artifact_flow/stages/trian.py, or correct the name"),
+        (["../train"], "there is no stage ../train"),
+        (["train", "iris", "wine"], "unrecognized arguments: wine"),
+    ],
+)
+def test_a_stage_that_is_not_there_is_one_sentence(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt command in dvc.yaml ends with a reason, not with a traceback."""
+    with pytest.raises(SystemExit) as ended:
+        stage.parse_arguments(arguments)
+    assert ended.value.code == 2
+    assert f"stage: error: {reason}" in capsys.readouterr().err

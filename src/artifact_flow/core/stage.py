@@ -23,8 +23,27 @@ def main() -> None:
     from artifact_flow.core.base.without_pandas import leave_out_pandas
 
     leave_out_pandas()
-    with exit_on_error(f"flow {sys.argv[2]}: " if len(sys.argv) > 2 else ""), unchanged_inputs(start):
-        run(*sys.argv[1:])
+    name, flow = parse_arguments(sys.argv[1:])
+    with exit_on_error(f"flow {flow}: " if flow else ""), unchanged_inputs(start):
+        run(name, flow)
+
+
+def parse_arguments(argv: "list[str]") -> "tuple[str, str]":
+    """Return the names of the stage and of the flow, "" for the main flow; on other arguments, exit with a sentence."""
+    from argparse import ArgumentParser
+    from importlib.util import find_spec
+
+    parser = ArgumentParser(prog="stage", description="Run a stage of dvc.yaml.")
+    parser.add_argument("name", metavar="NAME", help="a module in src/artifact_flow/stages")
+    parser.add_argument(
+        "flow", metavar="FLOW", nargs="?", default="", help="a flow in params.yaml; default: the main flow"
+    )
+    found = parser.parse_args(argv)
+    if not found.name.isidentifier() or find_spec(f"artifact_flow.stages.{found.name}") is None:
+        parser.error(
+            f"there is no stage {found.name}: write src/artifact_flow/stages/{found.name}.py, or correct the name"
+        )
+    return found.name, found.flow
 
 
 def run(name: str, flow: str = "") -> None:
