@@ -44,6 +44,18 @@ def test_rows_go_through_a_pipe(flow: Flow) -> None:
     assert report.endswith("80 rows predicted by model.onnx\n")
 
 
+def test_a_wrong_value_early_in_a_large_input_is_one_line(flow: Flow) -> None:
+    """Arrow reads ahead in threads of its own when the command ends; they must not abort it."""
+    rows = HEADER + b"k,x,yes,2022-03-04,red\n" + BLOCK * 40
+    (flow.folder / "large.csv").write_bytes(rows)
+    for source, name in (("-", "standard input"), ("large.csv", "large.csv")):
+        process = start(flow, source, "--out", "out.csv")
+        _, report = process.communicate(rows)
+        assert report.decode().startswith(f"error: {name}, row 2: size is 'x', which is not a number: fix it")
+        assert report.count(b"\n") == 1
+        assert process.returncode == 1
+
+
 def test_it_has_no_use_for_pandas(flow: Flow, tmp_path: Path) -> None:
     """Where pandas is installed, pyarrow would import it: 0.2 s and 30 MB for nothing."""
     (tmp_path / "pandas.py").write_text("raise SystemExit('pandas is imported')")

@@ -5,6 +5,7 @@ A module has `add`, which adds the command to the parser, and `run`. Imports in 
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from artifact_flow.cli import (
     download,
@@ -22,6 +23,7 @@ from artifact_flow.cli import (
     track,
     verify,
 )
+from artifact_flow.cli.process import exits_at_once
 from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.without_pandas import leave_out_pandas
 
@@ -54,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for command in COMMANDS:
         command.add(commands)
     arguments = parser.parse_args(argv)
-    if argv is None and "lean" in arguments:  # in a separate process, not when a test calls this function
+    lean = argv is None and "lean" in arguments  # in a separate process, not when a test calls this function
+    if lean:
         leave_out_pandas()
-    with exit_on_error():
+    with exits_at_once() if lean else nullcontext(), exit_on_error():
         arguments.run(arguments)

@@ -1,9 +1,10 @@
 """Process: how commands behave as processes: notes on standard error, interrupts, optional packages."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from artifact_flow.core.base.errors import ArtifactFlowError
 
@@ -35,3 +36,22 @@ def exits_on_interrupt(text: str = "") -> Iterator[None]:
         if text:
             note(text)
         sys.exit(128 + signal.SIGINT)
+
+
+@contextmanager
+def exits_at_once() -> Iterator[None]:
+    """Turn an exit in the block into the immediate end of the process, after its last line and its buffers are written.
+
+    When a value early in a large input is wrong, Arrow's threads are still reading ahead through Python. If the
+    interpreter were finalized meanwhile, it would abort the process when they return.
+    https://docs.python.org/3/c-api/init.html#c.PyGILState_Ensure
+    """
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            note(end.code)
+        with suppress(OSError):  # the reader has closed the pipe
+            sys.stdout.flush()
+        os._exit(code)
