@@ -1,4 +1,4 @@
-"""A job receives what the jobs before it handed over, and nothing that somebody put in its place on the way."""
+"""A job receives the parcels of earlier jobs and refuses any parcel that was changed on the way."""
 
 import json
 import shutil
@@ -29,34 +29,34 @@ def hand_over(project: Project, folder: Path, name: str, *stages: str, earlier: 
 
 
 def paths(folder: Path, parcel: Parcel) -> set[str]:
-    """Return what a parcel holds, but for objects."""
+    """Return the paths in a parcel, except objects of DVC's cache."""
     held = parse_manifest((folder / parcel.name / MANIFEST).read_bytes())
     return {path for path in held if not path.startswith(".dvc/cache/")}
 
 
 def everything(root: Path) -> dict[str, str]:
-    """Return each file of a workspace, but for git's, by its hash."""
+    """Return path → sha256 of each file in a workspace, except git's and temporary files."""
     found = (path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts)
     return {str(path.relative_to(root)): hash_file(path) for path in found if "tmp" not in path.parts}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_forged_parcel_is_refused_before_anything_is_opened(project: Project, tmp_path: Path, kind: str) -> None:
-    """Whatever agrees with itself, the digest that travelled apart does not agree with it; the workspace stays."""
-    told = hand_over(project, tmp_path / "parcels", "train", "train")
+    """Even a consistent forgery does not match the sha256 in the job output, and the workspace stays unchanged."""
+    parcel = hand_over(project, tmp_path / "parcels", "train", "train")
     KINDS[kind](tmp_path / "parcels/train", tmp_path / "ran")
     job = clone(project, tmp_path / "job")
     before = everything(job.root)
-    arguments = "--from", str(tmp_path / "parcels"), "--parcels", json.dumps([told.model_dump()])
+    arguments = "--from", str(tmp_path / "parcels"), "--parcels", json.dumps([parcel.model_dump()])
     printed = job.run(COMMAND, "receive", *arguments, "train", code=1)
     assert printed.startswith("error: train ")
-    assert "nothing of it was opened: run the whole workflow again" in printed
+    assert "nothing was opened: run the whole workflow again" in printed
     assert everything(job.root) == before
     assert not (tmp_path / "ran").exists()
 
 
-def test_only_the_digest_tells_a_consistent_forgery(project: Project, tmp_path: Path) -> None:
-    """With the digest of the forged manifest all else fits, down to the pickle that runs: the forgery is a real one."""
+def test_a_consistent_forgery_is_detected_only_by_the_manifest_hash(project: Project, tmp_path: Path) -> None:
+    """With the forged manifest's own sha256, `receive` accepts the parcel and its pickle runs: the forgery is real."""
     hand_over(project, tmp_path / "parcels", "train", "train")
     KINDS["all changed consistently"](tmp_path / "parcels/train", tmp_path / "ran")
     forged = Parcel(name="train", sha256=hash_file(tmp_path / "parcels/train" / MANIFEST))
@@ -66,8 +66,8 @@ def test_only_the_digest_tells_a_consistent_forgery(project: Project, tmp_path: 
     assert (tmp_path / "ran").is_file()
 
 
-def test_jobs_receive_what_each_one_before_added(project: Project, tmp_path: Path) -> None:
-    """Each parcel holds what its own stages left; together they are all, nothing runs again, and the lock stays."""
+def test_each_job_receives_the_outputs_of_the_earlier_jobs(project: Project, tmp_path: Path) -> None:
+    """Each parcel contains only its own stages' outputs; together they are complete, and no stage runs again."""
     parcels, folder = [], tmp_path / "parcels"
     jobs = [("test", ["test"]), ("train", ["train"]), ("infer", ["infer"]), ("export", ["infer", "export", "quantize"])]
     for number, (name, stages) in enumerate(jobs):
@@ -115,8 +115,8 @@ OWN = """\
 """
 
 
-def test_stages_of_ones_own_are_handed_over(project: Project, tmp_path: Path) -> None:
-    """The lock says what there is: directories, files that only git keeps, stages that are frozen or leave nothing."""
+def test_custom_stages_are_handed_over(project: Project, tmp_path: Path) -> None:
+    """Directories, outputs that DVC does not cache, frozen stages and stages without outputs are handed over."""
     project.edit("dvc.yaml", lambda text: text.replace("stages:\n", f"stages:\n{OWN}", 1))
     project.edit("dvc.yaml", lambda text: text.replace("frozen: true", "frozen: false"))
     own = ["words", "lists", "said", "always", "copied"]
@@ -124,8 +124,8 @@ def test_stages_of_ones_own_are_handed_over(project: Project, tmp_path: Path) ->
     project.edit("dvc.yaml", lambda text: text.replace("frozen: false", "frozen: true"))
     project.edit(".gitignore", lambda text: f"{text}/words.json\n/lists/\n")
     project.commit("Stages of my own")
-    told = hand_over(project, tmp_path / "parcels", "own", *own)
-    assert paths(tmp_path / "parcels", told) == {
+    parcel = hand_over(project, tmp_path / "parcels", "own", *own)
+    assert paths(tmp_path / "parcels", parcel) == {
         "dvc.lock",
         "lists.json",
         "lists/3.txt",
@@ -134,7 +134,7 @@ def test_stages_of_ones_own_are_handed_over(project: Project, tmp_path: Path) ->
         "words/two/2.txt",
     }
     job = clone(project, tmp_path / "job")
-    kept = receive(job.root, tmp_path / "parcels", [told], own)
+    kept = receive(job.root, tmp_path / "parcels", [parcel], own)
     assert {"words", "lists", "said"} <= set(kept)
     assert "always" not in kept
     assert job.repro(*own) == ["always"]
@@ -144,16 +144,19 @@ def test_stages_of_ones_own_are_handed_over(project: Project, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("nothing", "parcels/train is not there: download the artifact train into it first"),
-        ("no manifest", "train is not what the job before handed over: its manifest has the sha256 e3b0c44298fc…"),
-        ("a file less", "train lacks [0-9a-f]{64}; nothing of it was opened"),
-        ("a link", "train holds .*, which is not a plain file; nothing of it was opened"),
-        ("a folder", "train holds more, which is not a plain file"),
+        ("nothing", "parcels/train does not exist: download the artifact train into it first"),
+        (
+            "no manifest",
+            "train is not the parcel that the earlier job handed over: its manifest has the sha256 e3b0c44298fc…",
+        ),
+        ("a file less", "train lacks files that its manifest names: [0-9a-f]{64}; nothing was opened"),
+        ("a link", "train contains .*, which is not a regular file; nothing was opened"),
+        ("a folder", "train contains more, which is not a regular file"),
     ],
 )
-def test_a_parcel_that_is_not_whole_is_refused(built: Project, tmp_path: Path, change: str, sentence: str) -> None:
-    """What is missing, and what is no file, is named; nothing is copied."""
-    told = hand_over(built, tmp_path / "parcels", "train", "train")
+def test_an_incomplete_parcel_is_refused(built: Project, tmp_path: Path, change: str, sentence: str) -> None:
+    """The error names the missing file or the entry that is not a regular file."""
+    parcel = hand_over(built, tmp_path / "parcels", "train", "train")
     folder = tmp_path / "parcels/train"
     some = next(path for path in sorted(folder.iterdir()) if path.name != MANIFEST)
     if change == "nothing":
@@ -168,11 +171,11 @@ def test_a_parcel_that_is_not_whole_is_refused(built: Project, tmp_path: Path, c
     else:
         (folder / "more").mkdir()
     with pytest.raises(ParcelError, match=sentence):
-        unpack(tmp_path, tmp_path / "parcels", [told])
+        unpack(tmp_path, tmp_path / "parcels", [parcel])
 
 
 def rewrite(folder: Path, files: dict[str, bytes]) -> Parcel:
-    """Write a parcel with these files and return what its own job would tell of it."""
+    """Write a parcel with these files and return it as the job that made it would."""
     import forgery
 
     folder.mkdir(parents=True)
@@ -181,96 +184,112 @@ def rewrite(folder: Path, files: dict[str, bytes]) -> Parcel:
 
 
 @pytest.mark.parametrize("path", ["Makefile", "new.py", ".git/hooks/post-checkout", ".dvc/config"])
-def test_only_what_dvc_yaml_declares_is_copied(built: Project, tmp_path: Path, path: str) -> None:
-    """A job that was taken over hands over no code to the next: the commit says what an output is."""
-    told = rewrite(tmp_path / "parcels/train", {path: b"", "dvc.lock": b""})
+def test_a_path_that_no_dvc_yaml_declares_is_not_copied(built: Project, tmp_path: Path, path: str) -> None:
+    """A compromised job cannot hand code to the next one: only outputs that the commit declares are copied."""
+    parcel = rewrite(tmp_path / "parcels/train", {path: b"", "dvc.lock": b""})
     job = clone(built, tmp_path / "job")
     before = everything(job.root)
     with pytest.raises(ParcelError, match=rf"{path} was handed over, but no dvc.yaml of this commit declares it"):
-        unpack(job.root, tmp_path / "parcels", [told])
+        unpack(job.root, tmp_path / "parcels", [parcel])
     assert everything(job.root) == before
 
 
-def test_an_object_must_be_what_its_name_says(built: Project, tmp_path: Path) -> None:
-    """DVC believes what lies in its cache; on receipt an object's md5 is its name."""
+def test_an_object_must_have_the_md5_in_its_name(built: Project, tmp_path: Path) -> None:
+    """DVC trusts the objects in its cache, so `unpack` compares the md5 of each with its name."""
     name = f".dvc/cache/files/md5/00/{'0' * 30}"
-    told = rewrite(tmp_path / "parcels/train", {name: b"another"})
+    parcel = rewrite(tmp_path / "parcels/train", {name: b"another"})
     job = clone(built, tmp_path / "job")
-    with pytest.raises(ParcelError, match=rf"{name}: objects that are not what their names say; nothing of it was"):
-        unpack(job.root, tmp_path / "parcels", [told])
+    with pytest.raises(ParcelError, match=rf"{name} does not have the md5 in its name; nothing was"):
+        unpack(job.root, tmp_path / "parcels", [parcel])
 
 
 def test_a_damaged_cache_is_not_handed_over(project: Project, tmp_path: Path) -> None:
-    """The job that made it stops, and says what helps."""
+    """The job whose cache is damaged fails, and the error says how to repair it."""
     md5 = hash_file(project.root / "model_train.pkl", "md5")
     damaged = project.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
     damaged.chmod(0o644)
     damaged.write_bytes(b"damaged")
-    with pytest.raises(ParcelError, match=rf"{md5[2:]} in DVC's cache is not what its name says, so nothing was"):
+    with pytest.raises(
+        ParcelError, match=rf"{md5[2:]} in DVC's cache does not have the md5 in its name, so nothing was"
+    ):
         hand_over(project, tmp_path / "parcels", "train", "train")
     assert not (tmp_path / "parcels").exists()
 
 
-def test_what_does_not_fit_the_lock_is_refused(project: Project, tmp_path: Path) -> None:
-    """An output that was edited after its stage is found by DVC, and named."""
+def test_an_output_that_differs_from_the_lock_is_refused(project: Project, tmp_path: Path) -> None:
+    """`dvc status` finds an output that was edited after its stage ran, and the error names it."""
     project.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
-    told = hand_over(project, tmp_path / "parcels", "infer", "infer")
+    parcel = hand_over(project, tmp_path / "parcels", "infer", "infer")
     job = clone(project, tmp_path / "job")
-    with pytest.raises(ParcelError, match=r"handed over is not what its dvc.lock names .*metrics.json.*modified"):
-        receive(job.root, tmp_path / "parcels", [told], ["infer"])
+    with pytest.raises(ParcelError, match=r"received files differ from dvc.lock .*metrics.json.*modified"):
+        receive(job.root, tmp_path / "parcels", [parcel], ["infer"])
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"\xff", "the manifest is no text"),
-        (b"no line\n", "the manifest holds a line that names no file .'no line'."),
-        (f"{'0' * 64}  /etc/passwd\n".encode(), "the manifest names '/etc/passwd', which leaves the folder"),
-        (f"{'0' * 64}  a/../../b\n".encode(), "the manifest names 'a/../../b', which leaves the folder"),
-        (f"{'0' * 64}  ./a\n".encode(), "the manifest names './a', which leaves the folder or stands there twice"),
-        (f"{'0' * 64}  a\n{'1' * 64}  a\n".encode(), "the manifest names 'a', which leaves the folder or stands"),
+        (b"\xff", "the manifest is not UTF-8 text"),
+        (b"no line\n", "the manifest has a line that is not a sha256 and a path .'no line'."),
+        (
+            f"{'0' * 64}  /etc/passwd\n".encode(),
+            "the manifest names '/etc/passwd', which is a duplicate, not normalized or outside",
+        ),
+        (
+            f"{'0' * 64}  a/../../b\n".encode(),
+            "the manifest names 'a/../../b', which is a duplicate, not normalized or outside",
+        ),
+        (
+            f"{'0' * 64}  ./a\n".encode(),
+            "the manifest names './a', which is a duplicate, not normalized or outside the repo",
+        ),
+        (
+            f"{'0' * 64}  a\n{'1' * 64}  a\n".encode(),
+            "the manifest names 'a', which is a duplicate, not normalized or",
+        ),
     ],
 )
-def test_a_manifest_stays_in_the_folder(content: bytes, sentence: str) -> None:
-    """Absolute paths, parents and names that stand twice are refused, even with the right digest."""
+def test_a_manifest_with_a_path_outside_the_repository_is_refused(content: bytes, sentence: str) -> None:
+    """Absolute paths, parents, paths that are not normalized and duplicates are refused."""
     with pytest.raises(ParcelError, match=sentence):
         parse_manifest(content)
 
 
 @pytest.mark.parametrize("given", ["{", '[{"name": "../x", "sha256": "%s"}]' % ("0" * 64), '[{"name": "x"}]', "x"])
-def test_what_names_no_parcels_is_one_sentence(given: str) -> None:
-    """A name is that of a folder, and a digest is whole."""
+def test_malformed_parcels_are_one_sentence(given: str) -> None:
+    """A parcel needs a valid artifact name and a complete sha256."""
     with pytest.raises(ParcelError, match=r"does not name parcels: give what `artifact-flow hand-over` printed"):
         read_parcels(given)
     assert read_parcels("") == []
 
 
-def test_mistakes_at_the_command_are_one_sentence(project: Project, tmp_path: Path) -> None:
-    """A stage that no lock names, a folder in use, an output that is gone, a parcel that was not received here."""
+def test_hand_over_reports_a_mistake_in_one_sentence(project: Project, tmp_path: Path) -> None:
+    """An unknown stage, a folder that is not empty, a missing output, a parcel that was not received in this job."""
 
-    def told(*arguments: str) -> str:
+    def refused(*arguments: str) -> str:
         return project.run(COMMAND, "hand-over", "--name", "x", *arguments, code=1)
 
-    assert told("--into", str(tmp_path / "new"), "absent").startswith("error: dvc.lock has no stage absent: `dvc repro")
-    assert f"{project.root} is not empty, and a parcel" in told("--into", str(project.root), "test")
+    assert refused("--into", str(tmp_path / "new"), "absent").startswith(
+        "error: dvc.lock has no stage absent: run `dvc repro"
+    )
+    assert f"{project.root} is not empty: choose an empty" in refused("--into", str(project.root), "test")
     given: dict[str, Any] = {"name": "train", "sha256": "0" * 64}
     arguments = "--received", json.dumps([given]), "--into", str(tmp_path / "new"), "test"
-    assert told(*arguments).startswith("error: train was not received here: `artifact-flow receive` it before")
+    assert refused(*arguments).startswith(
+        "error: train was not received in this job: run `artifact-flow receive` before"
+    )
     (project.root / "tests.json").unlink()
-    assert "tests.json, which dvc.lock names, is not there" in told("--into", str(tmp_path / "new"), "test")
+    assert "tests.json, which dvc.lock names, does not exist" in refused("--into", str(tmp_path / "new"), "test")
 
 
-def test_a_folder_that_git_refuses_is_one_sentence(
-    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As where another user owns it."""
+def test_a_failed_git_command_is_one_sentence(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git fails, for example, if another user owns the folder."""
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
-    with pytest.raises(ParcelError, match=r"^`git ls-files .*` fails: fatal: not a git repository"):
+    with pytest.raises(ParcelError, match=r"^`git ls-files .*` failed: fatal: not a git repository"):
         list_files(built.root, ["train"])
 
 
-def test_files_of_another_pipeline_go_with_its_lock(project: Project) -> None:
-    """A stage of flows/dvc.yaml brings that lock, and what it reads of the root's."""
+def test_a_flows_stage_is_handed_over_with_both_locks(project: Project) -> None:
+    """A stage of flows/dvc.yaml is listed with that folder's lock and the root's outputs that it reads."""
     (project.root / "flows").mkdir()
     flow = "stages:\n  own:\n    cmd: cp ../tests.json own.json\n    deps: [../tests.json]\n    outs: [own.json]\n"
     (project.root / "flows/dvc.yaml").write_text(flow)

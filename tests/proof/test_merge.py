@@ -123,7 +123,7 @@ def test_a_damaged_side_is_one_sentence(damaged: str, tmp_path: Path) -> None:
     for file, text in zip(files, (lock(A), lock(A1), damaged), strict=True):
         file.write_text(text)
     with pytest.raises(
-        LockError, match=r"^flows/dvc\.lock of the other branch is damaged \(\w+\), so nothing is merged"
+        LockError, match=r"^flows/dvc\.lock of the other branch is damaged \(\w+\), so nothing was merged"
     ):
         merge_files(*files, path=Path("flows/dvc.lock"))
     assert files[1].read_text() == lock(A1)

@@ -79,7 +79,7 @@ def test_runs_that_agree_against_the_lock_mean_a_forged_lock() -> None:
     """Every clone says the same, and the lock says something else."""
     runs = [reproduction(**{"predictions.csv": "b4"}), reproduction(**{"predictions.csv": "b4"})]
     assert "forged with `dvc commit -f`" in likely_cause("predictions.csv", LOCK, runs, runs)
-    assert likely_cause("dvc.lock", LOCK, runs, runs) == "names other outputs than this commit gives"
+    assert likely_cause("dvc.lock", LOCK, runs, runs) == "names other outputs than this commit produces"
 
 
 def test_everything_changed_is_every_change() -> None:

@@ -20,7 +20,7 @@ METRIC_TOLERANCE, PROBABILITY_TOLERANCE = 0.01, 0.05
 
 Verdict = Literal["same bytes", "same predictions", "same metrics", "different"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # from best to worst
-EXPECTED: dict[Verdict, str] = {  # why different bytes are no error on a machine where bytes are not guaranteed
+EXPECTED: dict[Verdict, str] = {  # why different bytes are accepted on a machine that does not guarantee equal bytes
     "same predictions": "different bytes, as another machine or library may give",
     "same metrics": "labels not compared: the committed predictions.csv is not in DVC's cache; run `dvc pull`",
 }
@@ -82,7 +82,7 @@ def likely_cause(
     if len({r.hashes.get(path) for r in others}) > 1:
         return "not deterministic: each run gives different bytes"
     if posixpath.basename(path) == LOCK.name:
-        return "names other outputs than this commit gives"
+        return "names other outputs than this commit produces"
     if not any(path in r.hashes for r in others):
         return f"no run produces it: {LOCK} has a stage that does not run; run `dvc repro` and commit the lock"
     return f"all runs agree on different bytes: {LOCK} was edited, forged with `dvc commit -f`, or made elsewhere"

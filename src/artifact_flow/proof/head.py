@@ -84,7 +84,7 @@ def open_head(repository: Path, pipelines: Sequence[str] = ()) -> Head:
 def leave_out_unavailable(head: Head) -> tuple[Head, list[str]]:
     """Return the head without the stages whose data is not available here, and one sentence for each such stage.
 
-    The stages that depend on them are left out too; it may be that none is left.
+    The stages that depend on them are left out too, so the returned head may have no stages.
     """
     names = git(head.root, "ls-tree", "-r", "-t", "-z", "--name-only", "HEAD").split("\0")
     known = {*names, *output_hashes(head.stages)}
@@ -124,8 +124,8 @@ def _missing_data(stage: Mapping[str, Any], root: Path, known: Collection[str]) 
         external = ":" in dep["path"] or dep["path"].startswith(("/", ".."))  # a URL or a file that only DVC handles
         if not external and not _overlaps(dep["path"], known) and not is_available(root / dep["path"], dep):
             return (
-                f"{dep['path']} is neither in the commit nor, as {LOCK} names it, in the working tree: run `dvc pull` "
-                "or `dvc checkout` if DVC tracks it."
+                f"{dep['path']} is not in the commit, and the working tree has no copy with the hash in {LOCK}: if DVC "
+                "tracks it, run `dvc pull` or `dvc checkout`."
             )
     return ""
 
@@ -161,5 +161,5 @@ def _run_git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def plain_environ() -> dict[str, str]:
-    """Return the environment without the variables with which a git hook points every git at its own repository."""
+    """Return the environment without the variables by which a git hook redirects git to its own repository."""
     return {name: value for name, value in os.environ.items() if name not in GIT_LOCATION}

@@ -1,7 +1,7 @@
-"""Merge: three versions of a dvc.lock become one, stage by stage, in the form DVC writes. It decides nothing else.
+"""Merge: a three-way merge of dvc.lock by stage, in the format that DVC writes.
 
-What a lock says of one stage is one claim: this command on these inputs gave these outputs. So a stage is taken whole
-from one side or the other, never mixed. A claim that does not fit the merged files is stale to DVC, which runs it.
+A stage's entry in a lock is one claim: this command on these inputs gave these outputs. So the merge takes each entry
+whole from one side and never mixes two. If an entry does not match the merged files, DVC finds the stage stale.
 """
 
 import io
@@ -22,7 +22,7 @@ STAGES, SCHEMA = "stages", "schema"
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged lock, and the stages of it that no side has reproduced: `dvc repro` comes before the commit."""
+    """A merged lock, and its open stages: those that neither side has reproduced, so DVC must run them first."""
 
     content: bytes
     open: tuple[str, ...]
@@ -31,7 +31,7 @@ class Merged:
 def merge_files(base: Path, ours: Path, theirs: Path, path: Path = LOCK) -> tuple[str, ...]:
     """Write the merge of three files into `ours` and return its open stages; `path` is the lock's name in messages.
 
-    Raises LockError, and leaves `ours` as it is, when one of them is no lock or the two sides' schemas differ.
+    Raises LockError, without changing `ours`, when a file is not a valid lock or the two sides' schemas differ.
     """
     merged = merge_contents(base.read_bytes(), ours.read_bytes(), theirs.read_bytes(), path)
     with replace_files(ours) as (part,):
@@ -40,10 +40,11 @@ def merge_files(base: Path, ours: Path, theirs: Path, path: Path = LOCK) -> tupl
 
 
 def merge_contents(base: bytes, ours: bytes, theirs: bytes, path: Path = LOCK) -> Merged:
-    """Return the merge of three locks' bytes, of which each may be empty, as git gives a file that was not there.
+    """Return the merge of the contents of three locks; git passes an empty content for a file that did not exist.
 
-    A stage that one side changed is that side's; what both changed alike is that; what both changed differently stays
-    as it is in `ours`, whose outputs lie in the workspace. Raises LockError as `merge_files` does.
+    A stage that one side changed is taken from that side, and one that both changed equally from either. If both
+    changed it differently, the entry of `ours` is kept, because its outputs are in the workspace. Raises LockError like
+    `merge_files`.
     """
     before, here, there = (
         _load_lock(content, f"{path} of {side}")
@@ -51,8 +52,9 @@ def merge_contents(base: bytes, ours: bytes, theirs: bytes, path: Path = LOCK) -
     )
     if here and there and here[SCHEMA] != there[SCHEMA]:
         raise LockError(
-            f"{path} has schema {here[SCHEMA]!r} on this branch and {there[SCHEMA]!r} on the other one, which must be "
-            "the same: it stays as it is on this branch; run `dvc repro` with the DVC of the lock, then `git add` it."
+            f"{path} has schema {here[SCHEMA]!r} on this branch and {there[SCHEMA]!r} on the other one, but both must "
+            "be the same, so this branch's file is kept: run `dvc repro` with the locked version of DVC, then "
+            "`git add` the file."
         )
     document, _ = _merge_keys(before, here, there)
     document[STAGES], both = _merge_keys(*(side.get(STAGES, {}) for side in (before, here, there)))
@@ -63,7 +65,7 @@ def merge_contents(base: bytes, ours: bytes, theirs: bytes, path: Path = LOCK) -
 def _merge_keys(
     base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the merged entries, in the order of `ours`, and which of them both sides changed differently."""
+    """Return the merged entries, in the order of `ours`, and the names of those that both sides changed differently."""
     merged, both = {}, []
     for name in dict.fromkeys((*ours, *theirs)):
         was, here, there = (side.get(name) for side in (base, ours, theirs))
@@ -76,14 +78,14 @@ def _merge_keys(
 
 
 def _out_of_step(document: Mapping[str, Any]) -> set[str]:
-    """Return the stages that read something else than another stage of the same lock writes or reads there."""
+    """Return the stages whose inputs differ from what another stage of the same lock wrote or read at that path."""
     stages = document.get(STAGES, {})
     seen = {entry["path"]: entry.get("md5") for stage in stages.values() for entry in stage.get("outs", ())}
     return {name for name, stage in stages.items() for what, is_ in _inputs(stage) if seen.setdefault(what, is_) != is_}
 
 
 def _inputs(stage: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield each file and each parameter that a stage reads, with what it was."""
+    """Yield each file and each parameter that a stage read, with its hash or value."""
     for entry in stage.get("deps", ()):
         yield entry["path"], entry.get("md5")
     for file, values in stage.get("params", {}).items():
@@ -92,15 +94,15 @@ def _inputs(stage: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _load_lock(content: bytes, name: str) -> dict[str, Any]:
-    """Return the document of a lock, which is empty where the file was not there."""
+    """Return the document of a lock, or an empty one for empty content; raise LockError when it is damaged."""
     try:
         document = dict(_yaml().load(content.decode()) or {})
         if document:
             _out_of_step({STAGES: document[STAGES], SCHEMA: document[SCHEMA]})
     except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise LockError(
-            f"{name} is damaged ({type(error).__name__}), so nothing is merged and the file stays as it is on this "
-            "branch: run `dvc repro`, then `git add` its outputs."
+            f"{name} is damaged ({type(error).__name__}), so nothing was merged and this branch's file is kept: run "
+            "`dvc repro`, then `git add` its outputs."
         ) from error
     return document
 
@@ -112,7 +114,7 @@ def _dump_lock(document: Mapping[str, Any]) -> bytes:
 
 
 def _yaml() -> YAML:
-    # as DVC sets up its own, so that it finds nothing to write anew (dvc/utils/serialize/_yaml.py)
+    # the same settings as DVC, so that DVC does not rewrite the file (dvc/utils/serialize/_yaml.py)
     yaml = YAML()
     yaml.default_flow_style = False
     return yaml

@@ -143,7 +143,7 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 
 def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
-    """Return the sentence about the first value that does not fit, found by bisection."""
+    """Return the error for the first value that does not fit its role, found by bisection."""
     first, end = 0, len(column)
     while end - first > 1:
         middle = (first + end) // 2
@@ -162,7 +162,7 @@ def _fits(column: pa.ChunkedArray, role: Role) -> bool:
 
 
 def no_fit(where: str, name: str, value: str, word: str) -> DataError:
-    """Return the sentence about a value that does not fit its column's role."""
+    """Return the error for a value that does not fit its column's role."""
     return DataError(
         f"{where}: {name} is {value}, which is {word}: fix it, or list it as a missing value, or give the column "
         "another role, such as left out."
