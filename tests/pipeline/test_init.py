@@ -452,6 +452,53 @@ def test_what_the_user_says_wins(mine: Project) -> None:
     assert features["Embarked"]["categories"] == ["C", "Q"]
 
 
+def test_a_split_by_a_column_is_written_and_made(mine: Project) -> None:
+    """--split-by: a group's column is left out, one of time keeps its role, and both splits hold what they should."""
+    published.passengers(mine.root)
+    published.bike_sharing(mine.root)
+    main(["init", "--data", "passengers.csv", "--target", "Survived", "--split-by", "group:Ticket"])
+    text = Path("params.yaml").read_text()
+    assert "  split:\n    by: group\n    column: Ticket\n  preprocess: auto" in text
+    assert "    Ticket: left out # set by you\n" in text
+    run_stages()
+    passengers = csv.read_csv("passengers.csv")
+    ids = map(str, passengers["PassengerId"].to_pylist())
+    tickets = dict(zip(ids, passengers["Ticket"].to_pylist(), strict=True))
+    rows = pq.read_table("data.parquet", columns=["id", "split"]).to_pylist()
+    found = {split: {tickets[row["id"]] for row in rows if row["split"] == split} for split in ("train", "test")}
+    assert found["train"]
+    assert found["test"]
+    assert not found["train"] & found["test"]
+    main(["init", "--data", "bike_sharing.csv", "--target", "cnt", "--split-by", "time:dteday", "--force"])
+    data = load_params().data
+    assert data.split
+    assert data.table
+    assert (data.split.by, data.table.columns["dteday"]) == ("time", "date")
+    run_stages()
+    assert pq.read_table("data.parquet")["split"].to_pylist() == ["train"] * 240 + ["test"] * 60
+    main(["init", "--data", "bike_sharing.csv", "--target", "cnt", "--force"])
+    assert load_params().data.split is None
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (["--split-by", "groups:Ticket"], "--split-by is 'groups:Ticket' (did you mean group?); allowed: group:COLUMN"),
+        (["--split-by", "group"], "--split-by is 'group' (did you mean group?); allowed: group:COLUMN, time:COLUMN"),
+        (["--split-by", "group:Tickt"], "passengers.csv has no column Tickt (did you mean Ticket?)"),
+        (["--split-by", "time:Tickt"], "params.yaml: data.split: passengers.csv has no column Tickt (did you mean"),
+        (["--split-by", "column:Embarked"], "passengers.csv: Embarked, by which data.split splits, has no value in 2"),
+        (["--split-by", "column:Pclass"], "passengers.csv: Pclass, by which data.split splits, never is test: name"),
+        (["--test-values", "3"], "--test-values are the values of the column that splits: add --split-by column:COL"),
+    ],
+)
+def test_a_split_that_cannot_be_is_one_sentence(mine: Project, said: list[str], sentence: str) -> None:
+    """Nothing is written."""
+    published.passengers(mine.root)
+    found = sentence_of("init", "--data", "passengers.csv", "--target", "Survived", *said)
+    assert found.replace(f"{mine.root}/", "").startswith(sentence)
+
+
 def test_rows_without_a_target_are_left_out_when_told(mine: Project) -> None:
     """They are counted and refused, or left out on request."""
     published.bike_sharing(mine.root)

@@ -29,6 +29,12 @@ def add(commands: Commands) -> None:
     init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
     init.add_argument("--id", metavar="COLUMN", help="the column that identifies a row")
+    init.add_argument(
+        "--split-by", metavar="KIND:COLUMN", help="group:COLUMN, time:COLUMN or column:COLUMN; default: a random split"
+    )
+    init.add_argument(
+        "--test-values", nargs="+", metavar="VALUE", help="with column:COLUMN, its values in test rows; default: test"
+    )
     init.add_argument("--force", action="store_true", help="overwrite your changes in params.yaml and dvc.yaml")
     init.set_defaults(run=run, lean=True)
 
@@ -36,7 +42,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base import determinism  # noqa: F401 - first: it must pin before numpy is imported
-    from artifact_flow.init.adopt import Request, adopt_table, sniff_form
+    from artifact_flow.init.adopt import Request, adopt_table, read_split, sniff_form
     from artifact_flow.init.schema import Overrides
 
     separator = {"\\t": "\t", "tab": "\t"}.get(arguments.separator, arguments.separator)
@@ -51,5 +57,6 @@ def run(arguments: argparse.Namespace) -> None:
             estimator=arguments.estimator,
             drop_missing_target=arguments.drop_missing_target,
             force=arguments.force,
+            split=read_split(arguments.split_by, arguments.test_values),
         )
     )

@@ -6,15 +6,25 @@ before all checks have passed.
 
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 
-from artifact_flow.core.base.errors import DataError, ParamsError
+from artifact_flow.core.base.errors import DataError, ParamsError, closest
 from artifact_flow.core.base.files import repository_root
-from artifact_flow.core.base.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
+from artifact_flow.core.base.params import (
+    MISSING,
+    PARAMS,
+    By,
+    DataParams,
+    SplitParams,
+    TableParams,
+    Task,
+    TrainParams,
+    load_params,
+)
 from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.core.table.source import Form, sniff_separator
 from artifact_flow.init.edit import edit_files
@@ -39,6 +49,7 @@ class Request:
     estimator: str | None = None
     drop_missing_target: bool = False
     force: bool = False
+    split: SplitParams | None = None
 
 
 def adopt_table(request: Request, root: Path | None = None, console: Console | None = None) -> None:
@@ -51,7 +62,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     source = _source_in(root, request.data)
     if not request.force:
         _refuse_overwriting(root)
-    schema = understand(request.data, request.form, request.target, request.overrides)
+    schema = understand(request.data, request.form, request.target, _without_key(request))
     if schema.target.missing and not request.drop_missing_target:
         raise DataError(
             f"{request.data}: {schema.target.missing} of {schema.rows} rows have no value in {request.target}, the "
@@ -65,7 +76,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     reasons = try_estimator(table, train)
     edit_files(root, params, train, schema)
     print_leaks(find_leaks(table.y, numeric_columns(table), table.roles.classes), request.target, console)
-    print_notes(params.stratify or not table.roles.classes, reasons, console)
+    print_notes(params.stratify or params.split is not None or not table.roles.classes, reasons, console)
     print_next(_keep_command(root, source), console)
 
 
@@ -114,8 +125,37 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
         drop_missing_target=request.drop_missing_target,
         columns={column.name: column.role for column in schema.columns},
     )
-    stratify = schema.task == "classification"
-    return DataParams(source=source, table=table, preprocess="auto", test_size=0.2, seed=42, stratify=stratify)
+    return DataParams(
+        source=source,
+        table=table,
+        preprocess="auto",
+        test_size=0.2,
+        seed=42,
+        stratify=schema.task == "classification" and request.split is None,
+        split=request.split,
+    )
+
+
+def _without_key(request: Request) -> Overrides:
+    """Return the user's roles, with the column of groups or of the file's own split left out unless it has one."""
+    split, overrides = request.split, request.overrides
+    if split is None or split.by == "time" or split.column in (*overrides.categories, overrides.id):
+        return overrides
+    return replace(overrides, left_out=[*overrides.left_out, split.column])
+
+
+def read_split(text: str | None, test: list[str] | None) -> SplitParams | None:
+    """Return the split that `--split-by` and `--test-values` name, or None without; raise ParamsError if it is none."""
+    kind, _, column = (text or "").partition(":")
+    kinds: tuple[By, ...] = get_args(By)
+    by = next((known for known in kinds if known == kind), None)
+    if text is not None and (by is None or not column):
+        raise ParamsError(
+            f"--split-by is {text!r}{closest(kind, kinds)}; allowed: {', '.join(f'{known}:COLUMN' for known in kinds)}."
+        )
+    if test is not None and by != "column":
+        raise ParamsError("--test-values are the values of the column that splits: add --split-by column:COLUMN.")
+    return SplitParams(by=by, column=column, test=test) if by else None
 
 
 def _train_params(task: Task, estimator: str | None) -> TrainParams:

@@ -47,6 +47,7 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
     if data.table is None:
         return
     block.ca.items.pop("source", None)
+    block.pop("split", None)
     block.update({"source": data.source, "preprocess": data.preprocess, "stratify": data.stratify})
     table = CommentedMap(data.table.model_dump(exclude={"columns"}))
     missing = CommentedSeq(data.table.missing)
@@ -65,6 +66,8 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         table.yaml_add_eol_comment(comment, key, column=0)
     block.pop("table", None)
     block.insert(1, "table", table)
+    if data.split:
+        block.insert(2, "split", CommentedMap(data.split.model_dump(exclude_none=True)))
 
 
 def _edit_train(block: CommentedMap, train: TrainParams) -> None:

@@ -19,13 +19,13 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.encoding import encode_rows
 from artifact_flow.core.base.figures import show_figure
 from artifact_flow.core.base.files import hash_file, replace_files
-from artifact_flow.core.base.params import Params, Task, TrainParams
+from artifact_flow.core.base.params import Params, TrainParams
 from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
 from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
-from artifact_flow.core.table.tables import DATA, check_made, read_table
+from artifact_flow.core.table.tables import DATA, Table, check_made, read_table
 from artifact_flow.core.table.writers import write_csv
 from artifact_flow.scale.backend import open_backend, read_choice
 
@@ -43,7 +43,7 @@ def main(params: Params, folder: Path) -> None:
     build = partial(build_model, task=roles.task, features=features, preprocess=roles.params.preprocess)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = find_best(params.train, build, roles.task, X, train.y)
+        found = find_best(params.train, build, X, train)
         chosen = found.params if found else params.train
         with reproducible(chosen.threads):
             estimator = fit_model(build(chosen), X, train.y, chosen)
@@ -59,11 +59,11 @@ def main(params: Params, folder: Path) -> None:
     print(f"{final}: fitted on {len(X)} rows{prepared}, sha256 {sha256[MODEL.name][:12]}…")
 
 
-def find_best(params: TrainParams, build: Build, task: Task, X: np.ndarray, y: np.ndarray) -> Found | None:
+def find_best(params: TrainParams, build: Build, X: np.ndarray, train: Table) -> Found | None:
     """Return what `train.search` finds where the environment says, or None without a search; say so on stderr."""
     if params.search is None:
         return None
-    bench = prepare_bench(params.search, task, X, y, params.threads)
+    bench = prepare_bench(params.search, train.roles.task, X, train.y, params.threads, train.key)
     start = time.monotonic()
     with open_backend(read_choice(os.environ), params.threads) as backend, shown_steps("searching") as progress:
         found = search_best(params, build, bench, backend.run, progress)

@@ -5,7 +5,9 @@ logged. The next call completes a run that was interrupted. If two processes cre
 run is deleted.
 """
 
+import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from artifact_flow.core.base.params import PARAMS
@@ -112,7 +114,7 @@ class Runs:
                     mlflow.entities.Metric(
                         name, value, at, 0, model.model_id, data.dataset.name, data.dataset.digest, run_id
                     )
-                    for name, value in result.metrics.items()
+                    for name, value in _allowed(result.metrics).items()
                 ],
             )
             with collect_files(result, drawing) as folder:
@@ -181,6 +183,11 @@ class Runs:
 
 def _age(run: Any) -> float:
     return time.time() - float(run.info.start_time) / 1000
+
+
+def _allowed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics with "_" for the marks that MLflow refuses in a name, as of a class such as >50K."""
+    return {re.sub(r"[^\w\-. :]", "_", name): value for name, value in metrics.items()}
 
 
 def _shortened(params: Any) -> dict[str, str]:

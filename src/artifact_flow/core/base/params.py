@@ -26,6 +26,7 @@ Task = Literal["classification", "regression"]
 # The type of a feature column, and the roles a column of the user's table can have.
 Type = Literal["number", "boolean", "date", "category"]
 Role = Literal[Type, "id", "left out"]
+By = Literal["group", "time", "column"]
 
 
 class _Block(BaseModel):
@@ -47,6 +48,21 @@ class TableParams(_Block):
     ]
 
 
+class SplitParams(_Block):
+    """A split by a column: whole groups, the last rows in time, or the rows that the column names."""
+
+    by: Annotated[By, Field(description=f"one of: {', '.join(get_args(By))}")]
+    column: Annotated[str, Field(description="the name of a column, whatever its role")]
+    test: Annotated[
+        list[Any] | None,
+        Field(min_length=1, description="for by: column, a list of the values of the test split's rows ([test])"),
+    ] = None
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class DataParams(_Block):
     """Where the rows come from, how they are pre-processed and how they are split."""
 
@@ -56,6 +72,8 @@ class DataParams(_Block):
     test_size: Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1, both excluded")]
     seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")]
     stratify: Annotated[bool, Field(description="true or false")]
+    # left out where it is not set: contracts and tables without it keep their bytes
+    split: Annotated[SplitParams | None, Field(description="a block of keys", exclude_if=_is_none)] = None
 
 
 Strategy = Literal["grid", "random", "halving"]
@@ -95,9 +113,21 @@ class TrainParams(_Block):
 
 
 class InferParams(_Block):
-    """How predictions are written."""
+    """How predictions are written, and which metrics of them besides the usual ones."""
 
     decimals: Annotated[int, Field(ge=1, le=12, description="a whole number from 1 to 12")]
+    metrics: Annotated[
+        list[str] | None,
+        Field(description="a list of names of scikit-learn scorers and import paths of your own functions in src/own"),
+    ] = None
+    per_class: Annotated[bool, Field(description="true or false")] = False
+    costs: Annotated[
+        dict[Any, dict[Any, float]] | None,
+        Field(description="a mapping of each actual class to a mapping of each predicted class to its cost"),
+    ] = None
+    cross_validation: Annotated[
+        int | None, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")
+    ] = None
 
 
 class ExportParams(_Block):

@@ -21,6 +21,8 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams
+from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
+from artifact_flow.core.table.splits import Key
 
 FACTOR = 3  # halving: each round keeps a third of the candidates, on three times the rows, as in scikit-learn
 
@@ -31,8 +33,8 @@ Build: TypeAlias = Callable[[TrainParams], Any]
 class Bench:
     """What all fits of a search share; it is sent to each worker once.
 
-    X has shape [rows, features]. y, `fold` (the number of the fold that scores a row) and `place` (the row's position
-    in a seeded order, of which a round takes the first rows) have shape [rows].
+    X has shape [rows, features]. y, `fold` (as `folds.draw_folds` returns it) and `place` (the row's position in a
+    seeded order, of which a round takes the first rows) have shape [rows]. With `in_time` the folds are in time.
     """
 
     X: np.ndarray
@@ -41,11 +43,13 @@ class Bench:
     place: np.ndarray
     search: SearchParams
     threads: int
+    in_time: bool = False
 
     def rows_of(self, fold: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the indices of a fold's rows to fit and to score, among the first `rows` of the order."""
-        taken, held_out = self.place < rows, self.fold == fold
-        return np.flatnonzero(taken & ~held_out), np.flatnonzero(taken & held_out)
+        fitted, scored = rows_of_fold(self.fold, fold, self.in_time)
+        taken = self.place < rows
+        return np.flatnonzero(taken & fitted), np.flatnonzero(taken & scored)
 
 
 @dataclass(frozen=True)
@@ -156,30 +160,21 @@ def search_best(
     return Found(blocks[left[0]], best, trials)
 
 
-def prepare_bench(search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray, threads: int) -> Bench:
-    """Return what all fits share, including the rows' seeded folds, stratified for a classification.
+def prepare_bench(  # noqa: PLR0913, PLR0917 - the one place that collects what a bench holds
+    search: SearchParams, task: Task, X: np.ndarray, y: np.ndarray, threads: int, key: Key | None = None
+) -> Bench:
+    """Return what all fits share, including the rows' folds; `key` is by what the table is split, if by something.
 
     Raises ParamsError when there are too few rows for `train.search.cv` or `train.search.scoring` names no scorer.
     """
-    from sklearn.model_selection import KFold, StratifiedKFold  # noqa: PLC0415 - takes a second to import
-
     if search.scoring is not None and search.scoring not in get_scorer_names():
         raise ParamsError(
             f"{PARAMS}: train.search.scoring is {search.scoring!r}{closest(search.scoring, get_scorer_names())}; "
             f"allowed: null, {', '.join(get_scorer_names())}."
         )
-    kind = StratifiedKFold if task == "classification" else KFold
-    try:
-        fold = np.empty(len(y), dtype=np.int64)
-        for number, (_, held_out) in enumerate(kind(search.cv, shuffle=True, random_state=search.seed).split(X, y)):
-            fold[held_out] = number
-    except ValueError as error:
-        raise ParamsError(
-            f"{PARAMS}: train.search.cv is {search.cv}, but the train split cannot be split so: "
-            f"{' '.join(str(error).split()).rstrip('.')}; choose fewer folds."
-        ) from error
+    fold = draw_folds(FoldPlan("train.search.cv", search.cv, search.seed, task), y, key)
     place = np.random.RandomState(search.seed).permutation(len(y))
-    return Bench(X, y, fold, place, search, threads)
+    return Bench(X, y, fold, place, search, threads, in_time=key is not None and key.by == "time")
 
 
 def draw_candidates(search: SearchParams) -> list[dict[str, Any]]:

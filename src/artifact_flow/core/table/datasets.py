@@ -6,14 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from artifact_flow.core.base.errors import DataError, closest
-from artifact_flow.core.base.params import PARAMS, DataParams, TableParams, Type
+from artifact_flow.core.base.params import PARAMS, DataParams, SplitParams, TableParams, Type
 from artifact_flow.core.table import builtin
 from artifact_flow.core.table.columns import missing_columns
 from artifact_flow.core.table.source import Form, read_names
-from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Roles, Table
+from artifact_flow.core.table.splits import read_key
+from artifact_flow.core.table.tables import ID, KEY, SPLIT, TARGET, Roles, Table
 from artifact_flow.core.table.typed_rows import read_columns
 
-RESERVED = (ID, TARGET, SPLIT)
+RESERVED = (ID, TARGET, SPLIT, KEY)
 
 
 def load_source(params: DataParams, watch: builtin.Watch = builtin.unwatched) -> Table:
@@ -39,6 +40,9 @@ def load_builtin(params: DataParams, watch: builtin.Watch = builtin.unwatched) -
         **{name: np.ascontiguousarray(arrays.X[:, i]) for i, name in enumerate(arrays.features)},
         TARGET: arrays.y,
     }
+    if params.split:
+        missing_columns([params.split.column], arrays.features, f"{PARAMS}: data.split: {params.source}")
+        columns[KEY] = read_key(pa.chunked_array([columns[params.split.column]]), params.split, params.source)
     features: dict[str, Type] = dict.fromkeys(arrays.features, "number")
     return Table(pa.table(columns), Roles(features=features, classes=arrays.classes, params=params))
 
@@ -55,7 +59,7 @@ def load_own(params: DataParams) -> Table:
             f"{PARAMS}: data.source is {params.source}, but data.table does not say what its columns are: "
             f"`artifact-flow init --data {params.source} --target COLUMN` writes it."
         )
-    raw = _read_own(Path(params.source), table)
+    raw = _read_own(Path(params.source), table, params.split)
     target = raw[table.target]
     if target.null_count:
         if not table.drop_missing_target:
@@ -78,6 +82,8 @@ def load_own(params: DataParams) -> Table:
     roles = Roles(features=features, classes=classes, params=params)
     columns = {ID: raw[roles.id] if roles.id else pa.array(np.arange(len(raw)))}
     columns |= {name: raw[name] for name in features} | {TARGET: target}
+    if params.split:
+        columns[KEY] = read_key(raw[params.split.column], params.split, params.source)
     return Table(pa.table(columns), roles)
 
 
@@ -89,8 +95,8 @@ def sort_classes(values: list[str]) -> list[str]:
         return sorted(values)
 
 
-def _read_own(path: Path, table: TableParams) -> pa.Table:
-    """Return the columns that have a role, with the target typed for its task."""
+def _read_own(path: Path, table: TableParams, split: SplitParams | None) -> pa.Table:
+    """Return the columns that have a role, with the target typed for its task, and the one by which rows are split."""
     names = read_names(path, Form.of(table))
     missing_columns([*table.columns, table.target], names, path)
     unknown = [name for name in names if name not in table.columns and name != table.target]
@@ -103,6 +109,11 @@ def _read_own(path: Path, table: TableParams) -> pa.Table:
     taken = [name for name in roles if name in RESERVED and roles[name] != "id"]
     if taken:
         raise DataError(f"{path}: the column name {taken[0]} is reserved: rename the column, or leave it out.")
+    if split:
+        if split.column == table.target:
+            raise DataError(f"{PARAMS}: data.split.column is {split.column}, the target: split by another column.")
+        missing_columns([split.column], names, f"{PARAMS}: data.split: {path}")
+        roles.setdefault(split.column, "category")  # its texts, where it is left out
     roles[table.target] = "category" if table.task == "classification" else "number"
     return read_columns(path, Form.of(table), roles)
 

@@ -1,10 +1,9 @@
 """Tables: the typed table with its split, in memory and as data.parquet.
 
-data.parquet has the columns `id`, the features, the target and `split`. Their roles are in the file's metadata, so that
-the table describes itself.
+data.parquet has the columns `id`, the features, the target and `split`, and the key of a split by group or by time.
+Their roles are in the file's metadata, so that the table describes itself.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from artifact_flow.core.base.contract import Feature, describe_features
 from artifact_flow.core.base.encoding import Column
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import PARAMS, DataParams, Task, Type, find_difference
+from artifact_flow.core.base.params import PARAMS, DataParams, SplitParams, Task, Type, find_difference
 from artifact_flow.core.table.columns import to_column
+from artifact_flow.core.table.splits import Key, draw_test_rows
 
 DATA = Path("data.parquet")
-ID, TARGET, SPLIT = "id", "target", "split"
+ID, TARGET, SPLIT, KEY = "id", "target", "split", "split key"
 
 Split = Literal["train", "test"]
 
@@ -56,7 +56,10 @@ class Roles(BaseModel):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their roles: `id`, features, target (class index or float64) and, after the split, `split`."""
+    """Rows with their roles: `id`, features, target (class index or float64) and, after the split, `split`.
+
+    With a block `data.split` there is the `split key` too, after a split only where it is by group or by time.
+    """
 
     columns: pa.Table
     roles: Roles
@@ -80,6 +83,12 @@ class Table:
         """The name of each row's split, "train" or "test", of shape [rows]."""
         return np.asarray(self.columns[SPLIT].to_numpy(zero_copy_only=False), dtype=str)
 
+    @property
+    def key(self) -> Key | None:
+        """The key of each row, by which the table is split, or None."""
+        by = self.roles.params.split
+        return Key(by.by, np.asarray(self.columns[KEY].to_numpy())) if by and KEY in self.columns.column_names else None
+
     def count(self, split: Split) -> int:
         """Return the number of rows of one split."""
         return int(pc.sum(pc.equal(self.columns[SPLIT], split)).as_py() or 0)
@@ -90,7 +99,7 @@ class Table:
 
 
 def split_rows(table: Table) -> Table:
-    """Return the table with its seeded `split` column; `data.test_size` of the rows are "test".
+    """Return the table with its `split` column: `data.test_size` of the rows (or groups), or named ones, are "test".
 
     Raises DataError when the split is impossible, for example with `stratify` and a class of one row.
     """
@@ -100,8 +109,13 @@ def split_rows(table: Table) -> Table:
             f"{PARAMS}: data.stratify is true, but the target of {params.source} is a number, which has no "
             "classes to stratify by; allowed: false."
         )
+    if params.stratify and params.split:
+        raise DataError(
+            f"{PARAMS}: data.stratify is true, but a split by {params.split.by} cannot also keep each class's share; "
+            "allowed: false."
+        )
     try:
-        test = _draw_test_rows(params, y)
+        test = draw_test_rows(params, y, table.key)
     except ValueError as error:
         raise DataError(
             f"{PARAMS}: data.test_size {params.test_size} cannot split {params.source} ({len(y)} rows): "
@@ -115,20 +129,22 @@ def split_rows(table: Table) -> Table:
         )
     is_test = np.zeros(len(y), dtype=bool)
     is_test[test] = True
-    return replace(table, columns=table.columns.append_column(SPLIT, pc.if_else(is_test, "test", "train")))
+    columns = table.columns.append_column(SPLIT, pc.if_else(is_test, "test", "train"))
+    if params.split:
+        _refuse_absent_class(table, ~is_test, params.split)
+        columns = columns.drop_columns(KEY) if params.split.by == "column" else columns
+    return replace(table, columns=columns)
 
 
-def _draw_test_rows(params: DataParams, y: np.ndarray) -> np.ndarray:
-    """Return the positions of the rows that scikit-learn's train_test_split assigns to the test split."""
-    if params.stratify:
-        from sklearn.model_selection import train_test_split  # noqa: PLC0415 - takes a second to import
-
-        _, test = train_test_split(np.arange(len(y)), test_size=params.test_size, random_state=params.seed, stratify=y)
-        return np.asarray(test)
-    rows = math.ceil(len(y) * params.test_size)
-    if rows >= len(y):
-        raise ValueError(f"{rows} of {len(y)} rows would be in the test split and none in the train split")
-    return np.random.RandomState(params.seed).permutation(len(y))[:rows]  # as ShuffleSplit draws
+def _refuse_absent_class(table: Table, is_train: np.ndarray, split: SplitParams) -> None:
+    """Raise DataError when a split by a column leaves the train split without a class."""
+    names = table.roles.classes
+    absent = [name for label, name in enumerate(names) if not np.any(is_train & (table.y == label))]
+    if absent:
+        raise DataError(
+            f"{PARAMS}: data.split by {split.by} {split.column} leaves no row of class {absent[0]} in the train split, "
+            "so no model could predict it: choose another data.seed, data.test_size or column, or leave such rows out."
+        )
 
 
 def write_table(table: Table, path: Path) -> None:
@@ -156,7 +172,9 @@ def read_table(path: Path = DATA) -> Table:
     except ValidationError as error:
         raise DataError(f"{path} was not written by stage data (it has no roles of columns): {remedy}") from error
     held = set(columns.column_names)
-    missing = [name for name in (ID, *roles.features, TARGET, SPLIT) if name not in held]
+    split = roles.params.split
+    key = [KEY] if split and split.by != "column" else []
+    missing = [name for name in (ID, *roles.features, TARGET, SPLIT, *key) if name not in held]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")
     return Table(columns.replace_schema_metadata(None), roles)
