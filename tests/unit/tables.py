@@ -11,6 +11,7 @@ from artifact_flow.core.base.params import TrainParams
 from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.model.predictions import Predictions, predict_rows
+from artifact_flow.core.model.scoring import score_rows
 from artifact_flow.core.table.tables import Table
 
 
@@ -29,6 +30,14 @@ def train_model(table: Table, params: TrainParams, rows: slice = slice(None)) ->
 def predict(estimator: Any, table: Table) -> Predictions:
     """Return what an estimator says of a table's rows."""
     return predict_rows(estimator, matrix(table), table.roles.classes)
+
+
+def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Return the usual metrics of each split."""
+    rows = {split: table.split == split for split in ("train", "test")}
+    return {
+        split: score_rows(table.y[held], predictions.take(held), table.roles.classes) for split, held in rows.items()
+    }
 
 
 def contract_of(table: Table, params: TrainParams, sha256: dict[str, str]) -> Contract:

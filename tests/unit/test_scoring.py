@@ -20,7 +20,7 @@ from sklearn.metrics import (
 )
 from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.svm import LinearSVC
-from unit.tables import matrix, predict
+from unit.tables import matrix, predict, score_splits
 
 from artifact_flow.core.base.errors import ModelError
 from artifact_flow.core.base.params import DataParams
@@ -31,7 +31,6 @@ from artifact_flow.core.model.scoring import (
     report_classes,
     round_significant,
     sample_predicted_actual,
-    score_splits,
     tabulate_predictions,
 )
 from artifact_flow.core.table.tables import Roles, Table

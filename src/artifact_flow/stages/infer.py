@@ -1,19 +1,20 @@
 """Stage infer: the checked model predicts every row of data.parquet: predictions, metrics, plots, a report."""
 
 import json
+import sys
 from pathlib import Path
 
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.figures import show_figure
 from artifact_flow.core.base.files import replace_files
-from artifact_flow.core.base.params import Params
-from artifact_flow.core.model.handover import receive
-from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, predict_rows
+from artifact_flow.core.base.params import InferParams, Params
+from artifact_flow.core.model.handover import Handover, receive
+from artifact_flow.core.model.metrics import Scored, find_metrics, measure, score_folds
+from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, Predictions, predict_rows
 from artifact_flow.core.model.scoring import (
     count_confusion,
     report_classes,
     sample_predicted_actual,
-    score_splits,
     tabulate_predictions,
 )
 from artifact_flow.core.table.writers import write_csv
@@ -27,7 +28,7 @@ def main(params: Params, folder: Path) -> None:
     table = given.table
     with reproducible(threads=1):
         predictions = predict_rows(given.estimator, given.X, table.roles.classes)
-    scores = score_splits(table, predictions)
+    scores = score(params.infer, given, predictions)
     outputs = (folder / path for path in (PREDICTIONS, METRICS, CONFUSION, PREDICTED_ACTUAL))
     with replace_files(*outputs) as (rows, metrics, confusion, actual):
         write_csv(tabulate_predictions(table, predictions, params.infer.decimals), rows)
@@ -38,3 +39,26 @@ def main(params: Params, folder: Path) -> None:
         print(report_classes(table, predictions))
     for split, values in scores.items():
         print(f"{split}: " + ", ".join(f"{name} {show_figure(value)}" for name, value in values.items()))
+
+
+def score(params: InferParams, given: Handover, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """Return the metrics of each split and, with `cross_validation`, of the folds; say which have no value."""
+    table, classes = given.table, given.table.roles.classes
+    wanted = find_metrics(params, classes)
+    scores, notes = {}, []
+    for split in ("train", "test"):
+        rows = table.split == split
+        scored = Scored(given.estimator, given.X[rows], table.y[rows], predictions.take(rows), classes)
+        with reproducible(threads=1):
+            scores[split], left_out = measure(wanted, scored, split)
+        notes += left_out
+    if params.cross_validation:
+        train = table.part("train")
+        with reproducible(given.contract.params["train"]["threads"]):
+            scores["cv"], left_out = score_folds(
+                params.cross_validation, given.estimator, given.X[table.split == "train"], train, wanted
+            )
+        notes += left_out
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    return scores

@@ -5,6 +5,7 @@ logged. The next call completes a run that was interrupted. If two processes cre
 run is deleted.
 """
 
+import re
 import time
 from typing import Any
 
@@ -112,7 +113,7 @@ class Runs:
                     mlflow.entities.Metric(
                         name, value, at, 0, model.model_id, data.dataset.name, data.dataset.digest, run_id
                     )
-                    for name, value in result.metrics.items()
+                    for name, value in _allowed(result.metrics).items()
                 ],
             )
             with collect_files(result, drawing) as folder:
@@ -181,6 +182,11 @@ class Runs:
 
 def _age(run: Any) -> float:
     return time.time() - float(run.info.start_time) / 1000
+
+
+def _allowed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics with "_" for the marks that MLflow refuses in a name, as of a class such as >50K."""
+    return {re.sub(r"[^\w\-. :]", "_", name): value for name, value in metrics.items()}
 
 
 def _shortened(params: Any) -> dict[str, str]:

@@ -113,9 +113,21 @@ class TrainParams(_Block):
 
 
 class InferParams(_Block):
-    """How predictions are written."""
+    """How predictions are written, and which metrics of them besides the usual ones."""
 
     decimals: Annotated[int, Field(ge=1, le=12, description="a whole number from 1 to 12")]
+    metrics: Annotated[
+        list[str] | None,
+        Field(description="a list of names of scikit-learn scorers and import paths of your own functions in src/own"),
+    ] = None
+    per_class: Annotated[bool, Field(description="true or false")] = False
+    costs: Annotated[
+        dict[Any, dict[Any, float]] | None,
+        Field(description="a mapping of each actual class to a mapping of each predicted class to its cost"),
+    ] = None
+    cross_validation: Annotated[
+        int | None, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")
+    ] = None
 
 
 class ExportParams(_Block):

@@ -25,6 +25,10 @@ class Predictions:
     values: np.ndarray
     probabilities: np.ndarray | None
 
+    def take(self, rows: np.ndarray) -> "Predictions":
+        """Return the predictions of some rows, given as indices or as bool of shape [rows]."""
+        return Predictions(self.values[rows], None if self.probabilities is None else self.probabilities[rows])
+
 
 def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predictions:
     """Return a fitted estimator's predictions for every row of X, encoded and of shape [rows, features].

@@ -1,6 +1,7 @@
 """Scoring: the metrics of predictions and the tables for reports and plots. Pure."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,9 @@ from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Table
 
 PLOT_ROWS = 5000  # as many points as a browser draws quickly
+USUAL = ("accuracy", "f1_macro", "log_loss", "r2", "mse", "mae")  # the metrics that need no parameter
 NAMED = 10  # classes listed in a note, at most
 _REMEDY = f"which metrics.json cannot contain: bring the table's columns to one scale, or change train in {PARAMS}."
-
-
-def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, float]]:
-    """Return the metrics of each split: accuracy, macro F1, log loss, or R², MSE, MAE.
-
-    Macro F1 is the mean over the classes that occur in the split as a target or as a prediction; other classes have no
-    F1. Raises ModelError when a prediction or a metric is not finite, which JSON cannot represent.
-    """
-    return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
 
 
 def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> dict[str, Any]:
@@ -47,8 +40,8 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
         "metric": metric,
         "float": scores[0],
         "quantized": scores[1],
-        "quality_loss": round_figure(scores[0][metric] - scores[1][metric], scale=_unit(scores[0][metric])),
-        "agreement": round_figure(agreement, scale=_unit(agreement)),
+        "quality_loss": round_figure(scores[0][metric] - scores[1][metric], scale=unit_of(scores[0][metric])),
+        "agreement": round_figure(agreement, scale=unit_of(agreement)),
         "largest_error": float(f"{error:.6g}"),
     }
 
@@ -56,7 +49,7 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
 def report_classes(table: Table, predictions: Predictions) -> str:
     """Return scikit-learn's report for the classes that occur in the test split, and a note on classes without a row.
 
-    Its macro average is the macro F1 of `score_splits`.
+    Its macro average is the macro F1 of `score_rows`.
     """
     test, names = table.split == "test", table.roles.classes
     y, values = table.y[test], predictions.values[test]
@@ -142,12 +135,21 @@ def _sample_test_rows(table: Table) -> np.ndarray:
 
 
 def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str, float]:
-    y, values = table.y[rows], predictions.values[rows]
-    probabilities = None if predictions.probabilities is None else predictions.probabilities[rows]
+    return score_rows(table.y[rows], predictions.take(rows), table.roles.classes)
+
+
+def score_rows(y: np.ndarray, predictions: Predictions, classes: Sequence[str]) -> dict[str, float]:
+    """Return the usual metrics of rows with targets y: accuracy, macro F1, log loss; for a regression R², MSE, MAE.
+
+    `classes` is empty for a regression. Macro F1 is the mean over the classes that occur in these rows as a target or
+    as a prediction; other classes have no F1. Raises ModelError when a prediction or a metric is not finite, which JSON
+    cannot represent.
+    """
+    values, probabilities = predictions.values, predictions.probabilities
     for found in (values, probabilities):
         if found is not None and not np.isfinite(found).all():
             raise ModelError(f"the model predicts numbers that are not finite, {_REMEDY}")
-    if not table.roles.classes:
+    if not classes:
         with np.errstate(over="ignore"):
             scores = {
                 "r2": metrics.r2_score(y, values),
@@ -155,7 +157,7 @@ def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str
                 "mae": metrics.mean_absolute_error(y, values),
             }
     else:
-        labels = range(len(table.roles.classes))
+        labels = range(len(classes))
         scores = {
             "accuracy": metrics.accuracy_score(y, values),
             "f1_macro": metrics.f1_score(y, values, average="macro", zero_division=0),
@@ -165,9 +167,9 @@ def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str
     for name, value in scores.items():
         if not math.isfinite(value):
             raise ModelError(f"{name} over {len(y)} rows is {value}, {_REMEDY}")
-    return {name: round_figure(value, scale=_unit(value) if name == "r2" else None) for name, value in scores.items()}
+    return {name: round_figure(value, scale=unit_of(value) if name == "r2" else None) for name, value in scores.items()}
 
 
-def _unit(quality: float) -> float:
+def unit_of(quality: float) -> float:
     """Return the scale of an R² or an accuracy: as 1 minus a quotient, it is no more exact near 0 than at 0.1."""
     return max(0.1, abs(float(quality)))
