@@ -86,7 +86,14 @@ def test_jobs_receive_what_each_one_before_added(project: Project, tmp_path: Pat
     assert [paths(folder, parcel) for parcel in parcels] == [
         {"dvc.lock", "tests.json"},
         {"contract.json", "data.parquet", "model_train.pkl", "plots/search.csv"},
-        {"metrics.json", "plots/confusion.csv", "plots/predicted_actual.csv", "predictions.csv"},
+        {
+            "metrics.json",
+            "plots/confusion.csv",
+            "plots/curves.csv",
+            "plots/importance.csv",
+            "plots/predicted_actual.csv",
+            "predictions.csv",
+        },
         {"model.onnx", "model_quantized.onnx", "parity.json", "plots/float_8bit.csv", "quantization.json"},
     ]
 

@@ -7,6 +7,7 @@ run is deleted.
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from artifact_flow.core.base.params import PARAMS

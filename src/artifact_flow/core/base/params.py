@@ -128,6 +128,9 @@ class InferParams(_Block):
     cross_validation: Annotated[
         int | None, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")
     ] = None
+    importance: Annotated[
+        int | None, Field(ge=1, le=100, description="how often each feature is permuted, from 1 to 100")
+    ] = None
 
 
 class ExportParams(_Block):
