@@ -363,70 +363,62 @@ def test_a_column_that_pairs_off_with_the_classes_is_told(mine: Project, capsys:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "stages", "note"),
+    ("estimator", "empty", "notes"),
     [
-        ("ensemble.HistGradientBoostingClassifier", [], "no stage export or quantize: HistGradientBoosting"),
-        ("ensemble.RandomForestClassifier", ["export"], "no stage quantize: RandomForestClassifier is no linear model"),
+        (
+            "ensemble.RandomForestClassifier",
+            ["model_quantized.onnx"],
+            ["quantize does not apply: RandomForestClassifier is not a linear model"],
+        ),
+        (
+            "neighbors.NearestCentroid",
+            ["model.onnx", "model_quantized.onnx"],
+            ["export does not apply: NearestCentroid cannot be written as ONNX", "quantize does not apply"],
+        ),
         (
             "discriminant_analysis.LinearDiscriminantAnalysis",
-            [],
-            "LinearDiscriminantAnalysis predicts differently as ONNX",
+            ["model.onnx"],
+            ["export does not apply: LinearDiscriminantAnalysis predicts differently as ONNX"],
         ),
-        ("svm.LinearSVC", ["export", "quantize"], ""),
+        ("svm.LinearSVC", [], []),
     ],
 )
-def test_stages_that_an_estimator_has_not_are_left_out(
-    mine: Project, capsys: pytest.CaptureFixture[str], estimator: str, stages: list[str], note: str
+def test_a_stage_that_does_not_apply_passes_with_an_empty_model(
+    mine: Project, capsys: pytest.CaptureFixture[str], estimator: str, empty: list[str], notes: list[str]
 ) -> None:
-    """dvc.yaml and params.yaml hold export and quantize where the estimator has such a form, and every stage passes."""
+    """`init` leaves dvc.yaml as it is but for the file, every stage passes, and opening the empty model says why."""
     published.telco_churn(mine.root)
+    before = (mine.root / "dvc.yaml").read_text()
     arguments = ["--data", "telco_churn.csv", "--target", "Churn", "--estimator", f"sklearn.{estimator}"]
-    assert note in say(capsys, "init", *arguments)
-    pipeline = (mine.root / "dvc.yaml").read_text()
-    params = load_params()
-    assert [name for name in ("export", "quantize") if getattr(params, name)] == stages
-    assert [name for name in ("export", "quantize") if f"\n  {name}:\n" in pipeline] == stages
-    assert ("plots/float_8bit.csv" in pipeline) is ("quantize" in stages)
+    printed = say(capsys, "init", *arguments)
+    assert [line for line in printed.splitlines() if "does not apply" in line] != [] or not notes
+    assert all(f"note: {note}" in printed for note in notes)
+    assert (mine.root / "dvc.yaml").read_text().replace("      - telco_churn.csv\n", "") == before
     assert run_stages()["accuracy"] > 0.6
-    assert (mine.root / "model.onnx").exists() is ("export" in stages)
+    assert [name for name in MODELS if not (mine.root / name).stat().st_size] == empty
+    for name in empty:
+        record = json.loads(Path("parity.json" if name == "model.onnx" else "quantization.json").read_text())
+        assert record["applies"] is False
+        stage = "export" if name == "model.onnx" else "quantize"
+        predict = ["predict", "telco_churn.csv", "--out", "out.csv", "--model"]
+        assert sentence_of(*predict, name).startswith(
+            f"{name} is empty, because the stage {stage} does not apply to this estimator ({record['reason']}): "
+        )
+        main([*predict, "model_train.pkl"])
 
 
-def test_stages_that_an_earlier_estimator_had_not_are_told(mine: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    """What an earlier `init` took out of dvc.yaml is not put back, and that is said."""
+def test_a_stage_that_the_user_removed_stays_removed(mine: Project) -> None:
+    """`init` and the other stages work without export and quantize, and predict names the model that there is."""
     published.mushrooms(mine.root)
-    table = ["init", "--data", "mushrooms.csv", "--target", "class", "--force"]
-    main([*table, "--estimator", "sklearn.ensemble.HistGradientBoostingClassifier"])
-    assert "note: an earlier `init` removed export and quantize from dvc.yaml" in say(capsys, *table)
-
-
-def test_what_no_stage_makes_any_more_is_removed(mine: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    """Outputs of the stages that an estimator has not, whether git or DVC keeps them; nothing else; and it is told."""
-    published.mushrooms(mine.root)
-    lost = ("model.onnx", "model_quantized.onnx", "parity.json", "plots/float_8bit.csv", "quantization.json")
-    for name in (*lost, "metrics.json", "notes.json"):
-        (mine.root / name).parent.mkdir(exist_ok=True)
-        (mine.root / name).write_text("{}\n")
-    mine.commit("Reproduced")
-    tree = [
-        "init",
-        "--data",
-        "mushrooms.csv",
-        "--target",
-        "class",
-        "--estimator",
-        "sklearn.tree.DecisionTreeClassifier",
-    ]
-    printed = say(capsys, *tree)
-    assert f"note: removed, because no stage produces it any more: {', '.join(sorted(lost)[1::2])}" in printed
-    main([*tree[:-1], "sklearn.ensemble.HistGradientBoostingClassifier", "--force"])
-    assert not any((mine.root / name).exists() for name in lost)
-    assert (mine.root / "metrics.json").exists()
-    assert (mine.root / "notes.json").exists()
+    mine.edit("dvc.yaml", lambda text: text.partition("\n  export:")[0] + "\n")
+    mine.edit("params.yaml", lambda text: text.partition("export:")[0])
+    mine.commit("Without export and quantize")
+    main(["init", "--data", "mushrooms.csv", "--target", "class"])
+    assert load_params().export is None
     run_stages()
-    assert sentence_of("predict", "mushrooms.csv").startswith(
-        "model.onnx cannot be read (No such file or directory): no stage of "
-    )
-    main(["predict", "mushrooms.csv", "--model", "model_train.pkl", "--out", "out.csv"])
+    said = sentence_of("predict", "mushrooms.csv", "--out", "out.csv")
+    assert said.startswith("model.onnx cannot be read (No such file or directory): no stage of ")
+    assert "predict with another file (--model model_train.pkl); only" in said
 
 
 @pytest.mark.parametrize("name", ["label", "features", "variable", "w", "scores", "code_0", "code_1"])
@@ -518,22 +510,21 @@ def test_rows_without_a_target_are_left_out_when_told(mine: Project) -> None:
     assert pq.read_table("data.parquet").num_rows == 299
 
 
-@pytest.mark.parametrize(("row", "stages"), [(4, ["export", "quantize"]), (5, [])])
+@pytest.mark.parametrize(("row", "sizes"), [(4, [True, True]), (5, [False, False])])
 def test_a_class_of_one_row_is_no_obstacle(
-    mine: Project, capsys: pytest.CaptureFixture[str], row: int, stages: list[str]
+    mine: Project, capsys: pytest.CaptureFixture[str], row: int, sizes: list[bool]
 ) -> None:
     """It cannot be in both splits: the split is not stratified, and that is said; where it is not in the train split,
-    the model cannot be exported, and the other stages pass.
+    export and quantize do not apply, and every stage passes.
     """
     lines = [f"{i * 7 % 11},{'abc'[i % 3]},{'rare' if i == row else 'xy'[i % 2]}\n" for i in range(60)]
     (mine.root / "t.csv").write_text("number,letter,class\n" + "".join(lines))
     printed = say(capsys, "init", "--data", "t.csv", "--target", "class")
     assert "note: not stratified: some class has too few rows" in printed
-    assert ("no stage export" in printed) is (not stages)
-    params = load_params()
-    assert params.data.stratify is False
-    assert [name for name in ("export", "quantize") if getattr(params, name)] == stages
+    assert ("note: export does not apply: the train split has no row of class rare" in printed) is (row == 5)
+    assert load_params().data.stratify is False
     run_stages()
+    assert [Path(name).stat().st_size > 0 for name in ("model.onnx", "model_quantized.onnx")] == sizes
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import pytest
 from serving.server import IRIS_ROW, Answer, Server, command
 
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.model.artifacts import describe_absence
 
 LIMITS = "ARTIFACT_FLOW_SERVE"
 
@@ -48,18 +49,31 @@ def iris(models: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
 
 
-def lock_for(folder: Path) -> None:
-    """Write a dvc.lock that names a folder's model and contract."""
-    outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in ("model.onnx", "contract.json")]
+def lock_for(folder: Path, *more: str) -> None:
+    """Write a dvc.lock that names a folder's model and contract, and `more` files."""
+    names = ("model.onnx", "contract.json", *more)
+    outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in names]
     (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": {"cmd": "x", "outs": outs}}}))
 
 
 def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:
     """The dvc.lock beside it is enough; no hash need be given."""
-    lock_for(iris)
-    (iris / "model_quantized.onnx").unlink()
+    (iris / "model_quantized.onnx").write_bytes(b"")  # as stage quantize writes it if it does not apply
+    lock_for(iris, "model_quantized.onnx")
     with Server(iris / "model.onnx", MODEL_SHA256="") as server:
         assert server.post("/predict", IRIS_ROW).status == 200
+
+
+def test_a_model_without_an_onnx_form_is_refused_in_one_sentence(iris: Path) -> None:
+    """Its model.onnx is empty; the sentence gives the reason in parity.json and the models that there are."""
+    (iris / "model.onnx").write_bytes(b"")
+    (iris / "parity.json").write_text(describe_absence("NearestCentroid cannot be written as ONNX by skl2onnx"))
+    lock_for(iris)
+    assert refusal(cwd=iris) == (
+        "error: model.onnx is empty, because the stage export does not apply to this estimator (NearestCentroid cannot "
+        "be written as ONNX by skl2onnx): predict with another file (--model model_quantized.onnx or --model "
+        "model_train.pkl); only an ONNX file can be served."
+    )
 
 
 def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:

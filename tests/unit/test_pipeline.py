@@ -119,9 +119,8 @@ def test_a_model_that_nothing_makes_is_told_so(lock: Path) -> None:
     with pytest.raises(ModelError) as error:
         open_portable(folder / "model.onnx", folder / "contract.json", lock)
     assert str(error.value) == (
-        f"{folder}/model.onnx cannot be read (No such file or directory): no stage of {folder}/dvc.yaml makes it, for "
-        f"example because the estimator has no such form: predict with another file (--model "
-        f"{folder}/model_train.pkl); only an ONNX file can be served."
+        f"{folder}/model.onnx cannot be read (No such file or directory): no stage of {folder}/dvc.yaml makes it: "
+        f"predict with another file (--model {folder}/model_train.pkl); only an ONNX file can be served."
     )
     with pytest.raises(ModelError, match="`dvc repro` makes it"):
         open_portable(folder / "iris/model.onnx", folder / "iris/contract.json", lock)

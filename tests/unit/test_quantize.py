@@ -11,7 +11,7 @@ from unit.own import load_rows
 from unit.tables import matrix, predict, train_model
 from unit.test_export import built_in, estimator_of, of_two_classes
 
-from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.errors import InapplicableError, ModelError
 from artifact_flow.core.base.params import QuantizeParams, TrainParams
 from artifact_flow.core.model.artifacts import start_session
 from artifact_flow.core.model.predictions import run_portable
@@ -200,9 +200,7 @@ def test_what_is_not_linear_is_refused(tables: dict[str, Table], path: str, name
     """The estimator is named in one sentence."""
     estimator = train_model(tables[name], estimator_of(path, {"max_iter": 5000} if "MLP" in path else {}))
     kind = path.partition(".")[2]
-    with pytest.raises(
-        ModelError, match=rf"^{kind} is no linear model with weights, which is all that can be quantized"
-    ):
+    with pytest.raises(InapplicableError, match=rf"^{kind} is not a linear model, and only the weights of linear"):
         extract_linear(estimator, matrix(tables[name]))
 
 
@@ -210,7 +208,7 @@ def test_a_linear_model_that_says_something_else_is_found_out(tables: dict[str, 
     """Weights that do not give the model's own predictions are not quantized."""
     estimator = train_model(tables["number"], estimator_of("linear_model.LinearRegression"))
     estimator.predict = lambda X: X[:, 0]
-    with pytest.raises(ModelError, match=r"^LinearRegression is no linear model"):
+    with pytest.raises(InapplicableError, match=r"^LinearRegression is not a linear model"):
         extract_linear(estimator, matrix(tables["number"]))
     assert not is_classifier(estimator)
 
@@ -224,22 +222,22 @@ GATE = QuantizeParams(max_quality_loss=0.01, min_agreement=0.98)
         (
             0.02,
             1.0,
-            r"^8 bits lose 0\.02 of accuracy on the test split; allowed by quantize\.max_quality_loss in params",
+            r"^8-bit weights lose 0\.02 of accuracy on the test split, but quantize\.max_quality_loss in params",
         ),
-        (float("nan"), 1.0, r"^8 bits lose nan of accuracy"),
+        (float("nan"), 1.0, r"^8-bit weights lose nan of accuracy"),
         (
             0.0,
             0.5,
-            r"^the 8-bit model agrees with the float one by 0\.5 on the test split; needed by quantize\.min_agree",
+            r"^the 8-bit model's agreement with the float model on the test split is 0\.5, but quantize\.min_agreement",
         ),
-        (0.0, float("nan"), r"^the 8-bit model agrees with the float one by nan"),
+        (0.0, float("nan"), r"^the 8-bit model's agreement with the float model on the test split is nan"),
     ],
 )
 def test_the_gate_refuses_what_loses_too_much(loss: float, agreement: float, sentence: str) -> None:
     """What was lost, what is allowed, where to change it; nothing was written."""
     with pytest.raises(ModelError, match=sentence) as caught:
         check_gate({"metric": "accuracy", "quality_loss": loss, "agreement": agreement}, GATE)
-    assert "nothing was written; serve model.onnx, or allow" in str(caught.value)
+    assert "so nothing was written: serve model.onnx, or " in str(caught.value)
 
 
 def test_the_gate_lets_a_good_twin_pass() -> None:

@@ -1,8 +1,7 @@
 """Adopt: `init` makes a user's own table the main flow: it reads the table, tries the estimator and edits two files.
 
-params.yaml gets the blocks `data` and `train` (and loses `export` and `quantize` if the estimator does not support
-them), and dvc.yaml gets the file as a dependency of `data`. Files that only a removed stage produced are removed.
-Nothing is written before all checks have passed.
+params.yaml gets the blocks `data` and `train`, and dvc.yaml gets the file as a dependency of `data`. Nothing is written
+before all checks have passed.
 """
 
 import shlex
@@ -26,9 +25,9 @@ from artifact_flow.core.base.params import (
     TrainParams,
     load_params,
 )
-from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
+from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.core.table.source import Form, sniff_separator
-from artifact_flow.init.edit import edit_files, remove_outputs
+from artifact_flow.init.edit import edit_files
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
@@ -74,12 +73,11 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     table = load_table(root, params)
     params = params.model_copy(update={"stratify": table.roles.params.stratify})
     print_schema(source, schema, console)
-    stages, reasons = try_estimator(table, train)
-    before = read_pipeline(root)
-    lost = edit_files(root, params, train, schema, stages)
-    removed = remove_outputs(root, before)
+    reasons = try_estimator(table, train)
+    edit_files(root, params, train, schema)
     print_leaks(find_leaks(table.y, numeric_columns(table), table.roles.classes), request.target, console)
-    print_notes(params.stratify or params.split is not None or not table.roles.classes, reasons, removed, lost, console)
+    stratified = params.stratify or params.split is not None or not table.roles.classes
+    print_notes(stratified, reasons, console)
     print_next(_keep_command(root, source), console)
 
 

@@ -7,7 +7,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, DataParams, TrainParams
-from artifact_flow.core.base.pipeline import PIPELINE, Pipeline, read_pipeline
+from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.init.schema import Schema
 from artifact_flow.init.trial import PARITY
 
@@ -18,8 +18,8 @@ COMMENTS = {
 }
 
 
-def edit_files(root: Path, data: DataParams, train: TrainParams, schema: Schema, stages: set[str]) -> list[str]:
-    """Write both files, and return which of the supported `stages` dvc.yaml no longer has."""
+def edit_files(root: Path, data: DataParams, train: TrainParams, schema: Schema) -> None:
+    """Write both files; a stage that the user removed from them stays removed."""
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 4096, True
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -33,34 +33,14 @@ def edit_files(root: Path, data: DataParams, train: TrainParams, schema: Schema,
     if former in deps:
         deps.remove(former)
     deps.insert(0, data.source)
-    for stage in ("export", "quantize"):
-        if stage not in stages:
-            params.pop(stage, None)
-            pipeline["stages"].pop(stage, None)
     if "export" in params:
         params["export"]["max_difference"] = PARITY
     if "quantize" in params:
         params["quantize"]["max_quality_loss"], params["quantize"]["min_agreement"] = 0.01, 0.98
-    else:
-        plots = pipeline.get("plots", [])
-        plots[:] = [plot for plot in plots if not (isinstance(plot, dict) and "plots/float_8bit.csv" in plot)]
     with replace_files(root / PARAMS, root / PIPELINE) as paths:
         for path, document in zip(paths, (params, pipeline), strict=True):
             with path.open("w", encoding="utf-8") as file:
                 yaml.dump(document, file)
-    return [stage for stage in sorted(stages) if stage not in pipeline["stages"]]
-
-
-def remove_outputs(root: Path, before: Pipeline | None) -> list[str]:
-    """Remove the files that stages of `before` produced and no stage produces any more, and return their paths."""
-    now = read_pipeline(root)
-    if before is None or now is None:
-        return []
-    former = sorted({path for stage in before.stages.values() for path in stage.outs})
-    gone = [path for path in former if not now.makes(path) and (root / path).is_file()]
-    for path in gone:
-        (root / path).unlink()
-    return gone
 
 
 def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
@@ -94,6 +74,6 @@ def _edit_train(block: CommentedMap, train: TrainParams) -> None:
     for key in [key for key in block if key not in ("estimator", "threads")]:
         del block[key]
     block["estimator"] = train.estimator
-    for key, value in train.keywords.items():
+    for key, value in train.others.items():
         block[key] = value
         block.yaml_add_eol_comment(COMMENTS[key], key, column=0)

@@ -1,7 +1,7 @@
 """Show: what `init` prints: the schema of the table, then warnings and notes, then the next commands."""
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.markup import escape
@@ -43,29 +43,12 @@ def print_leaks(leaks: Iterable[tuple[str, ...]], target: str, console: Console)
         )
 
 
-def print_notes(
-    stratified: bool, reasons: Mapping[str, str], removed: Sequence[str], lost: Collection[str], console: Console
-) -> None:
-    """Print what `init` could not do, removed or did not restore.
-
-    `reasons` are by the stages that the estimator does not support, `removed` are paths of files, and `lost` are stages
-    that the estimator supports but dvc.yaml no longer has.
-    """
+def print_notes(stratified: bool, reasons: Mapping[str, str], console: Console) -> None:
+    """Print what `init` could not do; `reasons` are by the stages that do not apply to the estimator."""
     if not stratified:
         console.print("[yellow]note:[/] not stratified: some class has too few rows to be in both splits")
     for stage, reason in reasons.items():
-        console.print(f"[yellow]note:[/] no stage {stage}: {escape(reason)}", soft_wrap=True)
-    if removed:
-        console.print(
-            f"[yellow]note:[/] removed, because no stage produces it any more: {escape(', '.join(removed))}",
-            soft_wrap=True,
-        )
-    if lost:
-        console.print(
-            f"[yellow]note:[/] an earlier `init` removed {' and '.join(lost)} from {PIPELINE}, but this estimator "
-            f"supports that: restore the stage, and its block in {PARAMS}, from git.",
-            soft_wrap=True,
-        )
+        console.print(f"[yellow]note:[/] {stage} does not apply: {escape(reason)}", soft_wrap=True)
 
 
 def print_next(command: str, console: Console) -> None:

@@ -1,23 +1,30 @@
-"""Trial: an estimator is fitted on a sample of the table, to find out which stages it supports. It writes nothing."""
+"""Trial: an estimator is fitted on a sample of the table, to find out what it supports. It writes nothing."""
 
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.encoding import encode_rows
-from artifact_flow.core.base.errors import ArtifactFlowError, DataError, ModelError
+from artifact_flow.core.base.errors import DataError, InapplicableError, ModelError
 from artifact_flow.core.base.params import DataParams, TrainParams
-from artifact_flow.core.model.artifacts import start_session
 from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
-from artifact_flow.core.model.predictions import predict_rows, run_portable
+from artifact_flow.core.model.predictions import predict_rows
 from artifact_flow.core.table.datasets import load_own
 from artifact_flow.core.table.tables import Table, split_rows
-from artifact_flow.portable.export import check_parity, export_model, serialize
+from artifact_flow.portable.export import (
+    check_classes,
+    check_parity,
+    export_model,
+    name_of,
+    predict_portable,
+    serialize,
+)
 from artifact_flow.portable.quantize import extract_linear
 
 PARITY = 1e-4  # export.max_difference for a user's own table
@@ -52,35 +59,42 @@ def numeric_columns(table: Table) -> Mapping[str, np.ndarray]:
     return {features[i].name: X[:, i] for i in wanted}
 
 
-def try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[str, str]]:
-    """Return which of the stages export and quantize the estimator supports, and why it does not support the others.
+def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
+    """Return which of the stages export and quantize do not apply to the estimator, with the reasons.
 
     Raises ParamsError when the estimator does not fit the task or the table.
     """
     trial = _sample(table)
     features, train = trial.describe(), trial.split == "train"
     X, _ = encode_rows(features, trial.raw)
+    reasons = {}
     with reproducible(params.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stage `train` shows the warnings of the real fit
         model = build_model(params, table.roles.task, features, "auto")
         estimator = fit_model(model, X[train], trial.y[train], params)
-        stages, reasons = set(), {}
         try:
-            contract = draw_contract(trial, features, params, {})
-            exported = serialize(export_model(estimator, contract, opset=17), "")
-            found = run_portable(start_session(exported), features, X)
-            difference, wrong = check_parity(predict_rows(estimator, X, trial.roles.classes), found, trial.y, PARITY)
-            if wrong:
-                raise ModelError(
-                    f"{type(estimator[-1]).__name__} predicts differently as ONNX on {wrong} of {len(X)} rows tried "
-                    f"(largest difference {difference:.1e}, allowed {PARITY})"
-                )
-            stages.add("export")
+            _try_export(estimator, trial, params, X)
+        except ModelError as error:
+            reasons["export"] = str(error)
+        try:
+            check_classes(estimator, trial.roles.classes)
             extract_linear(estimator, X)
-            stages.add("quantize")
-        except ArtifactFlowError as error:
-            reasons["quantize" if stages else "export or quantize"] = str(error)
-    return stages, reasons
+        except InapplicableError as error:
+            reasons["quantize"] = str(error)
+    return reasons
+
+
+def _try_export(estimator: Any, trial: Table, params: TrainParams, X: np.ndarray) -> None:
+    """Raise ModelError when the estimator has no ONNX form that predicts the same for the rows."""
+    contract = draw_contract(trial, trial.describe(), params, {})
+    content = serialize(export_model(estimator, contract, opset=17, X=X), "")
+    found = predict_portable(content, contract, X)
+    difference, wrong = check_parity(predict_rows(estimator, X, trial.roles.classes), found, trial.y, PARITY)
+    if wrong:
+        raise ModelError(
+            f"{name_of(estimator)} predicts differently as ONNX on {wrong} of {len(X)} rows tried (largest difference "
+            f"{difference:.1e}, allowed {PARITY})"
+        )
 
 
 def _sample(table: Table) -> Table:

@@ -6,6 +6,7 @@ names (a missing text is "", a missing number NaN), with an underscore behind a 
 `label` (class index, int64 [rows]) and `probabilities` (float32 [rows, classes]), or `prediction` (float32 [rows, 1]).
 """
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,27 +19,36 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import UNSEEN
-from artifact_flow.core.base.errors import ModelError
-from artifact_flow.core.model.artifacts import CONTRACT_KEY
-from artifact_flow.core.model.predictions import Predictions
+from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
+from artifact_flow.core.model.predictions import Predictions, run_portable
+from artifact_flow.portable.boosted import CONVERTERS, SHAPES, round_splits
 
 FEATURES, LABEL, PROBABILITIES, PREDICTION = "features", "label", "probabilities", "prediction"
+# Estimators whose parity the user cannot restore: their splits, distances or kernels need more digits than float32 has
+# or, the last one, skl2onnx 1.20.0 writes other probabilities for two classes.
+ROUNDED = (
+    "HistGradientBoostingClassifier",
+    "HistGradientBoostingRegressor",
+    "GaussianProcessClassifier",
+    "GaussianProcessRegressor",
+    "KNeighborsClassifier",
+    "KNeighborsRegressor",
+    "RadiusNeighborsClassifier",
+    "RadiusNeighborsRegressor",
+    "LinearDiscriminantAnalysis",
+)
 ML_OPSET = 3  # of ai.onnx.ml, the domain of encoders, trees and linear models
 
 
-def export_model(estimator: Any, contract: Contract, opset: int) -> onnx.ModelProto:
+def export_model(estimator: Any, contract: Contract, opset: int, X: np.ndarray) -> onnx.ModelProto:
     """Return the ONNX model of a fitted estimator and its pre-processing.
 
-    Raises ModelError when its converter, skl2onnx, has no way to write it.
+    X, encoded rows [rows, features], are the rows on which the model's float32 splits must fall as the estimator's do.
+    Raises InapplicableError when skl2onnx, the converter, cannot write such an estimator.
     """
-    classes = contract.target.classes
-    if is_classifier(estimator) and list(estimator.classes_) != list(range(len(classes))):
-        lacking = [name for index, name in enumerate(classes) if index not in estimator.classes_]
-        raise ModelError(
-            f"the train split holds no row of class {', '.join(lacking)}, so the model cannot be exported: set "
-            "data.stratify: true in params.yaml, or leave such rows out."
-        )
-    model = convert(estimator, len(contract.features), opset)
+    check_classes(estimator, contract.target.classes)
+    model = convert(round_splits(estimator, X), len(contract.features), opset)
     outputs = [LABEL, PROBABILITIES][: len(model.graph.output)] if is_classifier(estimator) else [PREDICTION]
     if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
         outputs = [LABEL]
@@ -46,8 +56,44 @@ def export_model(estimator: Any, contract: Contract, opset: int) -> onnx.ModelPr
     return take_raw_rows(model, contract.features)
 
 
+def check_classes(estimator: Any, classes: Sequence[str]) -> None:
+    """Raise InapplicableError when a classifier was fitted without a row of one of the contract's classes."""
+    if is_classifier(estimator) and list(estimator.classes_) != list(range(len(classes))):
+        lacking = [name for index, name in enumerate(classes) if index not in estimator.classes_]
+        raise InapplicableError(
+            f"the train split has no row of class {', '.join(lacking)}, so ONNX would number the classes differently; "
+            "with data.stratify: true, both splits have rows of each class"
+        )
+
+
+def name_of(estimator: Any) -> str:
+    """Return the name of an estimator's class, without its pre-processing."""
+    return type(estimator[-1] if isinstance(estimator, Pipeline) else estimator).__name__
+
+
+def is_rounded(estimator: Any) -> bool:
+    """Return whether float32 or skl2onnx changes the predictions of an estimator, or one inside it, on any scale."""
+    inside = estimator.get_params(deep=True).values()
+    return any(type(part).__name__ in ROUNDED for part in (estimator, *inside))
+
+
+def predict_portable(content: bytes, contract: Contract, X: np.ndarray) -> Predictions:
+    """Return the predictions of an ONNX model's bytes for encoded rows X [rows, features].
+
+    Raises InapplicableError when the runtime lacks an operator of the model or cannot run it.
+    """
+    try:
+        return run_portable(start_session(content), contract.features, X)
+    except Exception as error:  # the runtime's exceptions have no common base class
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]
+        raise InapplicableError(f"the ONNX model that skl2onnx writes cannot run: {reason}") from error
+
+
 def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
-    """Return skl2onnx's model of an estimator or transformer over one float32 input [rows, features]."""
+    """Return skl2onnx's model of an estimator or transformer over one float32 input [rows, features].
+
+    Raises InapplicableError when skl2onnx cannot write it.
+    """
     from skl2onnx import convert_sklearn  # noqa: PLC0415 - a second that most importers do not need
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
 
@@ -64,13 +110,13 @@ def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
                 initial_types=[(FEATURES, FloatTensorType([None, features]))],
                 target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
                 options=options,
+                custom_conversion_functions=CONVERTERS,
+                custom_shape_calculators=SHAPES,
             )
-    except Exception as error:  # the converter's are of many kinds, some thousands of lines long
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]
-        raise ModelError(
-            f"{type(final).__name__} cannot be written as ONNX by skl2onnx ({reason}): choose another "
-            "train.estimator, or take the stages export and quantize out of dvc.yaml."
-        ) from error
+    except Exception as error:  # the converter raises various exceptions, some with messages of thousands of lines
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = re.sub(r" at 0x[0-9a-f]+", "", reason)[:160]  # an address is another one in each run
+        raise InapplicableError(f"{type(final).__name__} cannot be written as ONNX by skl2onnx: {reason}") from error
 
 
 def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.ModelProto:
@@ -111,12 +157,12 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
 
 
 def serialize(model: onnx.ModelProto, contract_sha256: str) -> bytes:
-    """Return the file's bytes, after the model is bound to its contract; raise ModelError when it is no valid ONNX."""
+    """Return the file's bytes, after the model is bound to its contract; raise InapplicableError if it is invalid."""
     helper.set_model_props(model, {CONTRACT_KEY: contract_sha256})
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"what the converter wrote is no valid ONNX: {str(error).splitlines()[0]}.") from error
+        raise InapplicableError(f"skl2onnx writes invalid ONNX for it: {str(error).splitlines()[0]}") from error
     return bytes(model.SerializeToString(deterministic=True))
 
 

@@ -16,7 +16,7 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Feature
-from artifact_flow.core.base.errors import ModelError
+from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
 
@@ -68,12 +68,11 @@ class Quantized:
 def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
     """Return the linear part of a fitted estimator; X, encoded rows [rows, features], are what proves it linear.
 
-    Raises ModelError when the estimator is not a linear function of its pre-processed rows.
+    Raises InapplicableError when the estimator is not a linear function of its pre-processed rows.
     """
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    refusal = ModelError(
-        f"{type(final).__name__} is no linear model with weights, which is all that can be quantized: choose a linear "
-        "train.estimator, or take the stage quantize out of dvc.yaml."
+    refusal = InapplicableError(
+        f"{type(final).__name__} is not a linear model, and only the weights of linear models are quantized"
     )
     if not (hasattr(final, "coef_") and hasattr(final, "intercept_")):
         raise refusal

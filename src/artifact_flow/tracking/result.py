@@ -16,7 +16,7 @@ from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, read_lock
 from artifact_flow.core.base.params import PARAMS, Params, load_params
-from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZED
+from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZED, is_empty
 from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.core.table.tables import DATA, SPLIT
 
@@ -61,8 +61,8 @@ class Result:
 
     @property
     def model_files(self) -> list[str]:
-        """The names of the files that a client needs to predict."""
-        return [name for name in MODEL_FILES if name in self.sha256]
+        """The names of the files that a client needs to predict; an empty file holds no model."""
+        return [name for name in MODEL_FILES if name in self.sha256 and not is_empty(self.sha256[name])]
 
     @property
     def measured_on(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ ArtifactFlowError
 ├── LockError        dvc.lock
 ├── ChangedError     an input of a stage that changed while the stage ran
 ├── ModelError       a model file, or what its model cannot do
+│   └── InapplicableError   a form that a model does not have, such as ONNX
 ├── FileError        a file that cannot be written
 ├── ServeError       a service that cannot start
 ├── ScaleError       worker processes, local or on a cluster, or an object store
@@ -47,6 +48,10 @@ class ChangedError(ArtifactFlowError):
 
 class ModelError(ArtifactFlowError):
     """A model file is not the one its contract promises, or the model cannot predict."""
+
+
+class InapplicableError(ModelError):
+    """A model does not have the form that a stage produces, so the stage does not apply to it."""
 
 
 class FileError(ArtifactFlowError):

@@ -4,6 +4,7 @@ Opening an ONNX file runs no code, but the file must match the dvc.lock that lis
 """
 
 import io
+import json
 import os
 import warnings
 from collections.abc import Collection
@@ -18,6 +19,8 @@ from artifact_flow.core.base.lock import LOCK, locked_md5
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 
 MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
+# Where the stages export and quantize record how exact their model is, or why they do not apply to the estimator.
+PARITY, QUANTIZATION = Path("parity.json"), Path("quantization.json")
 CONTRACT_KEY = "contract_sha256"  # in an ONNX file's metadata
 # joblib's default becomes 5 with Python 3.14; 4 gives the same bytes with every supported Python.
 PICKLE_PROTOCOL = 4
@@ -99,7 +102,7 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
 
     `contract` is the contract.json it must belong to, `lock` the dvc.lock of its pipeline, `allowed` the sha256 sums of
     the files that may be opened (empty: any). Raises ModelError when the file is missing, is damaged, is not the one in
-    the lock, is not one of `allowed`, or belongs to another contract.
+    the lock, is not one of `allowed`, belongs to another contract, or is empty because its stage does not apply.
     """
     try:
         content = path.read_bytes()  # read once: the bytes checked are the bytes opened
@@ -107,6 +110,8 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
         raise ModelError(f"{path} cannot be read ({error.strerror}): {_how_to_have(path, lock)}") from error
     sha256 = hash_bytes(content)
     _is_vouched(content, sha256, path, lock, allowed)
+    if not content:
+        raise ModelError(_why_empty(path))
     session = start_session(content, path)
     bound, found = session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY), hash_file(contract)
     if bound != found:
@@ -128,6 +133,31 @@ def _is_vouched(content: bytes, sha256: str, path: Path, lock: Path, allowed: Co
     return bool(allowed or locked)
 
 
+def is_empty(sha256: str) -> bool:
+    """Return whether a file with this sha256 is empty, as a model file is if its stage does not apply."""
+    return sha256 == hash_bytes(b"")
+
+
+def describe_absence(reason: str) -> str:
+    """Return the JSON that a stage writes, beside an empty model file, if it does not apply to the estimator."""
+    return json.dumps({"applies": False, "reason": reason}, indent=2) + "\n"
+
+
+def _why_empty(path: Path) -> str:
+    """Return in words why a model file is empty, and which other models are beside it."""
+    stage, record = ("quantize", QUANTIZATION) if path.name == QUANTIZED.name else ("export", PARITY)
+    try:
+        reason = f" ({json.loads(path.with_name(record.name).read_text(encoding='utf-8'))['reason']})"
+    except (OSError, ValueError, LookupError, TypeError):
+        reason = ""
+    beside = [path.with_name(model.name) for model in (PORTABLE, QUANTIZED, MODEL)]
+    others = [f"--model {other}" for other in beside if other.is_file() and other.stat().st_size]
+    return (
+        f"{path} is empty, because the stage {stage} does not apply to this estimator{reason}: predict with another "
+        f"file ({' or '.join(others) or 'there is none'}); only an ONNX file can be served."
+    )
+
+
 def _how_to_have(path: Path, lock: Path) -> str:
     """Return in words how to get an ONNX file, or which other models exist if no stage makes it."""
     root, folder = lock.parent.resolve(), path.parent.resolve()
@@ -140,7 +170,7 @@ def _how_to_have(path: Path, lock: Path) -> str:
         return "`dvc repro` makes it, or use another."
     others = " or ".join(f"--model {path.with_name(name)}" for name in made)
     return (
-        f"no stage of {lock.with_name(PIPELINE.name)} makes it, for example because the estimator has no such form: "
+        f"no stage of {lock.with_name(PIPELINE.name)} makes it: "
         f"predict with another file ({others or 'there is none'}); only an ONNX file can be served."
     )
 

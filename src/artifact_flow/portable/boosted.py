@@ -1,0 +1,90 @@
+"""Boosted: histogram-boosted trees as ONNX needs them: with float32 thresholds that split the same rows equally.
+
+Other trees of scikit-learn compare float32 values already; these compare float64 values, which ONNX rounds.
+"""
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.pipeline import Pipeline
+
+from artifact_flow.core.base.errors import InapplicableError
+
+BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+
+
+def round_splits(estimator: Any, X: np.ndarray) -> Any:
+    """Return a fitted estimator for the converter: histogram-boosted trees get float32 thresholds, others are as given.
+
+    X are the encoded rows [rows, features] that must fall on the same side of each threshold as float32; where two
+    values of a column are equal as float32, they cannot. Raises InapplicableError for splits by category.
+    """
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(final, BOOSTED):
+        return estimator
+    Z = np.asarray(estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X, dtype=np.float64)
+    columns = [np.unique(column[~np.isnan(column)]) for column in Z.T]
+    rounded = copy.copy(final)
+    rounded._predictors = [[_round_tree(tree, columns) for tree in trees] for trees in final._predictors]
+    return Pipeline([*estimator.steps[:-1], ("estimator", rounded)]) if isinstance(estimator, Pipeline) else rounded
+
+
+def round_threshold(values: np.ndarray, threshold: float) -> float:
+    """Return a float32 number that splits sorted values, as float32, where `threshold` splits them as float64."""
+    place = int(np.searchsorted(values, threshold, side="right"))
+    rounded = np.float32(threshold)
+    if place < len(values):
+        rounded = min(rounded, np.nextafter(np.float32(values[place]), np.float32(-np.inf)))
+    if place > 0:
+        rounded = max(rounded, np.float32(values[place - 1]))
+    return float(rounded)
+
+
+def _round_tree(tree: Any, columns: list[np.ndarray]) -> SimpleNamespace:
+    nodes = tree.nodes.copy()
+    if nodes["is_categorical"].any():
+        raise InapplicableError("splits by category cannot be written as ONNX")
+    for place in np.flatnonzero(nodes["is_leaf"] == 0):
+        node = nodes[place]
+        nodes["num_threshold"][place] = round_threshold(columns[node["feature_idx"]], node["num_threshold"])
+    return SimpleNamespace(nodes=nodes)
+
+
+class _IntegerContainer:
+    """The converter's container, with integers in place of the booleans and numpy integers that onnx rejects."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *arguments: Any, **attributes: Any) -> None:
+        """Add a node to the graph."""
+        for name, values in attributes.items():
+            if isinstance(values, list):
+                attributes[name] = [int(value) if isinstance(value, bool | np.integer) else value for value in values]
+        self._container.add_node(*arguments, **attributes)
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.common._registration import get_converter  # noqa: PLC0415
+
+    get_converter(_alias(operator))(scope, operator, _IntegerContainer(container))
+
+
+def _shape(operator: Any) -> None:
+    from skl2onnx.common._registration import get_shape_calculator  # noqa: PLC0415
+
+    get_shape_calculator(_alias(operator))(operator)
+
+
+def _alias(operator: Any) -> str:
+    return f"Sklearn{type(operator.raw_operator).__name__}"
+
+
+# What skl2onnx 1.20.0 calls for these classes; its own converter passes on booleans, which onnx rejects.
+CONVERTERS, SHAPES = dict.fromkeys(BOOSTED, _convert), dict.fromkeys(BOOSTED, _shape)
