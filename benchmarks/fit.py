@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info
 from artifact_flow.core.base.contract import describe_features
 from artifact_flow.core.base.encoding import encode_rows
 from artifact_flow.core.base.params import load_params
-from artifact_flow.core.model.models import build_estimator
+from artifact_flow.core.model.estimators import build_estimator
 from artifact_flow.core.table.tables import read_table
 
 

@@ -86,7 +86,14 @@ def test_each_job_receives_the_outputs_of_the_earlier_jobs(project: Project, tmp
     assert [paths(folder, parcel) for parcel in parcels] == [
         {"dvc.lock", "tests.json"},
         {"contract.json", "data.parquet", "model_train.pkl", "plots/search.csv"},
-        {"metrics.json", "plots/confusion.csv", "plots/predicted_actual.csv", "predictions.csv"},
+        {
+            "metrics.json",
+            "plots/confusion.csv",
+            "plots/curves.csv",
+            "plots/importance.csv",
+            "plots/predicted_actual.csv",
+            "predictions.csv",
+        },
         {"model.onnx", "model_quantized.onnx", "parity.json", "plots/float_8bit.csv", "quantization.json"},
     ]
 

@@ -23,6 +23,8 @@ plots:
   - predicted_actual.csv: {template: predicted_actual, x: actual, y: predicted, title: Predicted}
   - float_8bit.csv: {template: float_8bit, x: float, y: quantized, title: Eight bits}
   - search.csv: {template: parallel_coordinates, x: params, y: mean_test_score, title: Search}
+  - curves.csv: {template: curves, x: x, y: y, title: Curves}
+  - importance.csv: {template: importance, x: importance, y: feature, title: Importance}
   - empty.csv: {template: confusion_counts, x: predicted, y: actual, title: Without rows}
 """
 DATA = {
@@ -32,6 +34,9 @@ DATA = {
     "search.csv": "iter,params,mean_test_score,rank_test_score\n"
     "0,C=0.1; solver=saga,0.5,4\n0,C=10.0; solver=saga,0.6,3\n0,C=x; solver=saga,,5\n"
     "1,C=10.0; solver=saga,0.75,1\n1,C=1.0; solver=lbfgs,0.7,2\n",
+    "curves.csv": "curve,class,x,y\nROC,dog,0,0\nROC,dog,0,0.5\nROC,dog,1,1\nprecision-recall,dog,1,0.5\n"
+    "precision-recall,dog,0,1\ncalibration,dog,0.2,0.25\n",
+    "importance.csv": "feature,importance,deviation\nsize,0.25,0.05\nage,0.125,0.01\n",
     "empty.csv": "actual,predicted,rows\n",
 }
 
@@ -140,13 +145,17 @@ def test_plots_show_is_drawn_without_a_network(plots: Project) -> None:
     """Every plot with rows is drawn with all its points; a file without rows is skipped."""
     plots.run("dvc", "plots", "show")
     drawings = drawings_by_title(browse(plots))
-    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search"}
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search", "Curves", "Importance"}
     assert {"workspace", "actual", "predicted", "cat", "dog", "7", "2", "5"} <= set(texts_of(drawings["Confusion"]))
     assert "0" not in texts_of(drawings["Confusion"])
     assert {"actual", "predicted"} <= set(texts_of(drawings["Predicted"]))
     assert count_points(drawings["Predicted"]) == 3
     assert {"float", "quantized", "difference"} <= set(texts_of(drawings["Eight bits"]))
     assert count_points(drawings["Eight bits"]) == 3
+    texts = set(texts_of(drawings["Curves"]))
+    assert {"ROC: true by false positive rate", "Precision by recall", "Calibration: share by probability"} <= texts
+    assert count_points(drawings["Curves"]) == 6
+    assert {"size", "age", "importance"} <= set(texts_of(drawings["Importance"]))
     texts = set(texts_of(drawings["Search"]))
     assert {"C", "solver", "mean_test_score", "0.1", "1.0", "10.0", "saga", "lbfgs", "0.5000", "0.7500"} <= texts
     assert "x" not in texts  # a refused candidate
@@ -162,7 +171,7 @@ def test_plots_diff_draws_the_revisions_side_by_side(plots: Project) -> None:
     (plots.root / "confusion.csv").write_text(DATA["empty.csv"])
     plots.run("dvc", "plots", "diff", "main")
     drawings = drawings_by_title(browse(plots))
-    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search"}
+    assert set(drawings) == {"Confusion", "Predicted", "Eight bits", "Search", "Curves", "Importance"}
     assert count_points(drawings["Eight bits"]) == 3 + 4
     assert {"main", "workspace"} <= set(texts_of(drawings["Eight bits"]))
     assert {"main", "7"} <= set(texts_of(drawings["Confusion"]))

@@ -58,6 +58,7 @@ def scored(tumours: Table) -> Scored:
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package `own` with metrics."""
     (tmp_path / "own").mkdir()
+    (tmp_path / "own/__init__.py").touch()
     (tmp_path / "own/costs.py").write_text(COSTS)
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
@@ -130,10 +131,10 @@ def test_a_function_of_one_s_own(scored: Scored) -> None:
         ),
         (
             {"metrics": ["os.getcwd"]},
-            "infer.metrics is 'os.getcwd', which is not a path in own; allowed: a function of",
+            "infer.metrics is 'os.getcwd', which is not a path in own; allowed: the import path",
         ),
-        ({"metrics": ["own.cost.profit"]}, "own.cost cannot be imported (ModuleNotFoundError: No module named 'own.co"),
-        ({"metrics": ["own.costs.profits"]}, "own.costs has no function profits (did you mean profit?)."),
+        ({"metrics": ["own.cost.profit"]}, "but there is no module own.cost"),
+        ({"metrics": ["own.costs.profits"]}, "own.costs has no function profits (did you mean profit?); allowed"),
         ({"metrics": ["own.costs.accuracy"]}, "infer.metrics: own.costs.accuracy is a second metric named accuracy"),
         ({"metrics": ["roc_auc", "roc_auc"]}, "infer.metrics: roc_auc is a second metric named roc_auc: rename it, or"),
         (

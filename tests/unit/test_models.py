@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from unit.tables import matrix, train_model, train_rows
+from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
+from unit.tables import contract_of, matrix, train_model, train_rows
 
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.errors import ParamsError
 from artifact_flow.core.base.params import Params, SearchParams, TrainParams
-from artifact_flow.core.model.models import build_estimator, build_model, fit_model
+from artifact_flow.core.model.estimators import build_estimator
+from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.table.tables import Table
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
@@ -68,15 +72,22 @@ def test_an_unseeded_estimator_repeats_itself(digits: Table) -> None:
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("sklearn.linear_modle.LogisticRegression", "sklearn.linear_modle cannot be imported"),
+        (
+            "sklearn.linear_modle.LogisticRegression",
+            "there is no module sklearn.linear_modle (did you mean sklearn.linear_model?); allowed",
+        ),
         ("sklearn.linear_model.LogisticRegresion", "no LogisticRegresion (did you mean LogisticRegression?)"),
-        ("LogisticRegression", "which is not a path in sklearn; allowed: the import path"),
-        ("sklearn.linear_model", "which is not a classifier or regressor"),
+        ("LogisticRegression", "which is not a path in sklearn, xgboost, lightgbm or own; allowed: the import path"),
+        ("sklearn.linear_model", "which is not a class of an estimator"),
         ("sklearn.preprocessing.StandardScaler", "which is not a classifier or regressor"),
         ("this.that", "which is not a path in sklearn"),
         ("sklearn", "which is not a path in sklearn"),
         ("sklearn..svm", "which is not a path in sklearn"),
         ("", "which is not a path in sklearn"),
+        ("features.winsor.Winsor", "or of a class of your own, whose module must be in src/own."),
+        ("own.winsor.Winsor", "but there is no module own.winsor; allowed"),
+        ("xgboost.XGBClassifier", "but xgboost is not installed: install it with `pip install xgboost`"),
+        ("lightgbm.LGBMClassifier", "but lightgbm is not installed: install it with `pip install lightgbm`"),
     ],
 )
 def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -> None:
@@ -150,3 +161,119 @@ def test_true_is_taken_where_it_is_meant() -> None:
     """An argument that is documented as a boolean takes one, and one for `verbose`."""
     estimator = build_estimator(train_params(fit_intercept=False, warm_start=True, verbose=True))
     assert (estimator.fit_intercept, estimator.warm_start, estimator.verbose) == (False, True, True)
+
+
+PCA = {"estimator": "sklearn.decomposition.PCA", "n_components": 10}
+SVC = {"estimator": "sklearn.svm.LinearSVC", "C": 0.5}
+PIPELINE = "sklearn.pipeline.Pipeline"
+
+
+def test_objects_are_nested_as_in_the_parameters() -> None:
+    """In lists of [name, object], under `keywords`, and as plain arguments; a list becomes a tuple where one is due."""
+    steps = [
+        ["scale", {"estimator": "sklearn.preprocessing.MinMaxScaler", "feature_range": [0, 2]}],
+        ["pca", PCA],
+        ["nothing", "passthrough"],
+        ["fit", {"estimator": "sklearn.calibration.CalibratedClassifierCV", "keywords": {"estimator": SVC}, "cv": 3}],
+    ]
+    model = build_estimator(train_params(PIPELINE, steps=steps))
+    assert isinstance(model, Pipeline)
+    assert [name for name, _ in model.steps] == ["scale", "pca", "nothing", "fit"]
+    assert (model[0].feature_range, model[1].n_components, model[2]) == ((0, 2), 10, "passthrough")
+    assert isinstance(model[3].estimator, LinearSVC)
+    assert (model[3].estimator.C, model[3].cv) == (0.5, 3)
+    calibrated = train_params("sklearn.calibration.CalibratedClassifierCV", keywords={"estimator": SVC}, ensemble=False)
+    assert build_estimator(calibrated).estimator.C == 0.5
+
+
+def test_an_argument_inside_is_set_by_its_double_name(digits: Table) -> None:
+    """`pca__n_components` of a search is an argument too, and gives the bytes of the nested spelling."""
+    space = {"pca__n_components": [5, 6], "fit__C": [1.0]}
+    steps = [["pca", PCA], ["fit", {"estimator": LOGISTIC, "max_iter": 5000}]]
+    build_estimator(train_params(PIPELINE, steps=steps, search=SearchParams(strategy="grid", space=space)))
+    one = train_params(PIPELINE, steps=steps, pca__n_components=5)
+    other = train_params(PIPELINE, steps=[["pca", PCA | {"n_components": 5}], steps[1]])
+    models = [train_model(digits, params, slice(200)) for params in (one, other)]
+    assert len({joblib.hash(model) for model in models}) == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "keywords", "sentence"),
+    [
+        (
+            "sklearn.calibration.CalibratedClassifierCV",
+            {"keywords": {"estimator": SVC | {"C": -1}}},
+            "train.keywords.estimator.C is -1; allowed: a float in the range (0.0, inf).",
+        ),
+        (
+            PIPELINE,
+            {"steps": [["pca", PCA | {"n_components": "all"}], ["fit", SVC]]},
+            "train.steps[0].n_components is 'all'; allowed: an int in the range",
+        ),
+        (
+            PIPELINE,
+            {"steps": [["pca", PCA], ["fit", SVC | {"Cc": 1}]]},
+            "train.steps[1].Cc is not an argument of sklearn.svm.LinearSVC (did you mean C?); allowed: C, ",
+        ),
+        (
+            PIPELINE,
+            {"steps": [["pca", PCA], ["fit", {"estimator": "sklearn.svm.LinearSCV"}]]},
+            "train.steps[1].estimator is 'sklearn.svm.LinearSCV', but sklearn.svm has no LinearSCV (did you mean",
+        ),
+        (
+            PIPELINE,
+            {"steps": [["pca", PCA], ["fit", SVC | {"C": True}]]},
+            "train.steps[1].C is true; allowed: a float in the range (0.0, inf).",
+        ),
+        (PIPELINE, {"steps": [["pca", 3]]}, "train.steps[0] is ['pca', 3]; allowed: [name, {estimator: import path"),
+        (
+            PIPELINE,
+            {"steps": [["f", SVC]], "f__D": 1},
+            "train.f__D is not an argument of sklearn.pipeline.Pipeline (did",
+        ),
+        (
+            PIPELINE,
+            {"keywords": {"steps": 1}, "steps": 2},
+            "train.steps and train.keywords.steps are one argument: remo",
+        ),
+        (
+            PIPELINE,
+            {"steps": [["f", SVC]], "search": SearchParams(strategy="grid", space={"g__C": [1]})},
+            "train.search.space.g__C is not an argument of sklearn.pipeline.Pipeline (did you mean f__C?)",
+        ),
+        (
+            "sklearn.ensemble.VotingClassifier",
+            {"estimators": [["a", {"estimator": LOGISTIC, "keywords": 1}]]},
+            "train.estimators[0].keywords is 1 (a number); allowed: a mapping of arguments",
+        ),
+        (
+            "sklearn.semi_supervised.SelfTrainingClassifier",
+            {},
+            "train: sklearn.semi_supervised.SelfTrainingClassifier is incomplete: give the estimators that it needs",
+        ),
+    ],
+)
+def test_what_is_wrong_inside_is_named_by_its_full_key(
+    digits: Table, estimator: str, keywords: dict[str, Any], sentence: str
+) -> None:
+    """A wrong path, a wrong name, a wrong value, at any depth."""
+    with pytest.raises(ParamsError) as raised:
+        train_model(digits, train_params(estimator, **keywords), slice(200))
+    assert str(raised.value).startswith(f"params.yaml: {sentence}")
+    assert "\n" not in str(raised.value)
+
+
+def test_unset_keywords_are_in_no_contract(digits: Table) -> None:
+    """The contract of a block without `keywords` does not name them; with them it does."""
+    plain, nested = train_params(), train_params(keywords={"C": 0.5})
+    assert "keywords" not in contract_of(digits, plain, {}).params["train"]
+    assert contract_of(digits, nested, {}).params["train"]["keywords"] == {"C": 0.5}
+
+
+def test_only_trees_go_unscaled(digits: Table) -> None:
+    """A forest needs no scaled features; a vote of a forest and a linear model does."""
+    forest = "sklearn.ensemble.RandomForestClassifier"
+    vote = {"estimators": [["forest", {"estimator": forest}], ["linear", {"estimator": LOGISTIC}]]}
+    for path, keywords, scaled in ((forest, {}, False), ("sklearn.ensemble.VotingClassifier", vote, True)):
+        model = build_model(train_params(path, **keywords), "classification", digits.describe(), "auto")
+        assert isinstance(model[0].transformers[0][1], Pipeline) is scaled

@@ -41,7 +41,7 @@ def test_required_keys_have_the_right_types(params: Params) -> None:
 
 def test_keyword_arguments_stand_beside_the_reserved_names(params: Params) -> None:
     """What is not reserved in `train` goes to the estimator, typed as YAML typed it."""
-    assert params.train.keywords == {"C": 1.0, "solver": "lbfgs", "max_iter": 1000}
+    assert params.train.others == {"C": 1.0, "solver": "lbfgs", "max_iter": 1000}
 
 
 SEARCH = {"strategy": "grid", "space": {"C": [0.1, 1.0]}}
@@ -52,7 +52,7 @@ def test_a_search_has_defaults() -> None:
     params = parse_params(changed("train", "search", to=SEARCH))
     assert params.train.search is not None
     assert params.train.search.model_dump() == SEARCH | {"cv": 5, "scoring": None, "budget": None, "seed": 0}
-    assert "search" not in params.train.keywords
+    assert "search" not in params.train.others
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,10 @@ def test_a_search_has_defaults() -> None:
         ({"space": {"C": 1.0}}, "space.C is 1.0 (a number); allowed: a mapping of each argument to the list"),
         ({"space": {"C": []}}, "space.C is [] (a list); allowed: a mapping of each argument to the list"),
         ({"space": {"C": [{1}]}}, "space.C is [{1}] (a list); allowed: a number, text, true or false, null"),
-        ({"space": {"threads": [1, 2]}}, "space.threads is one of the reserved names estimator, threads, search;"),
+        (
+            {"space": {"threads": [1, 2]}},
+            "space.threads is one of the reserved names estimator, threads, search, keywords;",
+        ),
         ({"cv": 1}, "cv is 1 (a number); allowed: a whole number of folds from 2 to 100."),
         ({"scoring": 1}, "scoring is 1 (a number); allowed: the name of a scikit-learn scorer, or null."),
         ({"budget": 3}, "budget is 3, but strategy grid tries every candidate; allowed: no budget, or strategy"),
@@ -157,8 +160,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     """YAML 1.2: 1e-3 is a number and `no` is text, to the stages as to `dvc params diff`."""
     path = tmp_path / "params.yaml"
     path.write_text(DEFAULTS.read_text().replace("C: 1.0", "tol: 1e-3\n  class_weight: no"))
-    assert load_params(path).train.keywords["tol"] == 0.001
-    assert load_params(path).train.keywords["class_weight"] == "no"
+    assert load_params(path).train.others["tol"] == 0.001
+    assert load_params(path).train.others["class_weight"] == "no"
 
 
 def test_a_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_a_folder_is_one_sentence(tmp_path: Path) -> None:
 def test_weights_by_class_are_plain() -> None:
     """A mapping with whole numbers as keys is what `class_weight` takes."""
     document = changed("train", "class_weight", to={0: 1.0, 1: 2.0})
-    assert parse_params(document).train.keywords["class_weight"] == {0: 1.0, 1: 2.0}
+    assert parse_params(document).train.others["class_weight"] == {0: 1.0, 1: 2.0}
 
 
 FLOWS = """\

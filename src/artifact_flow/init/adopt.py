@@ -76,7 +76,8 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     reasons = try_estimator(table, train)
     edit_files(root, params, train, schema)
     print_leaks(find_leaks(table.y, numeric_columns(table), table.roles.classes), request.target, console)
-    print_notes(params.stratify or params.split is not None or not table.roles.classes, reasons, console)
+    stratified = params.stratify or params.split is not None or not table.roles.classes
+    print_notes(stratified, reasons, console)
     print_next(_keep_command(root, source), console)
 
 

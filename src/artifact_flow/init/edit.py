@@ -74,6 +74,6 @@ def _edit_train(block: CommentedMap, train: TrainParams) -> None:
     for key in [key for key in block if key not in ("estimator", "threads")]:
         del block[key]
     block["estimator"] = train.estimator
-    for key, value in train.keywords.items():
+    for key, value in train.others.items():
         block[key] = value
         block.yaml_add_eol_comment(COMMENTS[key], key, column=0)

@@ -10,6 +10,7 @@ from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import InferParams, Params
 from artifact_flow.core.model.handover import Handover, receive
 from artifact_flow.core.model.metrics import Scored, find_metrics, measure, score_folds
+from artifact_flow.core.model.plots import tabulate_curves, tabulate_importance
 from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, Predictions, predict_rows
 from artifact_flow.core.model.scoring import (
     count_confusion,
@@ -20,6 +21,7 @@ from artifact_flow.core.model.scoring import (
 from artifact_flow.core.table.writers import write_csv
 
 CONFUSION, PREDICTED_ACTUAL = Path("plots/confusion.csv"), Path("plots/predicted_actual.csv")
+CURVES, IMPORTANCE = Path("plots/curves.csv"), Path("plots/importance.csv")
 
 
 def main(params: Params, folder: Path) -> None:
@@ -29,12 +31,15 @@ def main(params: Params, folder: Path) -> None:
     with reproducible(threads=1):
         predictions = predict_rows(given.estimator, given.X, table.roles.classes)
     scores = score(params.infer, given, predictions)
-    outputs = (folder / path for path in (PREDICTIONS, METRICS, CONFUSION, PREDICTED_ACTUAL))
-    with replace_files(*outputs) as (rows, metrics, confusion, actual):
+    ranked = tabulate_importance(given.estimator, given.X, table, params.infer.importance)
+    outputs = (folder / path for path in (PREDICTIONS, METRICS, CONFUSION, PREDICTED_ACTUAL, CURVES, IMPORTANCE))
+    with replace_files(*outputs) as (rows, metrics, confusion, actual, curves, importance):
         write_csv(tabulate_predictions(table, predictions, params.infer.decimals), rows)
         metrics.write_text(json.dumps(scores, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         write_csv(count_confusion(table, predictions), confusion)
         write_csv(sample_predicted_actual(table, predictions, params.infer.decimals), actual)
+        write_csv(tabulate_curves(table, predictions, params.infer.decimals), curves)
+        write_csv(ranked, importance)
     if table.roles.classes:
         print(report_classes(table, predictions))
     for split, values in scores.items():

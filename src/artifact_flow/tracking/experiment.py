@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from artifact_flow.core.base.errors import ParamsError, TrackError
 from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, TrainParams, parse_params
-from artifact_flow.core.model.models import build_estimator
+from artifact_flow.core.model.estimators import build_estimator
 from artifact_flow.tracking.dvc import run_dvc
 from artifact_flow.tracking.options import OPTIONS
 

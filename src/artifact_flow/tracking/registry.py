@@ -151,7 +151,7 @@ def _describe(result: Result) -> str:
     contract = result.contract
     train = contract.params["train"]
     given = train | contract.params.get("best", {})
-    reserved = ("estimator", "threads", "search")
+    reserved = ("estimator", "threads", "search", "keywords")
     arguments = ", ".join(f"{key}={value}" for key, value in given.items() if key not in reserved)
     quality = QUALITY[contract.target.task]
     value = result.metrics.get(f"test.{quality}")

@@ -1,9 +1,10 @@
 """Params: params.yaml as frozen, validated values. An unknown key or invalid value raises ParamsError naming it.
 
 There is one block per stage (`data`, `train`, `infer`, `export`, `quantize`), and `promote` for the registry. In
-`train` the keys `estimator`, `threads` and `search` are reserved; every other key is a keyword argument of the
-estimator, which checks it when it is built and fitted. A block named after another stage of dvc.yaml belongs to that
-stage and is kept. flows/params.yaml holds the same blocks for each flow, under `flows` and the flow's name.
+`train` the keys `estimator`, `threads`, `search` and `keywords` are reserved; every other key, and each key under
+`keywords`, is an argument of the estimator, which checks it when it is built and fitted. A block named after another
+stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks for each flow, under
+`flows` and the flow's name.
 """
 
 from collections.abc import Mapping
@@ -105,10 +106,13 @@ class TrainParams(_Block):
     ]
     threads: Annotated[int, Field(ge=1, le=1024, description="a whole number of threads, from 1")]
     search: Annotated[SearchParams | None, Field(description="a block of keys")] = None
+    keywords: Annotated[
+        dict[str, Any] | None, Field(description="a mapping of the arguments whose names are reserved in this block")
+    ] = None
 
     @property
-    def keywords(self) -> dict[str, Any]:
-        """The estimator's keyword arguments: every key of the block that is not reserved."""
+    def others(self) -> dict[str, Any]:
+        """The estimator's arguments that the block holds itself: every key that is not reserved."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -127,6 +131,9 @@ class InferParams(_Block):
     ] = None
     cross_validation: Annotated[
         int | None, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")
+    ] = None
+    importance: Annotated[
+        int | None, Field(ge=1, le=100, description="how often each feature is permuted, from 1 to 100")
     ] = None
 
 
@@ -233,7 +240,11 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
         raise ParamsError(explain_error(error, Params, path)) from error
     search = params.train.search
     space = search.space if search else {}
-    given = params.train.keywords | {f"search.space.{key}": values for key, values in space.items()}
+    given = {
+        **params.train.others,
+        **{f"keywords.{key}": value for key, value in (params.train.keywords or {}).items()},
+        **{f"search.space.{key}": values for key, values in space.items()},
+    }
     for key, value in given.items():
         if not _is_plain(value):
             raise ParamsError(

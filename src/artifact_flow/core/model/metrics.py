@@ -3,10 +3,8 @@
 A metric of one's own is a function in the package `own`, which the stage `infer` depends on.
 """
 
-import importlib
 import inspect
 import math
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +19,11 @@ from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, close
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, InferParams
 from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
+from artifact_flow.core.model.imports import OWN, import_function
 from artifact_flow.core.model.predictions import Predictions, predict_rows
 from artifact_flow.core.model.scoring import USUAL, score_rows, unit_of
 from artifact_flow.core.table.tables import Table
 
-OWN = "own"  # the package of one's own code
 COST = "cost"
 
 
@@ -176,30 +174,6 @@ def mean_cost(scored: Scored, costs: np.ndarray) -> float:
     return math.fsum(costs[scored.y, scored.predictions.values]) / len(scored.y)
 
 
-def import_own(path: str, name: str) -> Callable[..., Any]:
-    """Return the function of one's own at an import path such as own.costs.profit; `name` is the parameter's.
-
-    Raises ParamsError when the path is not in the package `own`, or there is no such function.
-    """
-    where = f"{PARAMS}: {name} is {path!r}"
-    # code from elsewhere would run untracked: no stage declares it and no lock records it
-    if not re.fullmatch(rf"{OWN}(\.[^\W\d]\w*)+", path):
-        raise ParamsError(
-            f"{where}, which is not a path in {OWN}; allowed: a function of src/{OWN}, such as {OWN}.costs.profit."
-        )
-    module, _, function = path.rpartition(".")
-    try:
-        found = vars(importlib.import_module(module))
-    except Exception as error:  # the module is the user's
-        raise ParamsError(
-            f"{where}, but {module} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())}): write "
-            f"the function in src/{module.replace('.', '/')}.py."
-        ) from error
-    if not callable(found.get(function)):
-        raise ParamsError(f"{where}, but {module} has no function {function}{closest(function, found)}.")
-    return found[function]  # type: ignore[no-any-return]
-
-
 def _find_metric(name: str) -> Metric:
     if name in get_scorer_names():
         scorer = get_scorer(name)
@@ -212,7 +186,7 @@ def _find_metric(name: str) -> Metric:
             f"{PARAMS}: infer.metrics names {name!r}, which is no scorer{closest(name, get_scorer_names())}; allowed: "
             f"{', '.join(get_scorer_names())}, or the import path of a function in src/{OWN}."
         )
-    function = import_own(name, "infer.metrics")
+    function = import_function(name, "infer.metrics")
     takes = "probabilities" in inspect.signature(function).parameters
 
     def measured(scored: Scored) -> float:

@@ -254,4 +254,8 @@ def _numbers(values: Iterable[float]) -> pa.Array:
 
 
 def _without_search(params: TrainParams, arguments: Mapping[str, Any]) -> TrainParams:
-    return TrainParams(estimator=params.estimator, threads=params.threads, **{**params.keywords, **arguments})
+    """Return the block that gives a candidate's model: its arguments replace those of the same name."""
+    kept = {name: value for name, value in (params.keywords or {}).items() if name not in arguments}
+    return TrainParams(
+        estimator=params.estimator, threads=params.threads, keywords=kept or None, **{**params.others, **arguments}
+    )
