@@ -30,7 +30,7 @@ WORKDIR /build
 COPY . .
 ARG MODEL
 ARG SHA256
-RUN if [ ! -f "$MODEL" ]; then echo "error: $MODEL is not there: 'dvc repro' makes the models." >&2; exit 1; fi \
+RUN if [ ! -f "$MODEL" ]; then echo "error: $MODEL does not exist: run 'dvc repro' to make it." >&2; exit 1; fi \
     && if [ -n "$SHA256" ] && [ "$(sha256sum < "$MODEL")" != "$SHA256  -" ]; then \
         echo "error: $MODEL has not the sha256 $SHA256: 'make build-docker' gives the right one." >&2; exit 1; fi \
     && folder=$(dirname "$MODEL") \

@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 export PATH := $(BIN):$(PATH)
 # uv installs into this one, and not into an environment that the caller has activated.
 export VIRTUAL_ENV := $(VENV)
-# Nothing outside the repository: package caches lie in an ignored folder, unless the caller shares one.
+# Package caches are in an ignored folder of the repository, unless the caller sets another one.
 export PIP_CACHE_DIR ?= $(CURDIR)/.artifact-flow/pip
 export UV_CACHE_DIR ?= $(CURDIR)/.artifact-flow/uv
-# The system's certificates, to which a proxy that inspects TLS has added its own; uv would trust only those it brings.
+# Use the system's certificates, which include that of a proxy that inspects TLS; by default uv trusts only its own.
 export UV_SYSTEM_CERTS ?= true
 MODELS ?= model.onnx
 FLOWS ?=
@@ -39,17 +39,17 @@ all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
 	dvc metrics show
 
-setup: $(VENV)/lean.stamp  ## create .venv with what the pipeline and DVC need
+setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline and DVC
 
-install: $(VENV)/serve.stamp  ## create .venv with what the service needs too
+install: $(VENV)/serve.stamp  ## create .venv with the packages for the service too
 
 # Only the plugins that it uses: those of other packages take 3 s in each process
-test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" runs some)
+test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" selects some)
 	@mkdir -p .artifact-flow
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist -p pytest_cov --numprocesses=3 --dist=worksteal \
 		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
 
-aged: $(VENV)/dev.stamp  ## take projects with common changes through the whole pipeline (AGED="own-table no-flows" takes some)
+aged: $(VENV)/dev.stamp  ## take projects with common changes through the whole pipeline (AGED="own-table no-flows" selects some)
 	python tests/aged.py $(AGED)
 
 # In an environment of its own with the wheel, and in a folder with the tests alone: src/ is not there to be imported
@@ -64,23 +64,23 @@ serve: $(VENV)/serve.stamp  ## serve model.onnx on http://127.0.0.1:8000 (MODELS
 	@[ -f model.onnx ] || dvc repro
 	artifact-flow serve $(MODELS)
 
-scale: $(VENV)/scale.stamp  ## create .venv with what Dask clusters and object stores need too
+scale: $(VENV)/scale.stamp  ## create .venv with the packages for Dask clusters and object stores too
 
 track: $(VENV)/track.stamp  ## reproduce, then log the result to MLflow (FLOWS="flows/iris flows/olivetti_faces" logs those)
 	dvc repro $(PIPELINES)
 	artifact-flow track $(FLOWS)
 
-register: track  ## the same, then make it a version of a registered model, the challenger
+register: track  ## run track, then register the result as a model version with the alias challenger
 	artifact-flow register $(FLOWS)
 
-# The two ways of the habit: to the configured server with a version, or to the database in this repository alone
+# Track either to the configured server, with a model version, or only to the database in this repository
 train: register  ## reproduce, track, register
 
 train-no-registration: export MLFLOW_TRACKING_URI :=
 train-no-registration: track  ## reproduce, track in the repository's own database
 
 # The same database and folder that runs go into when no server is configured
-mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:5000 (MLFLOW_PORT=5001 takes another port)
+mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:5000 (MLFLOW_PORT=5001 uses another port)
 	@mkdir -p .artifact-flow/mlflow
 	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server \
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --no-serve-artifacts \
@@ -88,10 +88,10 @@ mlflow: $(VENV)/track.stamp  ## show the runs and models on http://127.0.0.1:500
 		--default-artifact-root "$(CURDIR)/.artifact-flow/mlflow/artifacts"
 
 sweep: setup  ## try values of parameters as DVC experiments and compare them (SET="train.C=0.01,0.1,1" JOBS=2)
-	@[ -n "$(SET)" ] || { echo "sweep needs to know what to try: make sweep SET=\"train.C=0.01,0.1,1 train.max_iter=100,1000\"" >&2; exit 1; }
+	@[ -n "$(SET)" ] || { echo "sweep needs parameters and values: make sweep SET=\"train.C=0.01,0.1,1 train.max_iter=100,1000\"" >&2; exit 1; }
 	artifact-flow sweep $(foreach set,$(SET),'$(set)') --jobs $(JOBS)
 
-verify: setup  ## prove in clean clones that this commit gives the bytes of dvc.lock
+verify: setup  ## reproduce this commit in clean clones and compare the bytes with dvc.lock
 	artifact-flow verify
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the image, params.yaml, workflows
@@ -109,34 +109,34 @@ lint: $(VENV)/dev.stamp  ## ruff, mypy, import contracts, shell scripts, the ima
 	check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 build-docker:  ## build the image of MODEL, with its hash and the commit in its labels
-	@[ -f "$(MODEL)" ] || { echo "$(MODEL) is not there: 'dvc repro' makes the models that dvc.yaml has stages for." >&2; exit 1; }
+	@[ -f "$(MODEL)" ] || { echo "$(MODEL) does not exist: run 'dvc repro', which makes the models that dvc.yaml has stages for." >&2; exit 1; }
 	$(DOCKER) build --build-arg MODEL="$(MODEL)" --build-arg COMMIT="$(COMMIT)" \
 		--build-arg SHA256="$$(sha256sum < "$(MODEL)" | cut -c 1-64)" --tag "$(IMAGE):$(TAG)" .
 
-run-docker:  ## run the image on http://127.0.0.1:8000 (PORT=8001 takes another port)
+run-docker:  ## run the image on http://127.0.0.1:8000 (PORT=8001 uses another port)
 	$(DOCKER) run --detach --name "$(notdir $(IMAGE))" --publish "127.0.0.1:$(PORT):8000" --env ARTIFACT_FLOW_API_KEY \
 		--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --memory 1g "$(IMAGE):$(TAG)"
 
-test-endpoint:  ## ask the running service for the prediction of its example row
+test-endpoint:  ## request the prediction of the example row from the running service
 	@curl --fail --silent --output /dev/null --retry $(RETRIES) --retry-delay 1 --retry-all-errors "http://127.0.0.1:$(PORT)/ready" || { \
-		echo "nothing ready answers on port $(PORT): 'make run-docker' starts the service." >&2; exit 1; }
+		echo "no service is ready on port $(PORT): run 'make run-docker' to start it." >&2; exit 1; }
 	@ask() { curl --fail-with-body --silent --show-error --header "X-API-Key: $$ARTIFACT_FLOW_API_KEY" "$$@"; }; \
 		card=$$(ask "http://127.0.0.1:$(PORT)/model") && \
 		row=$$(printf '%s' "$$card" | "$(PYTHON)" -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["example"]))') && \
 		printf '%s' "$$row" | ask --header 'Content-Type: application/json' --data-binary @- "http://127.0.0.1:$(PORT)/predict" && echo
 
-stop-docker:  ## stop the running image, which ends its requests first, and remove the container
+stop-docker:  ## stop the container after its requests in progress have finished, and remove it
 	@$(DOCKER) stop -t 30 "$(notdir $(IMAGE))" && $(DOCKER) rm "$(notdir $(IMAGE))"
 
 push-docker:  ## push the image to REGISTRY, under the commit it was built from
-	@[ -n "$(REGISTRY)" ] || { echo "push-docker needs to know where to: make push-docker REGISTRY=registry.example.org/team" >&2; exit 1; }
+	@[ -n "$(REGISTRY)" ] || { echo "push-docker needs a registry: make push-docker REGISTRY=registry.example.org/team" >&2; exit 1; }
 	@target="$(REGISTRY)/$(IMAGE):$$($(DOCKER) image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$(IMAGE):$(TAG)")" && \
 		$(DOCKER) tag "$(IMAGE):$(TAG)" "$$target" && $(DOCKER) push "$$target"
 
-bench: $(VENV)/dev.stamp  ## measure this beside other ways, and write docs/benchmarks.md and the README's figures (25 minutes; needs wrk)
+bench: $(VENV)/dev.stamp  ## compare with other tools, and write docs/benchmarks.md and the README's figures (25 minutes; needs wrk)
 	python -m benchmarks --write
 
-pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page anew (needs Chromium)
+pictures: $(VENV)/dev.stamp  ## redraw the README's pictures of the plots and the page (needs Chromium)
 	python scripts/pictures.py
 	python scripts/screenshot.py
 	python scripts/compare.py
@@ -144,7 +144,7 @@ pictures: $(VENV)/dev.stamp  ## draw the README's pictures of plots and page ane
 # One version per package for every supported Python; names, versions and hashes, no addresses.
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
-lock: setup  ## resolve the locks under requirements/ anew (UPGRADE=--upgrade takes newer versions)
+lock: setup  ## resolve the locks in requirements/ again (UPGRADE=--upgrade allows newer versions)
 	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale -c requirements/lean.txt -o requirements/dev.txt
@@ -167,8 +167,8 @@ define install
 	@uv pip install --quiet --require-hashes --build-constraints $(1) --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
 endef
 
-# How git merges what .gitattributes names, in this clone alone. A folder without .git, as from an archive, has nothing to tell.
-# Linked worktrees share git's settings and not .venv: without one there, the file stays as it is and counts as a conflict.
+# Configure the merge driver that .gitattributes names, in this clone only. A folder without .git, as from an archive, is skipped.
+# Linked worktrees share git's settings and not .venv: without one there, git keeps the file and reports a conflict.
 MERGE_LOCK = if [ -x .venv/bin/artifact-flow ]; then .venv/bin/artifact-flow merge-lock %O %A %B %P; else \
 	echo %P: not merged, because this worktree has no .venv: git merge --abort, make setup, then merge again. >&2; exit 1; fi
 define drivers

@@ -34,12 +34,12 @@ def stage_commands(path: Path) -> list[str]:
 
 def compare_main_with_toy(project: Workspace, toy: Workspace, meter: Meter) -> Figure:
     """Return a no-op `dvc repro` of the main flow compared with one of a toy project."""
-    return _compare_noops(["dvc", "repro"], project, toy, meter, bar=1.7)
+    return _compare_noops(["dvc", "repro"], project, toy, meter, bar=1.35)
 
 
 def compare_flows_with_toy(project: Workspace, toy: Workspace, meter: Meter) -> Figure:
     """Return a no-op `dvc repro -P` of every flow compared with a no-op `dvc repro` of a toy project."""
-    return _compare_noops(["dvc", "repro", "-P"], project, toy, meter, bar=2.0)
+    return _compare_noops(["dvc", "repro", "-P"], project, toy, meter, bar=1.6)
 
 
 def _compare_noops(command: list[str], project: Workspace, toy: Workspace, meter: Meter, bar: float) -> Figure:

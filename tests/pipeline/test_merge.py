@@ -82,8 +82,8 @@ def conflicts(project: Project) -> list[str]:
     return project.run("git", "diff", "--name-only", "--diff-filter=U").split()
 
 
-def test_stages_that_do_not_meet_are_merged(forked: Project) -> None:
-    """A parameter of infer here, one of quantize there: git merges it all, and nothing is left to reproduce."""
+def test_independent_changes_of_stages_are_merged(forked: Project) -> None:
+    """One branch changed a parameter of infer, the other one of quantize: git merges cleanly, and no stage is stale."""
     go_to(forked, "decimals")
     merge(forked, "agreement")
     merged = lock_of(forked)
@@ -122,8 +122,8 @@ def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
     assert locks == [(lock_of(forked), forked.hashes())] * 2
 
 
-def test_the_same_parameter_is_for_people_to_settle(forked: Project) -> None:
-    """C here and another C there: git asks about params.yaml; whatever is kept, the lock then leads to it."""
+def test_a_conflict_in_one_parameter_is_left_to_the_user(forked: Project) -> None:
+    """Both branches changed C: git reports a conflict in params.yaml, and the lock matches whichever value is kept."""
     go_to(forked, "c")
     printed = merge(forked, "there", code=1)
     assert "no side has reproduced export, infer, quantize, train as merged" in printed
@@ -137,8 +137,8 @@ def test_the_same_parameter_is_for_people_to_settle(forked: Project) -> None:
     assert forked.repro() == []
 
 
-def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
-    """Somebody committed the marks of a conflict: git stops, with this branch's lock in place and one sentence."""
+def test_a_damaged_lock_leaves_this_branchs_file(forked: Project) -> None:
+    """With committed conflict markers git stops with one sentence and keeps this branch's lock."""
     forked.run("git", "checkout", "--quiet", "-b", "damaged", "main")
     forked.edit("dvc.lock", lambda text: "<<<<<<< HEAD\n" + text)
     forked.commit("Marks")
@@ -150,7 +150,7 @@ def test_a_damaged_lock_is_left_as_it_is_here(forked: Project) -> None:
 
 
 def test_a_linked_worktree_without_an_environment_says_what_it_needs(forked: Project) -> None:
-    """It shares git's settings and not .venv: a conflict with this branch's lock in place, and one sentence."""
+    """It shares git's settings but not .venv: a conflict with this branch's lock in place, and one sentence."""
     forked.run("git", "worktree", "add", "--quiet", "../linked", "decimals")
     linked = Project(forked.root.parent / "linked")
     printed = merge(linked, "agreement", code=1)
@@ -163,8 +163,8 @@ def test_a_linked_worktree_without_an_environment_says_what_it_needs(forked: Pro
     assert linked.run("git", "status", "--porcelain") == ""
 
 
-def test_without_a_repository_there_is_nothing_to_tell(tmp_path: Path) -> None:
-    """An unpacked archive is set up all the same, and a repository around it is not touched."""
+def test_setup_works_outside_a_repository(tmp_path: Path) -> None:
+    """An unpacked archive is set up too, and a repository around it is not changed."""
     (tmp_path / "inside").mkdir()
     Project(tmp_path).run("git", "init", "--quiet")
     before = (tmp_path / ".git/config").read_bytes()

@@ -56,8 +56,8 @@ def test_a_wrong_value_early_in_a_large_input_is_one_line(flow: Flow) -> None:
         assert process.returncode == 1
 
 
-def test_it_has_no_use_for_pandas(flow: Flow, tmp_path: Path) -> None:
-    """Where pandas is installed, pyarrow would import it: 0.2 s and 30 MB for nothing."""
+def test_predict_does_not_import_pandas(flow: Flow, tmp_path: Path) -> None:
+    """If pandas is installed, pyarrow would import it, which costs 0.2 s and 30 MB."""
     (tmp_path / "pandas.py").write_text("raise SystemExit('pandas is imported')")
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     rows = as_csv(flow.rows).encode()
@@ -65,7 +65,7 @@ def test_it_has_no_use_for_pandas(flow: Flow, tmp_path: Path) -> None:
 
 
 def test_parquet_goes_through_a_pipe_too(flow: Flow, tmp_path: Path) -> None:
-    """It is read from its end, and a pipe has none: the rows are the same as from the file."""
+    """Parquet is read from its end, which a pipe does not offer: the rows equal those of the file."""
     source = as_parquet(flow.rows, tmp_path / "rows")
     piped, _ = run(flow, "-", content=source.read_bytes())
     out, _ = run(flow, str(source))
@@ -73,8 +73,8 @@ def test_parquet_goes_through_a_pipe_too(flow: Flow, tmp_path: Path) -> None:
     assert out.count(b"\n") == 81
 
 
-def test_what_is_unusual_is_on_stderr(flow: Flow) -> None:
-    """Out of range, unseen, unknown columns: predicted, and reported by column."""
+def test_unusual_values_are_reported_on_stderr(flow: Flow) -> None:
+    """Out of range, unseen or unknown: predicted, and reported by column."""
     rows = [row | {"size": 1e9, "colour": "violet", "extra": 1} for row in flow.rows[:5]]
     out, report = run(flow, "-", content=as_lines(rows).encode())
     assert out.count(b"\n") == 6
@@ -107,8 +107,8 @@ def test_a_mistake_is_one_line(flow: Flow, arguments: list[str], content: bytes,
     assert not (flow.folder / "out.csv").exists()
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(flow: Flow, tmp_path: Path) -> None:
-    """`predict … | head` ends without a word, as any filter does."""
+def test_a_closed_pipe_ends_predict_without_an_error(flow: Flow, tmp_path: Path) -> None:
+    """`predict … | head` ends silently, like any filter."""
     (tmp_path / "rows.csv").write_bytes(HEADER + BLOCK * 10)
     done = subprocess.run(
         ["sh", "-c", '{ "$@"; echo "exit code $?" >&2; } | head -n 1', "sh", *COMMAND, str(tmp_path / "rows.csv")],

@@ -43,8 +43,8 @@ def test_a_sweep_leaves_a_table_and_nothing_else(project: Project, monkeypatch: 
     assert project.repro() == []
 
 
-def test_a_sweep_says_what_it_needs(tmp_path: Path) -> None:
-    """Without values it is one sentence."""
+def test_a_sweep_without_values_is_one_sentence(tmp_path: Path) -> None:
+    """The sentence says how to give values."""
     shutil.copy(Path(__file__).resolve().parents[2] / "Makefile", tmp_path)
     printed = Project(tmp_path).run(*SWEEP, code=2)
-    assert 'sweep needs to know what to try: make sweep SET="train.C=0.01,0.1,1 train.max_iter=100,1000"' in printed
+    assert 'sweep needs parameters and values: make sweep SET="train.C=0.01,0.1,1 train.max_iter=100,1000"' in printed

@@ -73,7 +73,7 @@ def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,), *pipel
     return verdict, " ".join(printed.split())
 
 
-def test_a_true_lock_is_proven(plain: Project) -> None:
+def test_an_honest_lock_is_verified(plain: Project) -> None:
     """Every tracked file comes out with the same bytes, and the project is left as it was.
 
     The shipped pipeline is proven in both surroundings by the README's session.
@@ -99,8 +99,8 @@ def test_a_forged_lock_is_found(plain: Project) -> None:
     assert "3 same bytes, 2 different" in printed
 
 
-def test_one_pipeline_is_verified_alone(plain: Project) -> None:
-    """A lock that was forged elsewhere is found when all are verified, and not looked at when another is named."""
+def test_a_named_pipeline_is_verified_alone(plain: Project) -> None:
+    """A forged lock of another pipeline is found when all are verified, and ignored when one pipeline is named."""
     for name in ("dvc.yaml", "params.yaml", "rows.csv", ".gitignore"):
         (plain.root / "other").mkdir(exist_ok=True)
         shutil.copy(plain.root / name, plain.root / "other" / name)
@@ -125,7 +125,7 @@ def test_a_changed_model_is_found(plain: Project) -> None:
 
 
 def test_an_edited_metrics_file_is_found(plain: Project) -> None:
-    """metrics.json stands in git and in the lock; both must say the same."""
+    """metrics.json in git must equal the one that the lock names."""
     plain.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
     plain.commit("Better on paper")
     verdict, printed = verify(plain)
@@ -134,8 +134,8 @@ def test_an_edited_metrics_file_is_found(plain: Project) -> None:
 
 
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels differ on x86-64 Linux with AVX2 and FMA")
-def test_code_that_does_not_pin_is_found(project: Project) -> None:
-    """Without the pin the model follows kernel and threads: other bytes where they change, or in every run."""
+def test_code_that_does_not_pin_threads_and_kernel_is_found(project: Project) -> None:
+    """Without the pin, bytes differ where kernel or threads change, or in every run."""
     project.edit(
         "src/artifact_flow/core/base/determinism.py",
         lambda text: text.replace("\npin(os.", "\n# pin(os."),
@@ -158,8 +158,10 @@ def commit_as_another_machine(plain: Project, monkeypatch: pytest.MonkeyPatch) -
     plain.commit("As another machine would")
 
 
-def test_where_bytes_are_not_promised_predictions_count(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A probability that moves a little is the same prediction there, another label is not."""
+def test_predictions_are_compared_where_bytes_are_not_guaranteed(
+    plain: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small change of a probability is accepted there; another label is not."""
     commit_as_another_machine(plain, monkeypatch)
     verdict, printed = verify(plain)
     assert verdict
@@ -168,8 +170,10 @@ def test_where_bytes_are_not_promised_predictions_count(plain: Project, monkeypa
     assert "data.parquet same bytes" in printed
 
 
-def test_labels_that_are_not_at_hand_are_not_claimed(plain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a clone without DVC's cache only the metrics can be compared, and the table says no more than that."""
+def test_missing_committed_predictions_limit_the_verdict_to_metrics(
+    plain: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a clone without DVC's cache only the metrics can be compared, and the table reports only that."""
     commit_as_another_machine(plain, monkeypatch)
     shutil.rmtree(plain.root / ".dvc/cache")
     verdict, printed = verify(plain)
@@ -177,10 +181,10 @@ def test_labels_that_are_not_at_hand_are_not_claimed(plain: Project, monkeypatch
     assert "predictions.csv same metrics labels not compared: the committed predictions.csv is not in" in printed
 
 
-def test_a_git_hook_points_nothing_at_its_own_repository(
+def test_verify_ignores_the_git_variables_of_a_hook(
     plain: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run from a hook, which exports GIT_DIR, verify works on the repository it stands in, and only there."""
+    """Run from a hook, which exports GIT_DIR, `verify` uses the repository of the current directory."""
     other = tmp_path / "other"
     plain.run("git", "clone", "--quiet", ".", str(other))
     head = (other / ".git/HEAD").read_text()
@@ -191,15 +195,15 @@ def test_a_git_hook_points_nothing_at_its_own_repository(
 
 
 def test_a_pipeline_that_fails_has_no_verdict(project: Project) -> None:
-    """A commit whose gate fails cannot be verified, and the last lines say why."""
+    """A commit whose unit tests fail cannot be verified, and the last lines of output say why."""
     (project.root / "tests/unit/test_new.py").write_text("def test_new() -> None:\n    assert 1 == 2\n")
     project.commit("Broken")
     with pytest.raises(VerifyError, match=r"(?s)fails in a clean clone of HEAD \(as it is\).*assert 1 == 2"):
         verify(project)
 
 
-def test_what_the_lock_says_of_a_stage_that_has_gone_is_no_claim(project: Project) -> None:
-    """DVC leaves the entries of deleted stages in the lock; no file of theirs is asked for."""
+def test_lock_entries_of_deleted_stages_are_ignored(project: Project) -> None:
+    """DVC leaves the entries of deleted stages in the lock; `verify` does not require their files."""
     project.edit("dvc.yaml", lambda text: text.partition("\n  export:")[0] + "\n")
     project.repro()
     project.run("git", "rm", "--quiet", "parity.json", "quantization.json")
@@ -210,8 +214,8 @@ def test_what_the_lock_says_of_a_stage_that_has_gone_is_no_claim(project: Projec
     assert "10 files, 1 surroundings: 10 same bytes" in printed
 
 
-def test_a_commit_without_a_lock_has_no_verdict(plain: Project) -> None:
-    """Nothing is promised where no lock is committed."""
+def test_a_commit_without_a_lock_is_an_error(plain: Project) -> None:
+    """Without a committed lock there is nothing to verify."""
     plain.run("git", "rm", "--quiet", "dvc.lock")
     plain.commit("No lock")
     with pytest.raises(VerifyError, match=r"has no dvc.lock: run `dvc repro`"):
@@ -263,10 +267,10 @@ def small(tmp_path: Path) -> Project:
     return project
 
 
-def test_what_lacks_its_data_is_left_out_and_the_rest_is_proven(
+def test_stages_without_their_data_are_left_out_and_the_others_verified(
     small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A set that cannot be fetched, a table that was not pulled: their flow is left out, others of its lock are not."""
+    """A flow whose data cannot be fetched or was not pulled is left out; the other flows of its lock are verified."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody answers there
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between two tries
@@ -285,8 +289,10 @@ def test_what_lacks_its_data_is_left_out_and_the_rest_is_proven(
     assert small.run("git", "status", "--porcelain") == ""
 
 
-def test_left_out_has_an_exit_code_of_its_own(small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """3, so that a script can tell it from 0 and 1; a difference is 1 whatever was left out."""
+def test_left_out_stages_have_their_own_exit_code(
+    small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit code is 3, so that a script can tell it from 0 and 1; with a difference it is 1."""
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     (tmp_path / "olivetti_py3.pkz").touch()
     assert "9 same bytes" in small.run("artifact-flow", "verify", "--quick")
@@ -300,7 +306,7 @@ def test_left_out_has_an_exit_code_of_its_own(small: Project, tmp_path: Path, mo
 
 
 def test_nothing_left_to_verify_is_one_sentence(small: Project) -> None:
-    """Where every stage lacks its data there is no proof, of nothing."""
+    """If the data of every stage is missing, `verify` fails with one sentence."""
     small.edit("dvc.yaml", lambda text: text.replace("echo 1 >", "cat own/table.in >") + "    deps: [own/table.in]\n")
     shutil.rmtree(small.root / "flows")
     small.repro()

@@ -36,8 +36,8 @@ def stream(flow: Flow, inputs: list[Path], out: Path) -> pa.Table:
     return pq.read_table(out)
 
 
-def test_a_folder_gives_what_its_files_give_as_one_stream(flow: Flow, tmp_path: Path) -> None:
-    """Row for row, in the order of the files' names, whatever their formats."""
+def test_a_folder_gives_the_predictions_of_its_files_as_one_stream(flow: Flow, tmp_path: Path) -> None:
+    """The rows are equal, in the order of the files' names, whatever the formats."""
     files = write_mixed(flow, tmp_path / "rows")
     (tmp_path / "rows/_SUCCESS").touch()
     (tmp_path / "rows/.hidden").write_text("nothing")
@@ -62,7 +62,7 @@ def test_rows_without_ids_are_numbered_over_all_files(flow: Flow, tmp_path: Path
 def test_a_large_parquet_file_is_cut_into_runs_of_row_groups(
     flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its parts, one after another, are the whole; the manifest tells which row groups made which."""
+    """The parts together equal the whole, and the manifest names the row groups of each part."""
     monkeypatch.setattr(plan_module, "PARTITION_ROWS", 50)
     table = pa.Table.from_pylist(flow.rows)
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=30)
@@ -71,8 +71,8 @@ def test_a_large_parquet_file_is_cut_into_runs_of_row_groups(
     assert [part["groups"] for part in read_manifest(tmp_path / "out")["parts"]] == [[0, 2], [2, 3]]
 
 
-def test_runs_of_row_groups_hold_a_million_rows_or_the_rest() -> None:
-    """No run is empty, and none is longer than it must be."""
+def test_runs_of_row_groups_have_a_million_rows_or_the_rest() -> None:
+    """No run is empty, and none is longer than necessary."""
     million = plan_module.PARTITION_ROWS
     assert cut_groups([million, million, 5]) == [(0, 1), (1, 2), (2, 3)]
     assert cut_groups([million // 2] * 3 + [0]) == [(0, 2), (2, 4)]
@@ -80,8 +80,8 @@ def test_runs_of_row_groups_hold_a_million_rows_or_the_rest() -> None:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_parts_are_written_as_asked(flow: Flow, tmp_path: Path, form: Any) -> None:
-    """Each is the file that its rows alone would have given."""
+def test_each_part_is_written_in_the_chosen_format(flow: Flow, tmp_path: Path, form: Any) -> None:
+    """Each part equals the file that its rows alone would give."""
     (csv, *_) = write_mixed(flow, tmp_path / "rows")
     score(flow, csv, out=tmp_path / "out", format=form)
     predict_files([csv], flow.folder / "model.onnx", tmp_path / f"one.{form}")
@@ -89,7 +89,7 @@ def test_parts_are_written_as_asked(flow: Flow, tmp_path: Path, form: Any) -> No
 
 
 def test_the_manifest_names_model_inputs_and_parts_by_hash(flow: Flow, tmp_path: Path) -> None:
-    """Who finds the folder can prove what made it; no time is in it, so the same job gives the same bytes."""
+    """The manifest proves what made the parts; it has no times, so the same job gives the same bytes."""
     files = write_mixed(flow, tmp_path / "rows")
     for out in ("out", "again"):
         score(flow, tmp_path / "rows", out=tmp_path / out)
@@ -105,8 +105,8 @@ def test_the_manifest_names_model_inputs_and_parts_by_hash(flow: Flow, tmp_path:
     assert contents(tmp_path / "out") == contents(tmp_path / "again")
 
 
-def test_the_same_command_again_keeps_what_is_finished(flow: Flow, tmp_path: Path) -> None:
-    """Nothing is predicted or written twice; the report is that of the whole job."""
+def test_the_same_command_again_keeps_finished_parts(flow: Flow, tmp_path: Path) -> None:
+    """No part is predicted or written twice, and the report covers the whole job."""
     write_mixed(flow, tmp_path / "rows")
     first = score(flow, tmp_path / "rows", out=tmp_path / "out")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
@@ -122,10 +122,10 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [cut, Path.unlink, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("name", ["part-00001.parquet", "part-00001.json", "rejected-00001.jsonl"])
-def test_a_part_that_is_not_as_it_was_written_is_made_again(
+def test_a_changed_part_is_computed_again(
     flow: Flow, tmp_path: Path, spoil: Callable[[Path], object], name: str
 ) -> None:
-    """Tampered with, cut off or removed, be it rows or what is told of them: the folder is as before."""
+    """If a part or its JSON file is edited, truncated or removed, the next run restores the folder."""
     write_mixed(flow, tmp_path / "rows")
     with (tmp_path / "rows/b.jsonl").open("a") as file:
         file.write("no row\n")
@@ -136,8 +136,8 @@ def test_a_part_that_is_not_as_it_was_written_is_made_again(
     assert contents(tmp_path / "out") == before
 
 
-def test_what_a_killed_process_left_is_removed(flow: Flow, tmp_path: Path) -> None:
-    """Files on their way into place lie in folders of their own, which the next run clears."""
+def test_temporary_files_of_a_killed_process_are_removed(flow: Flow, tmp_path: Path) -> None:
+    """Temporary files are in separate folders, which the next run removes."""
     write_mixed(flow, tmp_path / "rows")
     (tmp_path / "out/.part-00007.parquet.0.part").mkdir(parents=True)
     (tmp_path / "out/.part-00007.parquet.0.part/part-00007.parquet").write_bytes(b"PAR1")
@@ -153,8 +153,8 @@ SPOILT: dict[str, tuple[Callable[[list[dict[str, Any]], Path], Path], int]] = {
 
 
 @pytest.mark.parametrize("form", SPOILT)
-def test_rows_that_do_not_fit_go_aside_with_their_reason(flow: Flow, tmp_path: Path, form: str) -> None:
-    """The others are predicted as if those were not there."""
+def test_rows_that_do_not_match_the_contract_are_rejected_with_a_reason(flow: Flow, tmp_path: Path, form: str) -> None:
+    """The other rows are predicted as if the rejected rows were not there."""
     write, first = SPOILT[form]
     rows = [dict(row) for row in flow.rows]
     rows[3]["open"], rows[5]["since"], rows[6]["open"] = "ajar", "soon", "ajar"
@@ -170,8 +170,8 @@ def test_rows_that_do_not_fit_go_aside_with_their_reason(flow: Flow, tmp_path: P
     assert read_parts(tmp_path / "out").equals(expected)
 
 
-def test_lines_that_are_no_rows_go_aside_too(flow: Flow, tmp_path: Path) -> None:
-    """Of a CSV with too few or too many values, of JSON lines that are no objects or hold another kind of value."""
+def test_malformed_lines_are_rejected_too(flow: Flow, tmp_path: Path) -> None:
+    """CSV lines with too few or too many values, JSON lines that are not objects or have a wrong type."""
     csv, jsonl = as_csv(flow.rows).splitlines(keepends=True), as_lines(flow.rows).splitlines(keepends=True)
     (tmp_path / "rows").mkdir()
     (tmp_path / "rows/a.csv").write_text("".join([*csv[:2], "1,2\n", *csv[2:5], "1" + "," * 9 + "\n", *csv[5:]]))
@@ -194,8 +194,8 @@ def test_lines_that_are_no_rows_go_aside_too(flow: Flow, tmp_path: Path) -> None
     assert (summary.rows, summary.rejected) == (160, 6)
 
 
-def test_numbers_of_rows_count_the_rejected_ones(flow: Flow, tmp_path: Path) -> None:
-    """So that a prediction's number leads to its row in the input."""
+def test_row_numbers_count_rejected_rows(flow: Flow, tmp_path: Path) -> None:
+    """The number of a prediction leads to its row in the input."""
     rows = [{name: value for name, value in row.items() if name != "key"} for row in flow.rows[:10]]
     (tmp_path / "rows").mkdir()
     for name in ("a.csv", "b.csv"):
@@ -206,8 +206,8 @@ def test_numbers_of_rows_count_the_rejected_ones(flow: Flow, tmp_path: Path) -> 
     assert json.loads((tmp_path / "out/rejected-00001.jsonl").read_text())["id"] == 14
 
 
-def test_a_file_of_which_hardly_a_row_fits_ends_the_job(flow: Flow, tmp_path: Path) -> None:
-    """It is the wrong file, or damaged: one sentence, and the parts before it stay."""
+def test_a_file_with_mostly_rejected_rows_ends_the_job(flow: Flow, tmp_path: Path) -> None:
+    """It is the wrong file or damaged: the job fails with one sentence, and the parts before it are kept."""
     write_mixed(flow, tmp_path / "rows")
     rows = [row | {"size": f"about {number}"} for number, row in enumerate(flow.rows * 3)]
     (tmp_path / "rows/d.csv").write_text(as_csv(rows))
@@ -220,7 +220,7 @@ def test_a_file_of_which_hardly_a_row_fits_ends_the_job(flow: Flow, tmp_path: Pa
 
 
 def test_a_damaged_file_ends_the_job(flow: Flow, tmp_path: Path) -> None:
-    """Its bytes changed, as its own checksums or its end tell: it is not a matter of single rows."""
+    """Changed bytes, detected by checksums or a missing end, are not treated as rejected rows."""
     *_, parquet = write_mixed(flow, tmp_path / "rows")
     cut(parquet)
     with pytest.raises(DataError, match=r"c.parquet is damaged or cut off"):
@@ -237,8 +237,8 @@ def test_a_damaged_file_ends_the_job(flow: Flow, tmp_path: Path) -> None:
         ("plan", r"out has a damaged plan.json: name another folder"),
     ],
 )
-def test_a_folder_is_of_one_job(flow: Flow, tmp_path: Path, change: str, sentence: str) -> None:
-    """Parts of another model, other rows or another format never mix with those that are there."""
+def test_a_folder_belongs_to_one_job(flow: Flow, tmp_path: Path, change: str, sentence: str) -> None:
+    """Parts of another model, other inputs or another format never mix with existing ones."""
     write_mixed(flow, tmp_path / "rows")
     score(flow, tmp_path / "rows", out=tmp_path / "out")
     before = contents(tmp_path / "out")
@@ -278,10 +278,10 @@ def test_a_folder_is_of_one_job(flow: Flow, tmp_path: Path, change: str, sentenc
         ((["none.parquet"], "out/"), "none.parquet has no rows, and neither has any other input"),
     ],
 )
-def test_a_mistake_is_one_sentence(
+def test_invalid_arguments_are_one_sentence(
     flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[list[str], str], sentence: str
 ) -> None:
-    """Where it goes and what is given are looked at before a row is read; nothing is written."""
+    """Arguments are checked before any row is read, and nothing is written."""
     monkeypatch.chdir(tmp_path)
     write_mixed(flow, Path("rows"))
     Path("empty").mkdir()
@@ -295,10 +295,10 @@ def test_a_mistake_is_one_sentence(
     assert contents(tmp_path) == before
 
 
-def test_the_command_takes_a_pattern_and_says_what_it_did(
+def test_the_command_accepts_a_pattern_and_prints_a_summary(
     flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the words of the command for one file, and what was kept and rejected."""
+    """The summary is that of a single file, with the numbers of kept parts and rejected rows."""
     write_mixed(flow, tmp_path / "rows")
     with (tmp_path / "rows/b.jsonl").open("a") as file:
         file.write(json.dumps(flow.rows[0] | {"size": 1e9, "colour": "violet", "extra": 1}) + "\nno row\n")
@@ -318,10 +318,10 @@ def test_the_command_takes_a_pattern_and_says_what_it_did(
 
 
 @pytest.mark.parametrize(("terminal", "line"), [(False, "{0} of 3 parts, "), (True, "\r\x1b[K{0} of 3 parts, ")])
-def test_progress_is_told(
+def test_progress_is_printed(
     flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, line: str
 ) -> None:
-    """Parts, rows a second and the time left: in place on a terminal, else line by line."""
+    """Parts, rows per second and the remaining time: in place on a terminal, otherwise line by line."""
     write_mixed(flow, tmp_path / "rows")
     said = io.StringIO()
     monkeypatch.setattr(said, "isatty", lambda: terminal)
@@ -333,14 +333,14 @@ def test_progress_is_told(
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "1000"])
-def test_workers_are_a_few(flow: Flow, workers: str) -> None:
-    """A number that no machine has is a slip."""
+def test_the_number_of_workers_is_limited(flow: Flow, workers: str) -> None:
+    """A number that no machine supports is a mistake."""
     with pytest.raises(SystemExit, match=rf"^error: --workers is {workers}: give 1 to 64\."):
         main(["predict", "rows", "--model", str(flow.folder / "model.onnx"), "--out", "out/", "--workers", workers])
 
 
-def test_a_folder_needs_neither_dask_nor_a_store(flow: Flow, tmp_path: Path) -> None:
-    """The service's image has none of them, and predicts folders too."""
+def test_a_folder_is_predicted_without_dask_and_fsspec(flow: Flow, tmp_path: Path) -> None:
+    """The service's image contains neither and also predicts folders."""
     write_mixed(flow, tmp_path / "rows")
     code = (
         "import sys\n"
@@ -360,8 +360,10 @@ def test_a_folder_needs_neither_dask_nor_a_store(flow: Flow, tmp_path: Path) -> 
         assert "`make scale` installs what" in done.stderr
 
 
-def test_a_format_is_for_parts(flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One file's name says what it is."""
+def test_format_is_refused_for_a_single_output_file(
+    flow: Flow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of a single output file determines its format."""
     (csv, *_) = write_mixed(flow, tmp_path / "rows")
     with pytest.raises(
         SystemExit, match=r"^error: --format applies to parts in a folder: the name of --out out.csv decides"

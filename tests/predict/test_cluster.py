@@ -79,10 +79,10 @@ def kill_worker(pid: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "two workers"])
-def test_a_killed_client_goes_on_where_it_stopped(
+def test_a_killed_job_resumes_to_the_same_bytes(
     flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
-    """Killed at random moments, the same command ends with the parts of an undisturbed run, byte for byte."""
+    """After kills at random moments, the same command ends with the parts of an undisturbed run, byte for byte."""
     moments = np.random.default_rng(7)
     command = (str(rows), "--out", str(tmp_path / "out"), *workers)
     for part in sorted(moments.choice(range(1, 8), 2, replace=False).tolist()):
@@ -98,8 +98,10 @@ def test_a_killed_client_goes_on_where_it_stopped(
     assert contents(tmp_path / "out") == expected
 
 
-def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
-    """Its partition goes to another one, and the job ends as if nothing had been."""
+def test_the_part_of_a_killed_worker_is_repeated(
+    flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Another worker repeats its part, and the result is the same."""
     process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
     for part in (1, 5):
         wait_for(tmp_path / f"out/part-{part:05}.json", process)
@@ -108,8 +110,8 @@ def test_a_killed_worker_is_made_up_for(flow: Flow, rows: Path, expected: dict[s
     assert contents(tmp_path / "out") == expected
 
 
-def test_workers_that_die_at_birth_are_one_sentence() -> None:
-    """As when somebody kills them before they have said that they are there."""
+def test_workers_that_die_during_startup_are_one_sentence() -> None:
+    """For example, if they are killed before they have connected."""
     ended = Event()
 
     def kill() -> None:
@@ -134,8 +136,8 @@ def is_alive(process: psutil.Process) -> bool:
     return False
 
 
-def test_ctrl_c_of_a_terminal_stops_workers_too(flow: Flow, rows: Path, tmp_path: Path) -> None:
-    """It reaches every process at once; still it is one line, and none is left behind."""
+def test_ctrl_c_in_a_terminal_stops_the_workers_too(flow: Flow, rows: Path, tmp_path: Path) -> None:
+    """The signal reaches every process at once, but only one line is printed and no worker remains."""
     process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
     wait_for(tmp_path / "out/part-00002.json", process)
     children = psutil.Process(process.pid).children()
@@ -148,10 +150,8 @@ def test_ctrl_c_of_a_terminal_stops_workers_too(flow: Flow, rows: Path, tmp_path
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_job_says_how_it_goes_on(
-    flow: Flow, rows: Path, tmp_path: Path, signal_: signal.Signals
-) -> None:
-    """Ctrl-C, or a container's end, leaves finished parts, one line and no traceback."""
+def test_an_interrupted_job_says_how_to_resume(flow: Flow, rows: Path, tmp_path: Path, signal_: signal.Signals) -> None:
+    """Ctrl-C or SIGTERM leaves the finished parts and prints one line without a traceback."""
     process = start(flow, str(rows), "--out", str(tmp_path / "out"))
     wait_for(tmp_path / "out/part-00002.json", process)
     process.send_signal(signal_)
@@ -196,10 +196,10 @@ def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
     )
 
 
-def test_a_scheduler_elsewhere_gives_the_same_parts(
+def test_an_external_cluster_gives_the_same_parts(
     flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, scheduler: str
 ) -> None:
-    """Its workers get the model by wire, not by a path; one of them may die on the way."""
+    """Its workers receive the model from the client, not from a path; one of them may die meanwhile."""
     worker = worker_of(scheduler, tmp_path)
     with dask(*worker), dask(*worker, "--no-nanny") as doomed:
         process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", scheduler)
@@ -212,7 +212,7 @@ def test_a_scheduler_elsewhere_gives_the_same_parts(
 def test_a_cluster_that_loses_its_workers_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for ever, and what was finished stays."""
+    """The job does not wait forever, and the finished parts are kept."""
     monkeypatch.setattr(cluster, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(cluster, "LOST_SECONDS", 0.5)
     with dask(*worker_of(scheduler, tmp_path), "--no-nanny") as worker, ThreadPoolExecutor(1) as thread:
@@ -230,7 +230,7 @@ def test_a_cluster_that_loses_its_workers_is_one_sentence(
 
 
 def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Path) -> None:
-    """In one sentence and soon; what was finished stays."""
+    """The job soon fails with one sentence, and the finished parts are kept."""
     file = tmp_path / "scheduler.json"
     with dask(*SCHEDULER, "--scheduler-file", str(file)) as doomed:
         address = address_in(file, doomed)
@@ -244,8 +244,8 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     assert said.count("\n") == 1
 
 
-def test_what_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
-    """It names the input, and the job does not try for ever."""
+def test_an_input_that_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
+    """The sentence names the input, and the job does not retry forever."""
     shipped = Shipped.of(flow.folder / "model.onnx")
     with config.set({"distributed.scheduler.allowed-failures": 1}), open_cluster(None, 1) as client:
         runner = batch._Runner(client, shipped)
@@ -257,17 +257,17 @@ def test_what_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
             list(runner.each(die, ["rows.csv"], str))
 
 
-def test_a_model_that_changed_on_its_way_is_not_opened(flow: Flow) -> None:
-    """What a worker opens is what its client checked."""
+def test_a_model_that_changed_in_transit_is_not_opened(flow: Flow) -> None:
+    """A worker opens only the model whose hash the client checked."""
     shipped = Shipped.of(flow.folder / "model.onnx")
     with pytest.raises(ModelError, match=r"^model.onnx reached a worker with different bytes, so it was not opened"):
         replace(shipped, model=shipped.model + b"x").open()
 
 
-def test_nobody_at_an_address_is_one_sentence(
+def test_an_unreachable_scheduler_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It names the address."""
+    """The sentence names the address."""
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     job = Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ScaleError, match=r"tcp://127\.0\.0\.1:1"):

@@ -64,7 +64,7 @@ WRITERS: dict[str, Callable[[Rows, Path], Path]] = {
 def test_raw_rows_of_any_format_give_the_predictions_of_training(
     flow: Flow, tmp_path: Path, kind: str, model: str
 ) -> None:
-    """Labels, probabilities, ids and order are those of predictions.csv, whatever the file and whichever the model."""
+    """Labels, probabilities, ids and order equal predictions.csv for every input format and every model file."""
     source = WRITERS[kind](flow.rows, tmp_path / "rows")
     report = predict(flow, source, out=tmp_path / "out.csv", model=model)
     found, promised = read(tmp_path / "out.csv"), read(flow.folder / "predictions.csv")
@@ -77,16 +77,16 @@ def test_raw_rows_of_any_format_give_the_predictions_of_training(
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_columns_may_stand_in_any_order_and_the_target_may_be_absent(flow: Flow, tmp_path: Path, kind: str) -> None:
-    """Rows to predict have no target yet; what is beside the features and the id does not matter."""
+def test_columns_may_have_any_order_and_the_target_may_be_absent(flow: Flow, tmp_path: Path, kind: str) -> None:
+    """Columns other than the features and the id are ignored."""
     rows = [dict(reversed(row.items())) for row in without(flow.rows, "class", "price", "remark")]
     predict(flow, WRITERS["csv"](flow.rows, tmp_path / "all"), out=tmp_path / "all.csv")
     predict(flow, WRITERS[kind](rows, tmp_path / "rows"), out=tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "all.csv").read_bytes()
 
 
-def test_the_same_rows_go_out_as_csv_parquet_or_json_lines(flow: Flow, tmp_path: Path) -> None:
-    """The name of the output says which."""
+def test_predictions_are_written_as_csv_parquet_or_json_lines(flow: Flow, tmp_path: Path) -> None:
+    """The name of the output determines the format."""
     source = WRITERS["csv"](flow.rows, tmp_path / "rows")
     for name in ("out.csv", "out.parquet", "out.jsonl"):
         predict(flow, source, out=tmp_path / name)
@@ -96,8 +96,8 @@ def test_the_same_rows_go_out_as_csv_parquet_or_json_lines(flow: Flow, tmp_path:
     assert np.allclose(read(tmp_path / "out.csv")["probability"], table["probability"].to_numpy(), atol=1e-6)
 
 
-def test_several_inputs_follow_each_other(flow: Flow, tmp_path: Path) -> None:
-    """Also of different formats; each is named with its hash."""
+def test_several_inputs_are_predicted_in_order(flow: Flow, tmp_path: Path) -> None:
+    """Formats may differ; each input is reported with its hash."""
     one = WRITERS["csv"](flow.rows[:30], tmp_path / "one")
     two = WRITERS["parquet"](flow.rows[30:], tmp_path / "two")
     report = predict(flow, one, two, out=tmp_path / "out.csv")
@@ -112,8 +112,8 @@ def test_rows_without_an_id_are_numbered(flow: Flow, tmp_path: Path) -> None:
     assert read(tmp_path / "out.csv")["id"] == list(range(8))
 
 
-def test_ids_of_two_kinds_do_not_fit_one_parquet_file(flow: Flow, tmp_path: Path) -> None:
-    """Texts do not become numbers; the sentence says what helps."""
+def test_text_and_numeric_ids_do_not_mix_in_a_parquet_file(flow: Flow, tmp_path: Path) -> None:
+    """Text ids are not converted to numbers; the sentence says what to do."""
     sources = [
         WRITERS["json lines"](without(flow.rows[:4], "key"), tmp_path / "one"),
         WRITERS["csv"](flow.rows[:4], tmp_path / "two"),
@@ -124,8 +124,8 @@ def test_ids_of_two_kinds_do_not_fit_one_parquet_file(flow: Flow, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["csv", "json lines", "parquet"])
-def test_what_is_unusual_is_predicted_and_reported(flow: Flow, tmp_path: Path, kind: str) -> None:
-    """A number out of the training range, a category that training never saw, a column that the model does not know."""
+def test_unusual_values_are_predicted_and_reported(flow: Flow, tmp_path: Path, kind: str) -> None:
+    """A number outside the training range, an unseen category, an unknown column."""
     rows = changed(changed(flow.rows, 3, size=1e6), 5, colour="violet")
     rows = [row | {"extra": 1, "more": "x"} for row in rows]
     source = WRITERS[kind](rows, tmp_path / "rows")
@@ -138,8 +138,8 @@ def test_what_is_unusual_is_predicted_and_reported(flow: Flow, tmp_path: Path, k
 
 
 @pytest.mark.parametrize("kind", ["csv", "json lines", "parquet"])
-def test_an_unseen_category_is_none_of_the_known_ones(flow: Flow, tmp_path: Path, kind: str) -> None:
-    """Pickle and portable model agree on it."""
+def test_an_unseen_category_is_encoded_as_no_known_category(flow: Flow, tmp_path: Path, kind: str) -> None:
+    """Pickle and ONNX model agree on such a row."""
     source = WRITERS[kind]([row | {"colour": "violet"} for row in flow.rows], tmp_path / "rows")
     for model in ("model.onnx", "model_train.pkl"):
         predict(flow, source, out=tmp_path / f"{model}.csv", model=model)
@@ -193,10 +193,10 @@ def test_an_unseen_category_is_none_of_the_known_ones(flow: Flow, tmp_path: Path
         (lambda rows: changed(rows, 6, size=float("inf")), "parquet", "row 7: size is inf: fix it, or leave it empty"),
     ],
 )
-def test_what_the_contract_forbids_is_one_sentence(
+def test_a_violation_of_the_contract_is_one_sentence(
     flow: Flow, tmp_path: Path, spoil: Callable[[Rows], Rows], kind: str, sentence: str
 ) -> None:
-    """The file, the row and the column; what was in the output before is still there."""
+    """The sentence names file, row and column, and the previous output stays."""
     source = WRITERS[kind](spoil(flow.rows), tmp_path / "rows")
     for out in ("out.csv", "out.parquet", "out.jsonl"):
         (tmp_path / out).write_text("before")
@@ -229,7 +229,7 @@ def test_what_the_contract_forbids_is_one_sentence(
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(flow: Flow, tmp_path: Path, content: bytes, sentence: str) -> None:
-    """Empty, without rows, ragged, not UTF-8, cut off: nothing is written."""
+    """Empty, without rows, ragged, not UTF-8, truncated: nothing is written."""
     (tmp_path / "rows").write_bytes(content)
     with pytest.raises(DataError, match=sentence) as caught:
         predict(flow, tmp_path / "rows", out=tmp_path / "out.parquet")
@@ -238,8 +238,8 @@ def test_a_file_that_cannot_be_read_is_one_sentence(flow: Flow, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("length", [10, -10, 0.5])
-def test_a_parquet_file_cut_off_is_one_sentence(flow: Flow, tmp_path: Path, length: float) -> None:
-    """Wherever it ends too early."""
+def test_a_truncated_parquet_file_is_one_sentence(flow: Flow, tmp_path: Path, length: float) -> None:
+    """Wherever the file is truncated."""
     source = as_parquet(flow.rows, tmp_path / "rows")
     content = source.read_bytes()
     source.write_bytes(content[: int(length * len(content)) if length == 0.5 else int(length)])
@@ -247,8 +247,8 @@ def test_a_parquet_file_cut_off_is_one_sentence(flow: Flow, tmp_path: Path, leng
         predict(flow, source, out=tmp_path / "out.csv")
 
 
-def test_the_row_at_fault_is_that_of_its_own_file(flow: Flow, tmp_path: Path) -> None:
-    """Rows of the inputs before it do not count."""
+def test_an_error_gives_the_row_number_in_its_own_file(flow: Flow, tmp_path: Path) -> None:
+    """The rows of earlier inputs do not count."""
     one = WRITERS["csv"](flow.rows, tmp_path / "one")
     two = WRITERS["csv"](changed(flow.rows, 6, size="big"), tmp_path / "two")
     with pytest.raises(DataError, match=r"two, row 8: size is 'big'"):
@@ -285,8 +285,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Flow:
 
 
 @pytest.mark.parametrize(("kind", "row"), [("csv", 5), ("json lines", 4), ("parquet", 4)])
-def test_a_gap_that_nothing_fills_is_refused(bare: Flow, tmp_path: Path, kind: str, row: int) -> None:
-    """Without an imputer a missing value has no meaning; its row is named, in its own file."""
+def test_a_missing_value_without_an_imputer_is_refused(bare: Flow, tmp_path: Path, kind: str, row: int) -> None:
+    """The sentence names the row in its own file."""
     good = WRITERS[kind](bare.rows, tmp_path / "good")
     bad = WRITERS[kind](changed(bare.rows, 3, b=None), tmp_path / "bad")
     for model in ("model.onnx", "model_train.pkl"):
@@ -299,7 +299,7 @@ def test_a_gap_that_nothing_fills_is_refused(bare: Flow, tmp_path: Path, kind: s
 def test_standard_input_may_be_any_format(
     flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """A pipe gives what its file gives, also Parquet, which is read from its end."""
+    """A pipe gives the same predictions as its file, also for Parquet, whose footer is at its end."""
     source = WRITERS[kind](flow.rows, tmp_path / "rows")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.FileIO(source))))
     piped = predict(flow, Path("-"), out=tmp_path / "piped.csv")
@@ -309,18 +309,18 @@ def test_standard_input_may_be_any_format(
 
 
 def test_a_device_is_written_to_and_never_replaced(flow: Flow, tmp_path: Path) -> None:
-    """`--out /dev/null` leaves /dev/null the device that it is."""
+    """`--out /dev/null` does not replace the device by a file."""
     predict(flow, WRITERS["csv"](flow.rows, tmp_path / "rows"), out=Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_folder_is_no_output(flow: Flow, tmp_path: Path) -> None:
+def test_a_folder_as_output_of_one_file_is_one_sentence(flow: Flow, tmp_path: Path) -> None:
     """A sentence, not a traceback."""
     with pytest.raises(ArtifactFlowError, match=r"^cannot write .*: Is a directory: name a file\.$"):
         predict(flow, WRITERS["csv"](flow.rows, tmp_path / "rows"), out=tmp_path)
 
 
-def test_a_model_beside_another_contract_is_refused(flow: Flow, bare: Flow, tmp_path: Path) -> None:
+def test_a_model_with_another_contract_is_refused(flow: Flow, bare: Flow, tmp_path: Path) -> None:
     """A mismatched pair of model and contract predicts nothing."""
     (tmp_path / "contract.json").write_bytes((flow.folder / "contract.json").read_bytes())
     (tmp_path / "model.onnx").write_bytes((bare.folder / "model.onnx").read_bytes())
@@ -371,8 +371,8 @@ def forge_pickle(flow: Flow, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [None, "contract.json", "model_train.pkl"])
-def test_a_pickle_that_nothing_vouches_for_is_not_opened(flow: Flow, tmp_path: Path, named: str | None) -> None:
-    """The contract beside it, which names it rightly, is no proof: a dvc.lock must name this very file."""
+def test_a_pickle_that_no_lock_names_is_not_opened(flow: Flow, tmp_path: Path, named: str | None) -> None:
+    """A matching contract in the same folder is not enough: a dvc.lock must name the file."""
     source = WRITERS["csv"](flow.rows, tmp_path / "rows")
     forge_pickle(flow, tmp_path)
     if named == "contract.json":
@@ -392,7 +392,7 @@ def test_a_pickle_that_nothing_vouches_for_is_not_opened(flow: Flow, tmp_path: P
 
 
 def test_a_pickle_is_opened_when_its_sha256_is_allowed(flow: Flow, tmp_path: Path) -> None:
-    """Whoever hands over the hash vouches for the file, as a registry does; any other hash is refused."""
+    """The caller who passes the hash trusts the file, as for a registry; any other hash is refused."""
     source = WRITERS["csv"](flow.rows, tmp_path / "rows")
     for name in ("model_train.pkl", "contract.json"):
         (tmp_path / name).write_bytes((flow.folder / name).read_bytes())
@@ -403,8 +403,8 @@ def test_a_pickle_is_opened_when_its_sha256_is_allowed(flow: Flow, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model_train.pkl"])
-def test_a_model_that_is_not_there_or_damaged_is_one_sentence(flow: Flow, tmp_path: Path, name: str) -> None:
-    """Neither the file's absence nor its half is a traceback."""
+def test_a_missing_or_damaged_model_is_one_sentence(flow: Flow, tmp_path: Path, name: str) -> None:
+    """Neither a missing nor a truncated file gives a traceback."""
     (tmp_path / "contract.json").write_bytes((flow.folder / "contract.json").read_bytes())
     source = WRITERS["csv"](flow.rows, tmp_path / "rows")
     with pytest.raises(ModelError, match=rf"{name} cannot be read \(No such file"):

@@ -71,8 +71,8 @@ def score(flow: Flow, *inputs: str, out: str, **more: Any) -> Summary:
 
 
 @pytest.mark.parametrize("given", ["s3://bucket/rows/", "s3://bucket/rows", "s3://bucket/rows/*.*"])
-def test_a_store_gives_the_parts_of_a_folder(flow: Flow, store: Any, tmp_path: Path, given: str) -> None:
-    """Read from it and written to it, the rows are the same; a second run keeps them."""
+def test_a_store_gives_the_same_parts_as_a_folder(flow: Flow, store: Any, tmp_path: Path, given: str) -> None:
+    """Rows read from and written to a store are equal to those of a folder; a second run keeps the parts."""
     files = write_mixed(flow, tmp_path / "rows")
     upload(store, files)
     score(flow, str(tmp_path / "rows"), out=str(tmp_path / "out"))
@@ -92,8 +92,8 @@ def test_a_store_gives_the_parts_of_a_folder(flow: Flow, store: Any, tmp_path: P
     assert b"testing" not in b"".join(parts.values())
 
 
-def test_a_tampered_object_is_made_again(flow: Flow, store: Any, tmp_path: Path) -> None:
-    """As a file is."""
+def test_a_tampered_object_is_computed_again(flow: Flow, store: Any, tmp_path: Path) -> None:
+    """As for a file."""
     upload(store, write_mixed(flow, tmp_path / "rows"))
     score(flow, "s3://bucket/rows/", out="s3://bucket/out")
     before = objects(store, "out/")
@@ -103,7 +103,7 @@ def test_a_tampered_object_is_made_again(flow: Flow, store: Any, tmp_path: Path)
 
 
 def test_workers_read_and_write_a_store(flow: Flow, store: Any, tmp_path: Path) -> None:
-    """Row groups of one object go to several workers."""
+    """Several workers process the row groups of one object."""
     table = pa.Table.from_pylist(flow.rows * 15_000)
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=1 << 18)
     upload(store, [tmp_path / "rows.parquet"])
@@ -115,8 +115,8 @@ def test_workers_read_and_write_a_store(flow: Flow, store: Any, tmp_path: Path) 
         assert parts[name] == (tmp_path / "out" / name).read_bytes()
 
 
-def test_rows_of_a_store_go_into_a_folder(flow: Flow, store: Any, tmp_path: Path) -> None:
-    """Either side may be here."""
+def test_rows_of_a_store_are_predicted_into_a_local_folder(flow: Flow, store: Any, tmp_path: Path) -> None:
+    """The input may be in a store while the output is local."""
     upload(store, write_mixed(flow, tmp_path / "rows"))
     assert score(flow, "s3://bucket/rows/b.jsonl", out=str(tmp_path / "out")).rows == 30
 
@@ -130,19 +130,17 @@ def test_rows_of_a_store_go_into_a_folder(flow: Flow, store: Any, tmp_path: Path
         ("unheard://bucket/rows/", r"^unheard://bucket/rows/ cannot be reached \(ValueError: Protocol not known: unhe"),
     ],
 )
-def test_what_is_not_in_a_store_is_one_sentence(
-    flow: Flow, store: Any, tmp_path: Path, given: str, sentence: str
-) -> None:
-    """It names what was asked for."""
+def test_a_missing_object_is_one_sentence(flow: Flow, store: Any, tmp_path: Path, given: str, sentence: str) -> None:
+    """The sentence names the URL."""
     with pytest.raises(ArtifactFlowError, match=sentence) as caught:
         score(flow, given, out=str(tmp_path / "out"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_that_does_not_answer_is_one_sentence(
+def test_an_unreachable_store_is_one_sentence(
     flow: Flow, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither keys nor a traceback are shown."""
+    """The sentence contains neither credentials nor a traceback."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     S3FileSystem.clear_instance_cache()  # one that was made before knows the address of then
     with pytest.raises(
@@ -152,8 +150,8 @@ def test_a_store_that_does_not_answer_is_one_sentence(
     assert "testing" not in str(caught.value)
 
 
-def test_an_object_that_is_no_table_is_one_sentence(flow: Flow, store: Any, tmp_path: Path) -> None:
-    """As a file that is none."""
+def test_an_object_that_is_not_a_table_is_one_sentence(flow: Flow, store: Any, tmp_path: Path) -> None:
+    """As for a file."""
     store.put_object(Bucket="bucket", Key="rows/a.parquet", Body=b"PAR1 and no more")
     with pytest.raises(DataError, match=r"^s3://bucket/rows/a.parquet is damaged or cut off"):
         score(flow, "s3://bucket/rows/", out=str(tmp_path / "out"))

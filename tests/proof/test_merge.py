@@ -59,15 +59,15 @@ A1, A2, B1, B2 = stage("a", "a1"), stage("a", "a2"), stage("b", "b1"), stage("b"
         pytest.param([A, B], [B, A], [A1, B], [B, A1], (), id="in another order here"),
     ],
 )
-def test_a_stage_is_taken_whole(
+def test_a_stage_is_taken_from_one_side(
     base: list[str], ours: list[str], theirs: list[str], merged: list[str], left_open: tuple[str, ...]
 ) -> None:
-    """From the side that changed it; as it is here, and open, where both did, in another way."""
+    """The side that changed it; if both changed it differently, this branch's entry is kept and the stage is open."""
     assert merge(lock(*base), lock(*ours), lock(*theirs)) == Merged(lock(*merged).encode(), left_open)
 
 
-def test_a_lock_that_was_not_there_is_empty() -> None:
-    """Both branches added the file: git gives an empty base."""
+def test_a_lock_that_both_branches_added_merges() -> None:
+    """Git passes an empty common ancestor if both branches added the file."""
     assert merge("", lock(A), lock(A, B)) == Merged(lock(A, B).encode(), ())
     assert merge("", lock(A), lock(A1)) == Merged(lock(A).encode(), ("a",))
 
@@ -80,20 +80,20 @@ def test_a_lock_that_was_not_there_is_empty() -> None:
         pytest.param({"params": "opset: 17"}, stage("a", "a0", params="opset: 18"), id="a parameter"),
     ],
 )
-def test_a_stage_that_read_something_else_is_open(read: dict[str, Any], changed: str) -> None:
-    """No stage changed twice, and yet: one was added on what the other side changed."""
+def test_a_stage_with_outdated_inputs_is_open(read: dict[str, Any], changed: str) -> None:
+    """No stage changed on both sides, but one side added a stage that reads what the other side changed."""
     added = stage("new", "n0", **read)
     assert merge(lock(A), lock(changed), lock(A, added)) == Merged(lock(changed, added).encode(), ("new",))
 
 
-def test_what_one_side_left_out_of_step_is_no_matter_of_the_merge() -> None:
-    """A lock that was committed half reproduced merges as any other."""
+def test_a_lock_that_was_already_inconsistent_merges() -> None:
+    """A stage that was stale on one side before the merge is not reported as open."""
     reader = stage("b", "b0", read="a.out=before")
     assert merge(lock(A, reader), lock(A, reader), lock(A1, reader)).open == ()
 
 
-def test_the_bytes_are_those_of_dvc() -> None:
-    """Wrapped commands, quoted words and floats stand as DVC wrote them."""
+def test_the_merged_lock_has_the_format_of_dvc() -> None:
+    """Wrapped commands, quoted strings and floats are written as DVC writes them."""
     wrapped = (
         "PYTHONPATH=src python -m pytest --confcutdir=tests/unit \n      --basetemp=.artifact-flow/gate tests/unit"
     )
@@ -118,7 +118,7 @@ def test_the_bytes_are_those_of_dvc() -> None:
     ],
 )
 def test_a_damaged_side_is_one_sentence(damaged: str, tmp_path: Path) -> None:
-    """What is no lock is not merged, and nothing is written."""
+    """A file that is not a lock is not merged, and nothing is written."""
     files = [tmp_path / name for name in ("base", "ours", "theirs")]
     for file, text in zip(files, (lock(A), lock(A1), damaged), strict=True):
         file.write_text(text)
@@ -131,13 +131,13 @@ def test_a_damaged_side_is_one_sentence(damaged: str, tmp_path: Path) -> None:
 
 
 def test_two_schemas_are_not_merged() -> None:
-    """Which of two formats holds, a person says."""
+    """The user must decide which of two formats is right."""
     with pytest.raises(LockError, match=r"^dvc\.lock has schema '2\.0' on this branch and '3\.0' on the other one"):
         merge(lock(A), lock(A1), lock(A).replace("2.0", "3.0"))
 
 
 def test_the_command_merges_into_the_second_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 0 where it is merged; 1 and what to do where a stage is open; no traceback for a lock that is none."""
+    """The exit code is 0 for a clean merge, and 1 with a sentence for an open stage or a damaged lock."""
     files = [tmp_path / name for name in ("base", "ours", "theirs")]
     command = ["merge-lock", *map(str, files)]
 

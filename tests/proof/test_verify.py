@@ -48,42 +48,42 @@ def changed(stage: str, key: str, value: Any) -> dict[str, Any]:
         (changed("infer", "deps", [{"path": "model.pkl", "md5": "b2"}]), "scoring.py"),
     ],
 )
-def test_a_stale_lock_names_what_changed(lock: dict[str, Any], cause: str) -> None:
-    """An input upstream that is not the locked one explains every file after it."""
+def test_the_cause_of_a_stale_lock_is_its_changed_input(lock: dict[str, Any], cause: str) -> None:
+    """A changed input upstream explains the difference of every file after it."""
     other = reproduction(lock)
     assert likely_cause("predictions.csv", LOCK, [other], [other]) == (
         f"dvc.lock was made with a different {cause}: run `dvc repro` and commit the lock"
     )
 
 
-def test_an_input_downstream_explains_nothing() -> None:
-    """What only `infer` reads did not change the model."""
+def test_a_changed_input_downstream_is_not_the_cause() -> None:
+    """An input that only `infer` reads cannot have changed the model."""
     other = reproduction(changed("infer", "deps", [{"path": "scoring.py", "md5": "b3"}]))
     assert likely_cause("model.pkl", LOCK, [other], [other]).startswith("all runs agree on different bytes")
     assert "a different scoring.py" in likely_cause("dvc.lock", LOCK, [other], [other])
 
 
 def test_one_surrounding_that_differs_is_named() -> None:
-    """Bytes that follow the threads depend on the threads."""
+    """If the bytes differ only where the threads change, the cause is "depends on: threads"."""
     runs = [reproduction(), reproduction(name=2)]
     assert likely_cause("model.pkl", LOCK, runs, runs[1:]) == "depends on: threads"
 
 
 def test_runs_that_all_differ_are_not_deterministic() -> None:
-    """No two runs agree."""
+    """If no two runs agree, the cause is a pipeline that is not deterministic."""
     runs = [reproduction(**{"model.pkl": "b1"}), reproduction(**{"model.pkl": "b2"})]
     assert likely_cause("model.pkl", LOCK, runs, runs) == "not deterministic: each run gives different bytes"
 
 
 def test_runs_that_agree_against_the_lock_mean_a_forged_lock() -> None:
-    """Every clone says the same, and the lock says something else."""
+    """If all clones agree with each other but not with the lock, the lock is wrong."""
     runs = [reproduction(**{"predictions.csv": "b4"}), reproduction(**{"predictions.csv": "b4"})]
     assert "forged with `dvc commit -f`" in likely_cause("predictions.csv", LOCK, runs, runs)
     assert likely_cause("dvc.lock", LOCK, runs, runs) == "names other outputs than this commit produces"
 
 
-def test_everything_changed_is_every_change() -> None:
-    """The quick proof's second run has all changes of the full one."""
+def test_the_quick_proof_contains_every_change() -> None:
+    """The second run of the quick proof combines all changes of the full one."""
     for change in CHANGES:
         assert change.environ.items() <= EVERYTHING.environ.items()
     assert EVERYTHING.directory == CHANGES[-1].directory != AS_IT_IS.directory
@@ -103,7 +103,7 @@ def test_everything_changed_is_every_change() -> None:
     ],
 )
 def test_metrics_agree_within_a_hundredth(found: dict[str, Any], alike: bool) -> None:
-    """The same names, values within 0.01, or 1 % where they are above 1."""
+    """The same names, with values within 0.01, or within 1 % above 1."""
     assert metrics_alike({"test": {"accuracy": 0.951, "mse": 3000.0}}, found) is alike
 
 
@@ -126,14 +126,14 @@ NUMBERS = "id,split,target,prediction,probability\n0,train,1.0,1.0,\n1,test,3.0,
     ],
 )
 def test_predictions_agree_row_by_row(tmp_path: Path, committed: str, old: str, new: str, alike: bool) -> None:
-    """The same rows and labels, probabilities within 0.05, numbers within 0.05 standard deviations."""
+    """The same rows and labels, with probabilities within 0.05 and numbers within 0.05 standard deviations."""
     assert old in committed
     (tmp_path / "one.csv").write_text(committed)
     (tmp_path / "two.csv").write_text(committed.replace(old, new))
     assert predictions_alike(tmp_path / "one.csv", tmp_path / "two.csv") is alike
 
 
-def test_a_file_that_no_run_makes_is_told() -> None:
-    """As where only DVC can tell that the stage of a matrix has gone."""
+def test_a_file_that_no_run_produces_is_reported() -> None:
+    """For example, if a matrix stage was deleted, which only DVC can find out."""
     runs = [replace(run, hashes={}) for run in (reproduction(), reproduction(name=1))]
     assert likely_cause("predictions.csv", LOCK, runs, runs).startswith("no run produces it: dvc.lock has a stage")

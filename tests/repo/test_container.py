@@ -187,7 +187,7 @@ def test_the_manifests_name_the_image_that_make_builds() -> None:
 
 def test_a_missing_model_is_one_sentence() -> None:
     """A build before `dvc repro` fails with one sentence."""
-    assert "nothing.onnx is not there: 'dvc repro' makes the models that dvc.yaml has stages for." in make(
+    assert "nothing.onnx does not exist: run 'dvc repro', which makes the models that dvc.yaml has stages for." in make(
         "build-docker", "MODEL=nothing.onnx", code=2
     )
 
@@ -213,4 +213,4 @@ def test_a_push_is_tagged_with_the_commit_of_the_image(tmp_path: Path) -> None:
 def test_a_missing_endpoint_fails() -> None:
     """`make test-endpoint` fails without a service."""
     printed = make("test-endpoint", "PORT=1", "RETRIES=0", code=2)
-    assert "nothing ready answers on port 1" in printed
+    assert "no service is ready on port 1" in printed

@@ -108,8 +108,8 @@ def is_alive(pid: int) -> bool:
 
 @both
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
-def test_a_worker_computes_as_this_process_does(settings: BackendChoice) -> None:
-    """One thread, the pinned kernel, and none of the allocator settings that double the cost of numpy's work."""
+def test_a_worker_is_pinned_like_the_main_process(settings: BackendChoice) -> None:
+    """A worker has one thread, the pinned kernel, and no allocator settings, which double the time of numpy's work."""
     assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
 
 
@@ -132,7 +132,7 @@ def train(project: Project, **environ: str) -> dict[str, str]:
 
 
 def test_every_backend_gives_the_same_bytes(project: Project) -> None:
-    """Model, contract and scores are the same from any backend with any number of workers; so is the model by hand."""
+    """Model, contract and scores are equal for every backend and number of workers; so is the model by hand."""
     defaults = (project.root / "params.yaml").read_text()
     head, tail = defaults.split("  # Reserved:")[0], defaults.split("\ninfer:")[1]
     (project.root / "params.yaml").write_text(head + FOREST + tail)
@@ -155,16 +155,16 @@ def test_every_backend_gives_the_same_bytes(project: Project) -> None:
 
 
 @both
-def test_a_worker_that_is_killed_is_survived(settings: BackendChoice, tmp_path: Path) -> None:
-    """What it did not finish is done by another, with the same outcomes."""
+def test_the_fits_of_a_killed_worker_are_repeated(settings: BackendChoice, tmp_path: Path) -> None:
+    """Another worker repeats the unfinished fits, with the same outcomes."""
     expected = scores_of(BackendChoice("serial"), lambda number: Killer(str(tmp_path), 1, os.getpid(), number))
     assert scores_of(settings, lambda number: Killer(str(tmp_path), 1, os.getpid(), number)) == expected
     assert list(tmp_path.iterdir())
 
 
 @both
-def test_a_fit_that_always_kills_its_worker_is_one_sentence(settings: BackendChoice, tmp_path: Path) -> None:
-    """The search is given up after a few workers, and says what may help."""
+def test_a_fit_that_always_kills_its_worker_ends_the_search(settings: BackendChoice, tmp_path: Path) -> None:
+    """After a few dead workers the search fails, and its sentence says what may help."""
     sentence = sentence_of(settings, lambda number: Killer(str(tmp_path), 1000, os.getpid(), number))
     assert sentence.startswith("a worker process died ")
     assert "set ARTIFACT_FLOW_WORKERS to less, or ARTIFACT_FLOW_BACKEND=serial." in sentence
@@ -172,7 +172,7 @@ def test_a_fit_that_always_kills_its_worker_is_one_sentence(settings: BackendCho
 
 @both
 def test_a_killed_client_leaves_no_worker_behind(settings: BackendChoice, tmp_path: Path) -> None:
-    """Its processes end by themselves soon after it is gone, however it went."""
+    """The worker processes end soon after the client, for whatever reason it ended."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
@@ -231,8 +231,8 @@ def run_slowly(settings: BackendChoice, folder: Path, after_each: Callable[[], o
             after_each()
 
 
-def test_a_cluster_elsewhere_gives_the_same(scheduler: tuple[str, Any], tmp_path: Path) -> None:
-    """Its workers are pinned although their shell says something else, and a scheduler that goes is one sentence."""
+def test_an_external_cluster_gives_the_same_scores(scheduler: tuple[str, Any], tmp_path: Path) -> None:
+    """Its workers are pinned regardless of their shell's settings, and a lost scheduler is one sentence."""
     address, process = scheduler
     hostile = {"OPENBLAS_NUM_THREADS": "4", "OPENBLAS_CORETYPE": "Prescott"} | UNTRIMMED
     with started(tmp_path, *worker(address, "--preload", "artifact_flow.core.base.determinism"), environ=hostile):
@@ -242,10 +242,10 @@ def test_a_cluster_elsewhere_gives_the_same(scheduler: tuple[str, Any], tmp_path
             run_slowly(settings, tmp_path, process.kill)
 
 
-def test_workers_that_are_all_gone_are_one_sentence(
+def test_a_cluster_that_loses_all_workers_is_one_sentence(
     scheduler: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A search does not wait for ever for somebody to start another."""
+    """The search does not wait forever for a new worker."""
     monkeypatch.setattr("artifact_flow.scale.cluster.LOST_SECONDS", 2)
     monkeypatch.setattr("artifact_flow.scale.cluster.POLL_SECONDS", 0.5)
     said = "the cluster has had no worker for 2 s: start workers, then run the command again"
@@ -253,8 +253,8 @@ def test_workers_that_are_all_gone_are_one_sentence(
         run_slowly(BackendChoice("dask", 1, scheduler[0]), tmp_path, process.terminate)
 
 
-def test_another_version_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Path) -> None:
-    """A worker with another scipy is refused before any work, with both versions."""
+def test_a_worker_with_another_library_version_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
+    """A worker with another scipy is refused before any work, and the sentence has both versions."""
     folder = tmp_path / "packages/scipy-9.9.9.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 9.9.9\n")
@@ -266,8 +266,8 @@ def test_another_version_is_one_sentence(scheduler: tuple[str, Any], tmp_path: P
 
 
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
-def test_another_kernel_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Path) -> None:
-    """A worker that had loaded numpy before it could be pinned is told, with the command that starts it right."""
+def test_a_worker_with_another_blas_kernel_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
+    """If a worker loaded numpy before it was pinned, the sentence has the command that starts it correctly."""
     environ = {"OPENBLAS_CORETYPE": "Sandybridge"}
     with started(tmp_path, *worker(scheduler[0], "--preload", "sklearn"), environ=environ):
         sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
@@ -275,23 +275,23 @@ def test_another_kernel_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Pa
     assert f"`dask worker {scheduler[0]} --nthreads 1 " in sentence
 
 
-def test_a_worker_of_several_threads_is_one_sentence(scheduler: tuple[str, Any], tmp_path: Path) -> None:
-    """Two fits in one process would draw from one random generator."""
+def test_a_worker_with_several_threads_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
+    """Two fits in one process would share one random generator."""
     with started(tmp_path, "worker", scheduler[0], "--nthreads", "2", "--no-dashboard"):
         sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
     assert " has 2 threads, but each fit needs its own process: start it with --nthreads 1" in sentence
 
 
 def test_a_scheduler_without_workers_is_one_sentence(scheduler: tuple[str, Any]) -> None:
-    """The sentence holds the command that starts one."""
+    """The sentence contains the command that starts a worker."""
     said = r"has no workers: start some, each with `dask worker tcp://"
     with pytest.raises(ScaleError, match=said), open_cluster(scheduler[0]):
         pass
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "http://127.0.0.1:9"])
-def test_nobody_at_the_address_is_one_sentence(address: str) -> None:
-    """Neither a wrong address nor a silent one is waited for longer than some seconds."""
+def test_an_unreachable_scheduler_is_one_sentence(address: str) -> None:
+    """A wrong or silent address fails within a few seconds."""
     start = time.monotonic()
     said = f"no Dask scheduler answers at {address} within 10 s: start one"
     with pytest.raises(ScaleError, match=said), open_cluster(address):

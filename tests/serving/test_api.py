@@ -37,7 +37,7 @@ def sent(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_one_row_is_answered_with_class_confidence_and_all_probabilities(served: Server) -> None:
-    """The answer of a classifier holds index, name, confidence and every probability."""
+    """A classifier's response has the index, the name, the confidence and every probability."""
     answer = served.post("/models/iris/predict", IRIS_ROW)
     assert answer.status == 200
     document = answer.document
@@ -49,10 +49,10 @@ def test_one_row_is_answered_with_class_confidence_and_all_probabilities(served:
 
 @pytest.mark.parametrize("name", ["digits", "iris"])
 @pytest.mark.parametrize(("weights", "within"), [("float", 1e-5), ("8bit", 0.1)])
-def test_every_row_is_answered_as_predictions_csv_says(
+def test_every_prediction_equals_predictions_csv(
     served: Server, models: dict[str, Path], name: str, weights: str, within: float
 ) -> None:
-    """Labels are those of the pipeline; probabilities too, within what float32 and eight bits cost."""
+    """Labels are equal; probabilities agree within the precision of float32 and 8-bit weights."""
     folder = models[name].parent
     answer = served.post(f"/models/{name}/predict/batch?weights={weights}", raw_rows(folder))
     expected, found = predictions(folder), answer.document["predictions"]
@@ -62,8 +62,8 @@ def test_every_row_is_answered_as_predictions_csv_says(
     assert max(np.array(far)[agreed]) < within
 
 
-def test_a_mixed_table_is_answered_alike_by_every_way_in(served: Server, models: dict[str, Path]) -> None:
-    """One by one, as an array, as lines and as CSV: the same answers, those of predictions.csv, gaps and all."""
+def test_every_request_format_gives_the_same_predictions(served: Server, models: dict[str, Path]) -> None:
+    """Single rows, an array, JSON lines and CSV give the predictions of predictions.csv, missing values included."""
     rows = draw_rows()
     plain = [sent(row) for row in rows]
     found = served.post("/models/own/predict/batch", plain).document["predictions"]
@@ -79,8 +79,8 @@ def test_a_mixed_table_is_answered_alike_by_every_way_in(served: Server, models:
     assert [row["class_name"] for row in found] == [row["prediction"] for row in expected]
 
 
-def test_a_gap_may_be_null_too(served: Server) -> None:
-    """Left out, null and an empty text are one and the same."""
+def test_a_missing_value_may_be_absent_null_or_empty(served: Server) -> None:
+    """An absent key, null and an empty text have the same meaning."""
     row = sent(draw_rows()[0]) | {"colour": "red"}
     left_out = {name: value for name, value in row.items() if name != "colour"}
     answers = [served.post("/models/own/predict", each) for each in (left_out, row | {"colour": None})]
@@ -89,8 +89,8 @@ def test_a_gap_may_be_null_too(served: Server) -> None:
     assert answers[0].body != served.post("/models/own/predict", row).body
 
 
-def test_a_regressor_answers_its_value(models: dict[str, Path]) -> None:
-    """The value is that of predictions.csv."""
+def test_a_regressor_returns_its_value(models: dict[str, Path]) -> None:
+    """The value equals that of predictions.csv."""
     with Server(models["price"]) as server:
         rows = [sent(row) for row in draw_rows()]
         found = server.post("/predict/batch", rows).document["predictions"]
@@ -108,8 +108,8 @@ def picture(values: np.ndarray, mode: str = "L", kind: str = "PNG") -> bytes:
 
 @pytest.mark.parametrize("dark", [True, False])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_pictures_of_digits_are_read(served: Server, models: dict[str, Path], kind: str, dark: bool) -> None:
-    """Whatever their size, format and ground, nearly all are read as the rows they are drawn from."""
+def test_images_of_digits_are_recognized(served: Server, models: dict[str, Path], kind: str, dark: bool) -> None:
+    """For any size, format and background, nearly all images give the rows they were drawn from."""
     table = read_table(models["digits"].parent / "data.parquet")
     X = np.column_stack(list(table.raw.values()))[:60].reshape(-1, 8, 8) / 16 * 255
     right = 0
@@ -120,8 +120,8 @@ def test_pictures_of_digits_are_read(served: Server, models: dict[str, Path], ki
     assert right >= 54
 
 
-def test_a_transparent_picture_and_a_form_are_taken(served: Server, models: dict[str, Path]) -> None:
-    """What is drawn on nothing is ink; the first file of a form is the picture."""
+def test_a_transparent_image_and_a_form_are_accepted(served: Server, models: dict[str, Path]) -> None:
+    """In a transparent image the opaque pixels are ink; the first file of a form is the image."""
     X = np.column_stack(list(read_table(models["digits"].parent / "data.parquet").raw.values()))[0].reshape(8, 8)
     ink = np.kron(X / 16 * 255, np.ones((20, 20))).astype(np.uint8)
     layers = np.dstack([np.zeros((160, 160, 3), np.uint8), ink])
@@ -133,7 +133,7 @@ def test_a_transparent_picture_and_a_form_are_taken(served: Server, models: dict
     assert served.post("/predict/image", form, "multipart/form-data; boundary=b").document == plain
 
 
-def test_every_answer_says_where_it_comes_from(served: Server) -> None:
+def test_every_response_names_request_model_and_commit(served: Server) -> None:
     """Request id (the client's own where it is one), model hash and commit are in the headers of good and bad."""
     good = served.post("/models/iris/predict", IRIS_ROW, X_Request_ID="my-request.1")
     bad = served.post("/models/iris/predict", {}, X_Request_ID="no good\xff")
@@ -234,7 +234,7 @@ def hostile() -> list[tuple[str, str, bytes]]:
 
 
 def test_three_hundred_hostile_bodies_are_refused(served: Server) -> None:
-    """Each is 4xx with one sentence, and the server answers on."""
+    """Each gets a 4xx status with one sentence, and the server keeps responding."""
     for path, kind, body in hostile():
         answer = served.post(path, body, kind)
         assert 400 <= answer.status < 500, (path, body[:80], answer)
@@ -243,7 +243,7 @@ def test_three_hundred_hostile_bodies_are_refused(served: Server) -> None:
     assert served.post("/models/iris/predict", IRIS_ROW).status == 200
 
 
-def test_bombs_and_floods_are_refused(served: Server) -> None:
+def test_oversized_and_deeply_nested_bodies_are_refused(served: Server) -> None:
     """Deep nesting, 50 MB, a picture of a billion pixels, one of a single colour, and half a character."""
     deep = served.post("/predict", b'{"a":' * 100_000)
     flood = served.post("/predict", b" " * 10_000_001)
@@ -257,16 +257,16 @@ def test_bombs_and_floods_are_refused(served: Server) -> None:
     assert empty.detail == "the image is empty: draw a digit that contrasts with its background."
 
 
-def test_unknown_addresses_and_methods_say_so(served: Server) -> None:
-    """404 and 405 have a sentence and, for the latter, what is allowed."""
+def test_unknown_paths_and_methods_get_404_and_405(served: Server) -> None:
+    """Both have a sentence; 405 lists the allowed methods."""
     nowhere, wrong = served.get("/nowhere"), served.get("/predict")
     assert (nowhere.status, nowhere.detail) == (404, "there is no endpoint /nowhere: /docs lists the endpoints.")
     assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
     assert served.get("/models/absent/model").status == 404
 
 
-def test_the_documentation_is_of_this_model_and_calls_nobody(served: Server) -> None:
-    """Column names, ranges and an example that works; the page loads from here only."""
+def test_the_api_documentation_describes_the_model_and_loads_nothing_external(served: Server) -> None:
+    """Column names, ranges and a working example; the page loads its files from the service only."""
     api = served.get("/openapi.json").document
     body = api["paths"]["/models/iris/predict"]["post"]["requestBody"]["content"]["application/json"]
     assert list(body["schema"]["properties"]) == list(IRIS_ROW)
@@ -278,8 +278,8 @@ def test_the_documentation_is_of_this_model_and_calls_nobody(served: Server) -> 
     assert "https://" not in page
 
 
-def test_drift_is_told_when_rows_move(models: dict[str, Path]) -> None:
-    """Rows of the training are ok, too few say nothing, and moved ones alert; /metrics says the same."""
+def test_drift_is_reported_when_rows_change(models: dict[str, Path]) -> None:
+    """Training rows are ok, too few rows have no verdict, changed rows alert; /metrics agrees."""
     table = read_table(models["iris"].parent / "data.parquet")
     rows = raw_rows(models["iris"].parent)
     train = [row for row, part in zip(rows, table.split, strict=True) if part == "train"]

@@ -69,8 +69,8 @@ def test_rows_of_the_same_distribution_are_ok(features: list[Feature]) -> None:
         assert set(found) == {"ok"}
 
 
-def test_few_rows_say_nothing(features: list[Feature]) -> None:
-    """However far they lie."""
+def test_few_rows_have_no_verdict(features: list[Feature]) -> None:
+    """However different they are."""
     drift = measure(features, draw(99, 1, size=np.full(99, 50.0)))
     assert (drift.status, drift.rows) == ("few rows", 99)
     assert measure(features, draw(0, 1)).status == "few rows"
@@ -89,15 +89,15 @@ def test_few_rows_say_nothing(features: list[Feature]) -> None:
         ("switch", (np.arange(500) % 20 > 0).astype(float)),
     ],
 )
-def test_a_column_that_moved_alerts_and_no_other(features: list[Feature], name: str, moved: Column) -> None:
-    """A mean, missing shares, categories, an unseen one, a constant, a number of two values: that column only."""
+def test_only_the_changed_column_alerts(features: list[Feature], name: str, moved: Column) -> None:
+    """A mean, a missing share, categories, an unseen one, a constant, a column of two values: only that column."""
     drift = measure(features, draw(500, 3, **{name: moved}))
     assert (drift.status, drift.columns[0].name) == ("alert", name)
     assert {found.status for found in drift.columns[1:]} == {"ok"}
 
 
-def test_shares_of_missing_and_unseen_rows_are_told(features: list[Feature]) -> None:
-    """Numbers out of the training range and categories that training never saw, as shares of all rows."""
+def test_shares_of_missing_and_unseen_rows_are_reported(features: list[Feature]) -> None:
+    """Numbers outside the training range and unseen categories, as shares of all rows."""
     size = np.concatenate([np.full(50, 99.0), np.full(150, np.nan), np.zeros(300)])
     drift = measure(features, draw(500, 3, size=size, colour=text_column(["violet"] * 100 + ["blue"] * 400)))
     assert column(drift, "size").unseen == 0.1
@@ -107,8 +107,8 @@ def test_shares_of_missing_and_unseen_rows_are_told(features: list[Feature]) -> 
     assert column(drift, "colour").bins == [*COLOURS, "unseen", "missing"]
 
 
-def test_the_index_is_that_of_the_formula(features: list[Feature]) -> None:
-    """Σ (p - q) ln(p / q) over the bins, each half a row fuller."""
+def test_the_psi_equals_its_formula(features: list[Feature]) -> None:
+    """Σ (p - q) ln(p / q) over the bins, with half a row added to each bin."""
     found = column(measure(features, draw(1000, 2, flag=np.repeat([0.0, 1.0], 500))), "flag")
     share = next(feature for feature in features if feature.name == "flag").mean or 0.0
     expected = (0.5 - share) * np.log(0.5 / share) + (0.5 - (1 - share)) * np.log(0.5 / (1 - share))
@@ -220,8 +220,8 @@ def test_rows_of_float32_do_not_drift(features: list[Feature]) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_rows_that_moved_by_a_standard_deviation_alert(sign: int) -> None:
-    """In every column that is not constant, also where most rows are one value, and through JSON."""
+def test_rows_shifted_by_a_standard_deviation_alert(sign: int) -> None:
+    """In every column that is not constant, also if most rows have one value, and through JSON."""
     features = [feature for feature in numbers(COLUMNS) if feature.std]
     moved = {feature.name: COLUMNS[feature.name] + sign * (feature.std or 0.0) for feature in features}
     drift = measure_drift(features, served_rows(features, moved, None), ROWS)
@@ -230,15 +230,15 @@ def test_rows_that_moved_by_a_standard_deviation_alert(sign: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["constant", "large constant"])
-def test_a_constant_that_moved_alerts(name: str) -> None:
-    """By little, seen from zero."""
+def test_a_changed_constant_alerts(name: str) -> None:
+    """Even if the change is small compared with the value."""
     features = numbers({name: COLUMNS[name]})
     for factor in (1 + 1e-6, 1 - 1e-6):
         assert measure_drift(features, COLUMNS[name][:, np.newaxis] * factor, ROWS).status == "alert"
 
 
-def test_bins_have_names_that_tell_them_apart() -> None:
-    """Seconds of one hour, and a value that holds most rows."""
+def test_bins_have_distinct_names() -> None:
+    """Seconds of one hour, and a value that most rows have."""
     features = numbers(COLUMNS)
     X = np.column_stack(list(COLUMNS.values()))
     for found in measure_drift(features, X, ROWS).columns:
@@ -313,8 +313,8 @@ def run(*arguments: str, code: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-def test_the_same_is_told_from_log_files(models: dict[str, Path], tmp_path: Path) -> None:
-    """A table, a page that needs nothing else, and an exit code to act on; a line cut off is counted."""
+def test_log_files_give_the_same_drift(models: dict[str, Path], tmp_path: Path) -> None:
+    """A table, a page without external files, and an exit code; truncated lines are counted."""
     model = ("--model", str(models["own"]))
     with Server(models["own"]) as server:
         usual = ask(server, tmp_path, {})
@@ -334,8 +334,8 @@ def test_the_same_is_told_from_log_files(models: dict[str, Path], tmp_path: Path
     assert text.count("<figure>") == 4
 
 
-def test_logs_that_hold_no_row_say_so(models: dict[str, Path], tmp_path: Path) -> None:
-    """No file, another model's lines, inputs left out: one sentence each, and no page."""
+def test_logs_without_rows_are_one_sentence(models: dict[str, Path], tmp_path: Path) -> None:
+    """No file, another model's lines, omitted inputs: one sentence each, and no page."""
     _, absent = run("absent.jsonl", "--model", str(models["own"]), code=1)
     assert absent.startswith("error: absent.jsonl cannot be read: No such file or directory: name a log of")
     log = tmp_path / "other.jsonl"

@@ -118,7 +118,7 @@ def picture(size: int = 120) -> bytes:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_model_is_shown_with_its_card_and_its_drift(open_page: Open, model: str) -> None:
-    """The address names the model; neither the console nor the content policy has anything to say."""
+    """The URL names the model; neither the console nor the content security policy reports anything."""
     page = open_page(model)
 
     expect(page.get_by_role("heading", level=1)).to_have_text(model)
@@ -127,8 +127,8 @@ def test_a_model_is_shown_with_its_card_and_its_drift(open_page: Open, model: st
     expect(field(page, "Model")).to_have_value(model)
 
 
-def test_another_model_is_a_choice_away_and_back_leads_back(open_page: Open) -> None:
-    """The choice is in the address, so that it can be linked and left."""
+def test_a_model_can_be_chosen_and_back_returns_to_the_previous_one(open_page: Open) -> None:
+    """The choice is part of the URL, so that it can be linked."""
     page = open_page("iris")
 
     field(page, "Model").select_option("own")
@@ -154,8 +154,8 @@ def test_an_example_is_predicted(open_page: Open, model: str, bars: int) -> None
     expect(page.locator(".latency")).to_have_text(re.compile(r"^[\d.]+ ms, measured"))
 
 
-def test_the_answer_is_that_of_the_service(open_page: Open, server: Server) -> None:
-    """What is typed is what is asked; a screen reader is told it once."""
+def test_the_page_shows_the_response_of_the_service(open_page: Open, server: Server) -> None:
+    """The request has the typed values; a screen reader announces the answer once."""
     said = server.post("/models/iris/predict", IRIS_ROW).document
     page = open_page("iris")
     for name, value in IRIS_ROW.items():
@@ -178,8 +178,8 @@ def test_float_and_8_bit_stand_side_by_side(open_page: Open) -> None:
     expect(page.locator(".agreement")).to_have_text(re.compile("^They (dis)?agree"))
 
 
-def test_a_refusal_is_the_services_sentence_at_its_field(open_page: Open) -> None:
-    """What the service refuses is told in its words, and the field at fault is where the typing goes on."""
+def test_an_error_is_shown_at_its_field(open_page: Open) -> None:
+    """The page shows the service's sentence and focuses the field that it names."""
     page = open_page("iris")
     press(page, "Example")
     field(page, "petal_width").fill("1e39")
@@ -194,8 +194,8 @@ def test_a_refusal_is_the_services_sentence_at_its_field(open_page: Open) -> Non
     expect(result(page)).to_be_visible()
 
 
-def test_a_value_training_never_saw_is_pointed_out_and_answered(open_page: Open) -> None:
-    """A warning, no wall."""
+def test_a_value_outside_training_is_marked_and_predicted(open_page: Open) -> None:
+    """It is a warning, not an error."""
     page = open_page("iris")
     press(page, "Example")
     field(page, "sepal_length").fill("99")
@@ -207,7 +207,7 @@ def test_a_value_training_never_saw_is_pointed_out_and_answered(open_page: Open)
 
 
 def test_a_digit_is_drawn_with_the_mouse(open_page: Open) -> None:
-    """Strokes are what the service sees, and nothing is left of them after Clear."""
+    """The service receives the strokes, and Clear removes them."""
     page = open_page("digits")
     stroke(page, SEVEN)
     press(page, "Predict")
@@ -230,8 +230,8 @@ def test_a_digit_is_drawn_by_keyboard(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("model", ["digits", made("olivetti_faces")])
-def test_a_picture_is_predicted_as_it_is_chosen(open_page: Open, model: str) -> None:
-    """A file is shown and answered; what is no picture is refused in the service's words."""
+def test_an_image_is_predicted_when_it_is_chosen(open_page: Open, model: str) -> None:
+    """The file is shown and predicted; a file that is not an image gets the service's sentence."""
     page = open_page(model)
     chooser = page.get_by_label("hoose an image")
     chooser.set_input_files({"name": "one.png", "mimeType": "image/png", "buffer": picture()})
@@ -243,8 +243,8 @@ def test_a_picture_is_predicted_as_it_is_chosen(open_page: Open, model: str) -> 
     expect(page.locator("#refusal")).to_have_text("the body is not an image: send PNG, JPEG or WebP.")
 
 
-def test_iris_needs_no_mouse(open_page: Open) -> None:
-    """From the address to the answer with Tab, the arrows and Enter; where one is can be seen."""
+def test_iris_can_be_used_with_the_keyboard_only(open_page: Open) -> None:
+    """From the URL to the prediction with Tab, the arrow keys and Enter; the focus is always visible."""
     page = open_page("digits")
     expect(page.get_by_role("heading", level=1)).to_have_text("digits")
 
@@ -273,8 +273,8 @@ def test_iris_needs_no_mouse(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("model", ["digits", "iris", made("olivetti_faces")])
-def test_a_phone_scrolls_in_one_direction(open_page: Open, model: str) -> None:
-    """Nothing is wider than 320 pixels, an answer of two included."""
+def test_a_phone_scrolls_only_vertically(open_page: Open, model: str) -> None:
+    """Nothing is wider than 320 pixels, not even two predictions side by side."""
     page = open_page(model, viewport={"width": 320, "height": 640})
     expect(page.locator("#drift figure").first).to_be_visible()
     if model == "iris":
@@ -286,8 +286,8 @@ def test_a_phone_scrolls_in_one_direction(open_page: Open, model: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_dark_and_light_can_both_be_read(open_page: Open) -> None:
-    """The two schemes differ, and text stands out from its ground in each, 7 to 1."""
+def test_dark_and_light_schemes_have_enough_contrast(open_page: Open) -> None:
+    """The schemes differ, and the contrast of text is at least 7 to 1 in each."""
     grounds = set()
     for scheme in ("light", "dark"):
         page = open_page("iris", color_scheme=scheme)
@@ -308,8 +308,8 @@ def _luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_a_key_is_asked_for_and_kept(open_page: Open, models: dict[str, Path]) -> None:
-    """A service with a key shows nothing without; a wrong one is told, the right one lasts as long as the tab."""
+def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab(open_page: Open, models: dict[str, Path]) -> None:
+    """Without the key the page shows nothing; it reports a wrong key and keeps the right one for the tab's lifetime."""
     with Server(models["iris"], ARTIFACT_FLOW_API_KEY="sesame") as locked:
         page = open_page("", at=locked)
         for key in ("mellon", "sesame"):
@@ -325,8 +325,8 @@ def test_a_key_is_asked_for_and_kept(open_page: Open, models: dict[str, Path]) -
         expect(page.locator("#key")).to_be_hidden()
 
 
-def test_a_service_that_is_gone_is_told(open_page: Open) -> None:
-    """A sentence, not a page that waits for ever."""
+def test_an_unreachable_service_is_reported(open_page: Open) -> None:
+    """The page shows a sentence instead of waiting forever."""
     page = open_page("iris")
     press(page, "Example")
     page.context.set_offline(True)

@@ -57,7 +57,7 @@ def lock_for(folder: Path, *more: str) -> None:
 
 
 def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:
-    """The dvc.lock beside it is enough; no hash need be given."""
+    """A dvc.lock in the model's folder is enough; no hash has to be given."""
     (iris / "model_quantized.onnx").write_bytes(b"")  # as stage quantize writes it if it does not apply
     lock_for(iris, "model_quantized.onnx")
     with Server(iris / "model.onnx", MODEL_SHA256="") as server:
@@ -77,7 +77,7 @@ def test_a_model_without_an_onnx_form_is_refused_in_one_sentence(iris: Path) -> 
 
 
 def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
-    """Another file than the lock's, or than MODEL_SHA256's, is not served; nor is one that nobody vouches for."""
+    """A model that is neither the lock's nor MODEL_SHA256's is not served, nor one without any known hash."""
     assert refusal(cwd=iris).startswith(
         "error: no dvc.lock names model.onnx, so its content cannot be verified: give its"
     )
@@ -89,7 +89,7 @@ def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
     assert re.match(r"error: model.onnx has the sha256 [0-9a-f]{64}, but only 0{12}… may be opened: use", other)
 
 
-def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:
+def test_a_service_that_cannot_start_prints_one_sentence(iris: Path) -> None:
     """No model, no contract, another model's contract, a taken port, wrong settings."""
     hashes = {"MODEL_SHA256": hash_file(iris / "model.onnx")}
     (iris / "model_quantized.onnx").unlink()
@@ -110,8 +110,8 @@ def test_what_cannot_be_served_is_told_in_one_sentence(iris: Path) -> None:
     assert "belongs to another contract.json" in refusal(cwd=iris, **hashes)
 
 
-def test_a_key_closes_all_but_the_probes(models: dict[str, Path]) -> None:
-    """Without the key 401, with it an answer; /health and /ready are open; the key is in no log."""
+def test_every_endpoint_except_the_health_checks_requires_the_key(models: dict[str, Path]) -> None:
+    """Without the key 401, with it a response; /health and /ready are open; no log contains the key."""
     with Server(models["iris"], ARTIFACT_FLOW_API_KEY="s3cret-key") as server:
         for path in ("/metrics", "/model", "/drift", "/docs", "/openapi.json", "/models"):
             assert server.get(path).status == 401, path
@@ -127,8 +127,8 @@ def test_a_key_closes_all_but_the_probes(models: dict[str, Path]) -> None:
         assert b"s3cret-key" not in Path(server.log_file.name).read_bytes()
 
 
-def test_a_prediction_leaves_one_json_line(models: dict[str, Path]) -> None:
-    """With what was asked, what was answered, and the window's mean and deviation; a refusal leaves its sentence."""
+def test_a_prediction_is_logged_as_one_json_line(models: dict[str, Path]) -> None:
+    """The line has the input, the response, and mean and deviation of the window; for a refusal, its sentence."""
     with Server(models["iris"]) as server:
         server.post("/predict", IRIS_ROW, X_Request_ID="one")
         server.post("/predict/batch", [IRIS_ROW, IRIS_ROW | {"petal_width": 2.2}], X_Request_ID="two")
@@ -153,8 +153,8 @@ def test_a_prediction_leaves_one_json_line(models: dict[str, Path]) -> None:
     )
 
 
-def test_inputs_can_be_left_out_of_the_log_which_can_go_to_a_file_too(models: dict[str, Path], tmp_path: Path) -> None:
-    """--no-log-inputs leaves no value of a client in it; --log-file holds the same lines."""
+def test_inputs_can_be_omitted_from_the_log_and_the_log_can_be_a_file(models: dict[str, Path], tmp_path: Path) -> None:
+    """--no-log-inputs omits every value of a client; --log-file contains the same lines."""
     file = tmp_path / "logs/predictions.jsonl"
     with Server(models["iris"], arguments=("--no-log-inputs", "--log-file", str(file))) as server:
         server.post("/predict", IRIS_ROW)
@@ -186,8 +186,8 @@ def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
     return found
 
 
-def test_told_to_stop_under_load_it_fails_no_request_and_loses_no_line(models: dict[str, Path]) -> None:
-    """SIGTERM: clients are told to go elsewhere, all they asked is answered and logged, and the exit code is 0."""
+def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path]) -> None:
+    """After SIGTERM clients are told to reconnect elsewhere, every request is answered and logged, exit code 0."""
     with Server(models["iris"]) as server:
         local = threading.local()
 
@@ -215,8 +215,8 @@ def test_told_to_stop_under_load_it_fails_no_request_and_loses_no_line(models: d
         assert (late[0].status, late[0].detail) == (503, "the service is shutting down: use another replica.")
 
 
-def test_too_much_is_refused_at_once(models: dict[str, Path]) -> None:
-    """Beyond the queue of batches 503 with Retry-After, and single rows are answered meanwhile."""
+def test_requests_beyond_the_queue_are_refused_at_once(models: dict[str, Path]) -> None:
+    """Batches beyond the queue get 503 with Retry-After, while single rows are answered."""
     rows = [{f"pixel_{i}_{j}": 1.0 for i in range(8) for j in range(8)}] * 3000
 
     with Server(models["digits"], **{LIMITS: '{"slow_at_once": 1, "slow_waiting": 1}'}) as server:
@@ -234,8 +234,8 @@ def test_too_much_is_refused_at_once(models: dict[str, Path]) -> None:
         assert 'artifact_flow_errors_total{kind="load"}' in server.get("/metrics").body.decode()
 
 
-def test_large_bodies_at_once_do_not_fill_the_memory(models: dict[str, Path]) -> None:
-    """Beyond the bytes that may be held 503; what was held is free again when its sender has gone."""
+def test_concurrent_large_bodies_do_not_exhaust_the_memory(models: dict[str, Path]) -> None:
+    """Beyond the limit of buffered bytes the status is 503; the bytes are freed when the client disconnects."""
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
     with Server(models["iris"], **{LIMITS: '{"held_bytes": 1000000}'}) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as holding:
@@ -252,8 +252,8 @@ def test_large_bodies_at_once_do_not_fill_the_memory(models: dict[str, Path]) ->
 @pytest.mark.parametrize(
     "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n{"]
 )
-def test_slow_clients_are_cut_off(models: dict[str, Path], part: bytes) -> None:
-    """Who connects and says nothing, half a head, or half a body, is told 408 and let go."""
+def test_slow_clients_time_out(models: dict[str, Path], part: bytes) -> None:
+    """A client that sends nothing, half a head or half a body gets 408 and is disconnected."""
     with Server(models["iris"], **{LIMITS: '{"body_seconds": 0.4}'}) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
             client.sendall(part)
@@ -266,8 +266,8 @@ def test_slow_clients_are_cut_off(models: dict[str, Path], part: bytes) -> None:
         assert server.post("/predict", IRIS_ROW).status == 200
 
 
-def test_several_workers_count_as_one_and_outlive_a_killed_one(models: dict[str, Path]) -> None:
-    """Meters and drift add up over workers; a killed worker is replaced, and what it counted stays."""
+def test_metrics_and_drift_are_shared_by_workers_and_survive_a_killed_one(models: dict[str, Path]) -> None:
+    """Counts add up over workers; a killed worker is replaced, and its counts are kept."""
     with Server(models["iris"], arguments=("--workers", "2")) as server:
         for _ in range(60):
             assert server.post("/predict", IRIS_ROW).status == 200

@@ -97,7 +97,7 @@ def _next_steps(root: Path, path: Path) -> tuple[tuple[str, ...], str]:
 
 
 def _git_add(paths: list[Path]) -> str:
-    """Return the `git add` command for the .dvc files of downloaded files and the .gitignore beside them."""
+    """Return the `git add` command for the .dvc files of downloaded files and the .gitignore in their folder."""
     files = [path.with_name(f"{path.name}.dvc") for path in paths]
     ignored = paths[0].with_name(".gitignore")  # does not exist if git ignored the file before
     return shlex.join(["git", "add", *(str(file) for file in (*files, ignored) if file.is_file())])
