@@ -60,7 +60,7 @@ def adopt(folder: Path, content: str | bytes, *arguments: str, name: str = "t.cs
         params = load_params()
         for stage in (data, train, infer):
             with contextlib.redirect_stdout(io.StringIO()):
-                stage.main(params, Path("."))
+                stage.main(params, Path())
         return Adopted(printed, params, read_table(DATA), json.loads(Path("metrics.json").read_text()))
 
 

@@ -18,7 +18,8 @@ from artifact_flow.core.base.encoding import Text
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import missing_columns, to_column, type_columns
-from artifact_flow.core.table.source import Form, open_table, read_names, sniff_separator
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import open_table, read_names, sniff_separator
 from artifact_flow.core.table.typed_rows import read_columns, read_texts, stream_columns
 
 Roles = Mapping[str, Role]
@@ -320,7 +321,7 @@ def test_the_first_value_that_does_not_fit_is_named(place: int) -> None:
     texts = [str(number) for number in range(100_000)]
     texts[place] = texts[-1] = "x"
     with pytest.raises(DataError, match=rf"^t, row {place + 1}: a is 'x', which is not a number"):
-        type_columns(pa.table({"a": texts}), {"a": "number"}, [], "t", 1)
+        type_columns(pa.table({"a": texts}), {"a": "number"}, PLAIN, "t", 1)
 
 
 def test_a_very_wide_table_is_checked_in_linear_time(tmp_path: Path) -> None:

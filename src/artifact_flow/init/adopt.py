@@ -17,10 +17,11 @@ from artifact_flow.core.base.errors import DataError, ParamsError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
-from artifact_flow.core.table.source import Form, sniff_separator
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import sniff_separator
 from artifact_flow.init.edit import edit_files, remove_outputs
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
-from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
+from artifact_flow.init.show import print_leaks, print_next, print_notes, print_readings, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
 
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
@@ -63,6 +64,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     table = load_table(root, params)
     params = params.model_copy(update={"stratify": table.roles.params.stratify})
     print_schema(source, schema, console)
+    print_readings(schema.notes, console)
     stages, reasons = try_estimator(table, train)
     before = read_pipeline(root)
     lost = edit_files(root, params, train, schema, stages)
@@ -111,9 +113,10 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
     table = TableParams(
         target=schema.target.name,
         task=schema.task,
-        separator=request.form.separator,
-        header=request.form.header,
-        missing=list(request.form.missing),
+        separator=schema.form.separator,
+        header=schema.form.header,
+        missing=list(schema.form.missing),
+        numbers=dict(schema.form.numbers) or None,
         drop_missing_target=request.drop_missing_target,
         columns={column.name: column.role for column in schema.columns},
     )

@@ -28,7 +28,8 @@ from artifact_flow.core.base.params import Role, TableParams
 from artifact_flow.core.model.artifacts import MODEL, open_portable, open_vouched
 from artifact_flow.core.model.predictions import Predictions, predict_rows, run_portable
 from artifact_flow.core.table.columns import Name, missing_columns, to_column
-from artifact_flow.core.table.source import Form, Source, open_raw, open_table, parquet_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import Source, open_raw, open_table, parquet_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET
 from artifact_flow.core.table.typed_rows import stream_columns
 from artifact_flow.core.table.writers import STREAM, open_writer

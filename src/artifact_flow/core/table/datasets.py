@@ -9,7 +9,8 @@ from artifact_flow.core.base.errors import DataError, closest
 from artifact_flow.core.base.params import PARAMS, DataParams, TableParams, Type
 from artifact_flow.core.table import builtin
 from artifact_flow.core.table.columns import missing_columns
-from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import read_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Roles, Table
 from artifact_flow.core.table.typed_rows import read_columns
 
@@ -92,7 +93,7 @@ def sort_classes(values: list[str]) -> list[str]:
 def _read_own(path: Path, table: TableParams) -> pa.Table:
     """Return the columns that have a role, with the target typed for its task."""
     names = read_names(path, Form.of(table))
-    missing_columns([*table.columns, table.target], names, path)
+    missing_columns([*table.columns, table.target, *(table.numbers or ())], names, path)
     unknown = [name for name in names if name not in table.columns and name != table.target]
     if unknown:
         raise DataError(

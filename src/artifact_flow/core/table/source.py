@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import MISSING, TableParams
 from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.complaints import damaged_file
+from artifact_flow.core.table.form import Form
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
 SEPARATORS = (",", ";", "\t")
@@ -33,20 +33,6 @@ SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
 BLOCK_BYTES = 1 << 22
 COLUMN_BYTES = 1 << 16  # read at a time from a Parquet column, so that a whole column chunk is never in memory
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a text table is written: its separator, whether it has a header, and what marks a missing value."""
-
-    separator: str = ","
-    header: bool = True
-    missing: tuple[str, ...] = MISSING
-
-    @staticmethod
-    def of(table: TableParams) -> "Form":
-        """Return the form that `data.table` declares."""
-        return Form(table.separator, table.header, tuple(table.missing))
 
 
 @dataclass(frozen=True)
