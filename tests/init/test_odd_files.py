@@ -1,11 +1,14 @@
 """A file as people have it is read as it is meant, with a note, or refused in one sentence that names the cure."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from init.odd import adopt, check_score, refuse
+from init.odd import adopt, check_score, predict, refuse
+
+from artifact_flow.core.base.errors import DataError
 
 ROWS = 60
 SIZE = [round(30 + 7.3 * (i * 37 % 60), 1) for i in range(ROWS)]
@@ -196,3 +199,102 @@ def test_numbers_in_two_ways_are_one_sentence(tmp_path: Path) -> None:
         "t.csv, row 3: size is '0.5', but '45%' elsewhere, so its numbers are written in two ways: write them alike, "
         "or add --category size if it is text, or --leave-out size."
     )
+
+
+NUMBERS = list(range(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("header", "index"),
+    [(",size,kind,price", NUMBERS), (" ,size,kind,price", [f"r{i}" for i in NUMBERS]), ("size,kind,price", NUMBERS)],
+)
+def test_an_unnamed_first_column_is_the_index(tmp_path: Path, header: str, index: list[object]) -> None:
+    """As pandas writes it, and as R does, whose header is one shorter than its rows."""
+    adopted = adopt(tmp_path, f"{header}\n" + lines(index, SIZE, KIND, PRICE), "--target", "price")
+    assert adopted.roles == {"column_1": "id", "size": "number", "kind": "category"}
+    assert "note: columns without a name are called by their place: column_1" in adopted.printed
+    assert "has no name: the index" in adopted.printed
+    check_score(adopted, {"size": SIZE, "kind": KIND}, PRICE)
+
+
+def test_an_index_that_repeats_or_stands_beside_an_identifier_is_left_out(tmp_path: Path) -> None:
+    """Two frames in one file; a key of the user's own."""
+    repeated = [i % 30 for i in range(ROWS)]
+    adopted = adopt(tmp_path, ",size,kind,price\n" + lines(repeated, SIZE, KIND, PRICE), "--target", "price")
+    assert adopted.roles == {"column_1": "left out", "size": "number", "kind": "category"}
+    keys = [f"k{i}" for i in NUMBERS]
+    adopted = adopt(tmp_path, ",key,size,price\n" + lines(NUMBERS, keys, SIZE, PRICE), "--target", "price")
+    assert adopted.roles == {"column_1": "left out", "key": "id", "size": "number"}
+    check_score(adopted, {"size": SIZE}, PRICE)
+
+
+@pytest.mark.parametrize(("header", "end"), [("size;kind;price;;", ";;"), ("size;kind;price", ";")])
+def test_empty_trailing_columns_are_left_out(tmp_path: Path, header: str, end: str) -> None:
+    """Spreadsheets write them; a note says so."""
+    rows = lines(SIZE, KIND, PRICE, sep=";").replace("\n", f"{end}\n")
+    adopted = adopt(tmp_path, f"{header}\n{rows}", "--target", "price")
+    assert {role for name, role in adopted.roles.items() if name.startswith("column_")} == {"left out"}
+    assert "note: columns without a name are called by their place: column_4" in adopted.printed
+    check_score(adopted, {"size": SIZE, "kind": KIND}, PRICE)
+
+
+def test_names_that_the_project_uses_itself_are_free_to_use(tmp_path: Path) -> None:
+    """A column id that repeats, a column split and one called target, which is not the target."""
+    ids, splits = [i % 7 * 1.5 for i in range(ROWS)], ["a", "b", "b"] * 20
+    table = "id,split,target,price\n" + lines(ids, splits, SIZE, PRICE)
+    adopted = adopt(tmp_path, table, "--target", "price")
+    assert adopted.roles == {"id": "number", "split": "category", "target": "number"}
+    check_score(adopted, {"id": ids, "split": splits, "target": SIZE}, PRICE)
+
+
+def test_a_name_that_occurs_twice_gets_a_number(tmp_path: Path) -> None:
+    """Both columns are used, and a note says which is called what."""
+    half = [value / 2 + i % 3 for i, value in enumerate(SIZE)]
+    adopted = adopt(tmp_path, "size,size,price\n" + lines(SIZE, half, PRICE), "--target", "price")
+    assert "note: size is the name of several columns: another is called size_2" in adopted.printed
+    check_score(adopted, {"size": SIZE, "size_2": half}, PRICE)
+
+
+@pytest.mark.parametrize("columns", [(SIZE, KIND, PRICE), (KIND, WHOLE, PRICE), ([1] * 60, [1, 2, 3] * 20, PRICE)])
+def test_a_file_without_a_header_is_seen_to_have_none(tmp_path: Path, columns: tuple[list[object], ...]) -> None:
+    """The flag is named; with it, every row is one."""
+    table = lines(*columns)
+    start = ", ".join(str(column[0]) for column in columns)
+    assert refuse(tmp_path, table, "--target", "price") == (
+        f"t.csv has no header: its first line, {start} …, is a row: add --no-header, which calls the columns column_1 "
+        "to column_3, and name the target so."
+    )
+    adopted = adopt(tmp_path, table, "--target", "column_3", "--no-header")
+    assert adopted.table.columns.num_rows == ROWS
+
+
+def test_years_and_places_are_names(tmp_path: Path) -> None:
+    """A header of ascending whole numbers is one."""
+    adopted = adopt(tmp_path, "0,1,2020\n" + lines(SIZE, KIND, PRICE), "--target", "2020")
+    check_score(adopted, {"0": SIZE, "1": KIND}, PRICE)
+
+
+def test_rows_without_a_header_are_those_of_the_training_file_or_only_features(tmp_path: Path) -> None:
+    """A row that lacks one of the columns left out is not read as if it were shifted."""
+    same = ["x"] * ROWS
+    adopted = adopt(tmp_path, lines(same, SIZE, KIND, PRICE), "--target", "column_4", "--no-header")
+    assert adopted.roles == {"column_1": "left out", "column_2": "number", "column_3": "category"}
+    whole = predict(tmp_path, lines(same, SIZE, KIND, PRICE))
+    assert predict(tmp_path, lines(SIZE, KIND)) == whole
+    with pytest.raises(DataError) as caught:
+        predict(tmp_path, lines(SIZE, KIND, PRICE))
+    assert str(caught.value) == (
+        "rows.csv has no header and 3 columns: give it all 4 columns of the training file, in their order, or only the "
+        "2 that the model uses."
+    )
+
+
+def test_predictions_read_numbers_as_training_did(tmp_path: Path) -> None:
+    """The style is the model's: the same file gives the same rows, and another style is an error."""
+    table = "size;kind;price\n" + lines(spelled(german(PRICE), "{} €"), KIND, SIZE, sep=";")
+    adopt(tmp_path, table, "--target", "price")
+    found = predict(tmp_path, table)
+    numbers = [{"size": size, "kind": kind} for size, kind in zip(PRICE, KIND, strict=True)]
+    assert predict(tmp_path, "\n".join(map(json.dumps, numbers)), "rows.jsonl") == found
+    with pytest.raises(DataError, match=r"row 2: size is '1234.50', which is not a number written as 1.234,5"):
+        predict(tmp_path, "size;kind\n1234.50;flat\n")

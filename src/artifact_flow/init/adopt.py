@@ -18,7 +18,8 @@ from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.params import MISSING, PARAMS, DataParams, TableParams, Task, TrainParams, load_params
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.source import sniff_separator
+from artifact_flow.core.table.names import are_values
+from artifact_flow.core.table.source import csv_rows, detect_format, open_source, read_head, sniff_separator
 from artifact_flow.init.edit import edit_files, remove_outputs
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
 from artifact_flow.init.show import print_leaks, print_next, print_notes, print_readings, print_schema
@@ -28,6 +29,7 @@ ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
     "classification": ("sklearn.linear_model.LogisticRegression", {"C": 1.0, "max_iter": 1000}),
     "regression": ("sklearn.linear_model.Ridge", {"alpha": 1.0}),
 }
+SHOWN = 4  # values of a line in a message
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     source = _source_in(root, request.data)
     if not request.force:
         _refuse_overwriting(root)
+    _refuse_values(request)
     schema = understand(request.data, request.form, request.target, request.overrides)
     if schema.target.missing and not request.drop_missing_target:
         raise DataError(
@@ -82,6 +85,20 @@ def _source_in(root: Path, data: Path) -> str:
             f"{data.name}."
         )
     return resolved.relative_to(root).as_posix()
+
+
+def _refuse_values(request: Request) -> None:
+    """Raise DataError when the first line of a CSV is a row and no header."""
+    with open_source(request.data) as file:
+        head = read_head(file, request.data)
+    if detect_format(head) != "CSV" or not request.form.header:
+        return
+    first, *rows = csv_rows(head, request.form, request.data)
+    if are_values(first, rows, request.target):
+        raise DataError(
+            f"{request.data} has no header: its first line, {', '.join(first[:SHOWN])} …, is a row: add --no-header, "
+            f"which calls the columns column_1 to column_{len(first)}, and name the target so."
+        )
 
 
 def _keep_command(root: Path, source: str) -> str:

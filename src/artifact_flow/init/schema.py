@@ -17,7 +17,7 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role, Task
 from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
 from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.source import read_names
+from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.mixed import find_mixed, refuse_mixed
 from artifact_flow.init.reading import Hints, Reading, read_as_meant
@@ -74,7 +74,8 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     Raises DataError naming a column that does not exist, a target that cannot be predicted, or the first row with a
     text in a column that is otherwise numbers.
     """
-    names = read_names(path, form)
+    header = read_header(path, form)
+    names = header.names
     missing_columns([target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])], names, path)
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
     said = {*overrides.categories, overrides.id or "", target if overrides.task == "classification" else ""}
@@ -90,12 +91,16 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
         if name in overrides.left_out:
             columns.append(ColumnSchema(name, "left out", None, None, SET))
             continue
-        columns.append(classify_column(name, table[name], overrides))
+        column = classify_column(name, table[name], overrides)
+        if name == header.index and column.note not in (SET, "empty"):
+            columns.append(_classify_index(table[name], column))
+            continue
+        columns.append(column)
         if columns[-1].note != SET:
             text = columns[-1].role == "category"
             mixed += find_mixed(name, table[name], text, f"; or, if the column is text, add --category {name}")
     refuse_mixed(path, form, mixed)
-    ids = [column for column in columns if column.role == "id"]
+    ids = sorted((column for column in columns if column.role == "id"), key=lambda column: column.name == header.index)
     columns = [
         replace(column, role="left out", note=f"{column.note}, and there is an identifier already")
         if column in ids[1:]
@@ -105,7 +110,9 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     if not any(column.role not in ("id", "left out") for column in columns):
         raise DataError(f"{path}: no column is left to predict {target} from.")
     _refuse_lost_classes(path, target, original[target], reading)
-    return Schema(table.num_rows, *classify_target(path, target, table[target], task), columns, form, reading.notes)
+    return Schema(
+        table.num_rows, *classify_target(path, target, table[target], task), columns, form, header.notes + reading.notes
+    )
 
 
 def classify_column(  # noqa: PLR0911 - a rule, a return
@@ -196,6 +203,13 @@ def _counts_rows(name: str, values: pa.ChunkedArray) -> bool:
         return False
     numbers = np.sort(values.cast(pa.float64()).to_numpy())
     return bool(numbers[-1] - numbers[0] == len(numbers) - 1 or IDENTIFIER.search(name))
+
+
+def _classify_index(values: pa.ChunkedArray, column: ColumnSchema) -> ColumnSchema:
+    """Return an unnamed first column as the identifier, or left out when its values repeat or are missing."""
+    if column.distinct == len(values):
+        return replace(column, role="id", note="has no name: the index")
+    return replace(column, role="left out", note="has no name: an index that repeats")
 
 
 def _are_dates(distinct: pa.Array) -> bool:

@@ -11,10 +11,8 @@ from artifact_flow.core.table import builtin
 from artifact_flow.core.table.columns import missing_columns
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import read_names
-from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Roles, Table
+from artifact_flow.core.table.tables import ID, RESERVED, TARGET, Roles, Table, stored_name
 from artifact_flow.core.table.typed_rows import read_columns
-
-RESERVED = (ID, TARGET, SPLIT)
 
 
 def load_source(params: DataParams, watch: builtin.Watch = builtin.unwatched) -> Table:
@@ -78,7 +76,7 @@ def load_own(params: DataParams) -> Table:
     }
     roles = Roles(features=features, classes=classes, params=params)
     columns = {ID: raw[roles.id] if roles.id else pa.array(np.arange(len(raw)))}
-    columns |= {name: raw[name] for name in features} | {TARGET: target}
+    columns |= {stored_name(name): raw[name] for name in features} | {TARGET: target}
     return Table(pa.table(columns), roles)
 
 
@@ -101,7 +99,7 @@ def _read_own(path: Path, table: TableParams) -> pa.Table:
             "data.table.columns, such as left out."
         )
     roles = {name: role for name, role in table.columns.items() if role != "left out" and name != table.target}
-    taken = [name for name in roles if name in RESERVED and roles[name] != "id"]
+    taken = [name for name in roles if name in {stored_name(other) for other in roles if other in RESERVED}]
     if taken:
         raise DataError(f"{path}: the column name {taken[0]} is reserved: rename the column, or leave it out.")
     roles[table.target] = "category" if table.task == "classification" else "number"
