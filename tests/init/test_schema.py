@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.source import Form
+from artifact_flow.core.table.form import Form
 from artifact_flow.init.schema import ColumnSchema, Overrides, classify_column, classify_target, find_leaks, understand
 
 TABLE = Path("t.csv")
@@ -150,12 +150,12 @@ X, Y = list(range(0, 80, 2)), ["p", "q"] * 20
         ({"x": X, "y": Y}, "y", Overrides(left_out=["z"]), r"has no column z; it has"),
         ({"x": X, "y": Y}, "y", Overrides(left_out=["x"]), r"t\.csv: no column is left to predict y from\."),
         (
-            {"x": [*X[:38], "n/a", "-"], "y": Y},
+            {"x": [*X[:38], "unk", "(none)"], "y": Y},
             "y",
             Overrides(),
-            r"t\.csv, row 40: x is 'n/a', but 95\.0% of its values are numbers: fix it; or, if it stands for a "
-            r"missing value, add --missing n/a; or, if the column is text, add --category x; or leave the column out "
-            r"with --leave-out x\.",
+            r"t\.csv, row 40: x is 'unk', but 95\.0% of its values are numbers: fix it; or, if it stands for a "
+            r"missing value, add --missing unk '\(none\)'; or, if the column is text, add --category x; or "
+            r"leave the column out with --leave-out x\.",
         ),
         (
             {"a b": [*[1, 2, 3] * 13, "un known"], "y": Y},
@@ -182,11 +182,11 @@ def test_what_cannot_be_understood_is_one_sentence(
 
 def test_mixed_values_are_fine_when_the_user_says_what_they_are(tmp_path: Path) -> None:
     """As a missing value, as text, as the identifier, or left out."""
-    path = table_of(tmp_path, x=[*X[:39], "n/a"], y=Y, z=X)
+    path = table_of(tmp_path, x=[*X[:39], "unk"], y=Y, z=X)
     roles = {
         (overrides, missing): understand(path, Form(missing=missing), "y", said).columns[0].role
         for overrides, missing, said in [
-            ("missing", ("", "n/a"), Overrides()),
+            ("missing", ("", "unk"), Overrides()),
             ("category", ("",), Overrides(categories=["x"])),
             ("id", ("",), Overrides(id="x")),
             ("left out", ("",), Overrides(left_out=["x"])),

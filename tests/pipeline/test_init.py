@@ -17,7 +17,8 @@ from unit.own import write_lock
 
 from artifact_flow.cli import main
 from artifact_flow.core.base.params import load_params
-from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import read_names
 from artifact_flow.core.table.typed_rows import read_texts
 
 SOURCE = Path(__file__).resolve().parents[2]

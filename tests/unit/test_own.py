@@ -90,12 +90,14 @@ def with_target(*values: str | None) -> Callable[[Rows], Rows]:
             "has no column colour; it has: key, size, open",
         ),
         (
-            lambda rows: [{name.replace("size", "split"): value for name, value in row.items()} for row in rows],
+            lambda rows: [
+                {name.replace("size", "split"): row[name] for name in row} | {"split (feature)": 1} for row in rows
+            ],
             {
-                "columns": {"split": "number"}
+                "columns": {"split": "number", "split (feature)": "number"}
                 | dict.fromkeys(("key", "open", "since", "colour", "remark", "price"), "left out")
             },
-            "the column name split is reserved: rename the column, or leave it out.",
+            "the column name split (feature) is reserved: rename the column, or leave it out.",
         ),
     ],
 )

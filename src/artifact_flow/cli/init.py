@@ -25,6 +25,9 @@ def add(commands: Commands) -> None:
     init.add_argument(
         "--missing", nargs="+", default=[], metavar="TEXT", help="texts for missing values, in addition to '' and NA"
     )
+    init.add_argument(
+        "--decimal", choices=[".", ","], help="the decimal mark; default: the one that the values suggest"
+    )
     init.add_argument("--drop-missing-target", action="store_true", help="leave out rows without a target")
     init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
@@ -52,7 +55,11 @@ def run(arguments: argparse.Namespace) -> None:
             target=arguments.target,
             form=sniff_form(arguments.data, separator, not arguments.no_header, arguments.missing),
             overrides=Overrides(
-                categories=arguments.category, left_out=arguments.leave_out, id=arguments.id, task=arguments.task
+                categories=arguments.category,
+                left_out=arguments.leave_out,
+                id=arguments.id,
+                task=arguments.task,
+                decimal=arguments.decimal,
             ),
             estimator=arguments.estimator,
             drop_missing_target=arguments.drop_missing_target,

@@ -26,16 +26,19 @@ from artifact_flow.core.base.params import (
     load_params,
 )
 from artifact_flow.core.base.pipeline import PIPELINE
-from artifact_flow.core.table.source import Form, sniff_separator
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.names import are_values
+from artifact_flow.core.table.source import csv_rows, detect_format, open_source, read_head, sniff_separator
 from artifact_flow.init.edit import edit_files
 from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
-from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
+from artifact_flow.init.show import print_leaks, print_next, print_notes, print_readings, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
 
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
     "classification": ("sklearn.linear_model.LogisticRegression", {"C": 1.0, "max_iter": 1000}),
     "regression": ("sklearn.linear_model.Ridge", {"alpha": 1.0}),
 }
+SHOWN = 4  # values of a line in a message
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     source = _source_in(root, request.data)
     if not request.force:
         _refuse_overwriting(root)
+    _refuse_values(request)
     schema = understand(request.data, request.form, request.target, _without_key(request))
     if schema.target.missing and not request.drop_missing_target:
         raise DataError(
@@ -73,6 +77,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     table = load_table(root, params)
     params = params.model_copy(update={"stratify": table.roles.params.stratify})
     print_schema(source, schema, console)
+    print_readings(schema.notes, console)
     reasons = try_estimator(table, train)
     edit_files(root, params, train, schema)
     print_leaks(find_leaks(table.y, numeric_columns(table), table.roles.classes), request.target, console)
@@ -89,6 +94,20 @@ def _source_in(root: Path, data: Path) -> str:
             f"{data.name}."
         )
     return resolved.relative_to(root).as_posix()
+
+
+def _refuse_values(request: Request) -> None:
+    """Raise DataError when the first line of a CSV is a row and no header."""
+    with open_source(request.data) as file:
+        head = read_head(file, request.data)
+    if detect_format(head) != "CSV" or not request.form.header:
+        return
+    first, *rows = csv_rows(head, request.form, request.data)
+    if are_values(first, rows, request.target):
+        raise DataError(
+            f"{request.data} has no header: its first line, {', '.join(first[:SHOWN])} …, is a row: add --no-header, "
+            f"which calls the columns column_1 to column_{len(first)}, and name the target so."
+        )
 
 
 def _keep_command(root: Path, source: str) -> str:
@@ -120,9 +139,10 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
     table = TableParams(
         target=schema.target.name,
         task=schema.task,
-        separator=request.form.separator,
-        header=request.form.header,
-        missing=list(request.form.missing),
+        separator=schema.form.separator,
+        header=schema.form.header,
+        missing=list(schema.form.missing),
+        numbers=dict(schema.form.numbers) or None,
         drop_missing_target=request.drop_missing_target,
         columns={column.name: column.role for column in schema.columns},
     )

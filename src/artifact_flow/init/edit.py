@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, DataParams, TrainParams
@@ -53,6 +54,10 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
     missing = CommentedSeq(data.table.missing)
     missing.fa.set_flow_style()
     table["missing"] = missing
+    if data.table.numbers:
+        styles = {name: DoubleQuotedScalarString(style) for name, style in data.table.numbers.items()}
+        table["numbers"] = CommentedMap(styles)
+        table.yaml_add_eol_comment("how 1234.5 is written in these columns", "numbers", column=0)
     table["columns"] = CommentedMap(data.table.columns)
     for column in schema.columns:
         if column.note and column.role != "date":

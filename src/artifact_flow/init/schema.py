@@ -4,9 +4,8 @@ The thresholds are the constants below. Every decision carries its reason, and t
 """
 
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,8 +16,11 @@ import pyarrow.compute as pc
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role, Task
 from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
-from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
+from artifact_flow.init.mixed import find_mixed, refuse_mixed
+from artifact_flow.init.reading import Hints, Reading, read_as_meant
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"
@@ -27,7 +29,6 @@ OTHER_DATE = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$|^\d{4}/\d{1,2}/\d{1,2}( .
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|index|row|no|nr|number|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
 BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 SET = "set by you"
-MOSTLY = 0.9  # share of values that are numbers, from which a few texts among them are an error
 MANY = 255  # distinct texts above which a column is free text, as it is above half the number of rows
 FEW_CLASSES = 20  # a target with at most so many distinct whole numbers is a class
 LEAK_ROWS, LEAK_COLUMNS = 1000, 60  # searched for sums that leak the target
@@ -46,22 +47,25 @@ class ColumnSchema:
 
 @dataclass(frozen=True)
 class Overrides:
-    """The roles and the task that the user sets, which take precedence over the inferred ones."""
+    """The roles, the task and the decimal mark that the user sets, which take precedence over the inferred ones."""
 
     categories: Collection[str] = ()
     left_out: Collection[str] = ()
     id: str | None = None
     task: Task | None = None
+    decimal: str | None = None
 
 
 @dataclass(frozen=True)
 class Schema:
-    """A table's number of rows, its target and task, and its columns without the target."""
+    """A table's number of rows, its target and task, its columns without the target, and how the file is read."""
 
     rows: int
     target: ColumnSchema
     task: Task
     columns: list[ColumnSchema]
+    form: Form
+    notes: list[str] = field(default_factory=list)
 
 
 def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Schema:
@@ -70,20 +74,33 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     Raises DataError naming a column that does not exist, a target that cannot be predicted, or the first row with a
     text in a column that is otherwise numbers.
     """
-    names = read_names(path, form)
+    header = read_header(path, form)
+    names = header.names
     missing_columns([target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])], names, path)
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
-    columns = []
+    said = {*overrides.categories, overrides.id or "", target if overrides.task == "classification" else ""}
+    reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
+    original, table, form, task = table, reading.table, reading.form, overrides.task
+    columns, mixed = [], []
+    if task != "classification":
+        mixed += find_mixed(target, table[target], True, "; or, if it is a class, add --task classification")
+        task = "regression" if target in form.numbers else task
     for name in names:
         if name == target:
             continue
         if name in overrides.left_out:
             columns.append(ColumnSchema(name, "left out", None, None, SET))
             continue
-        columns.append(classify_column(name, table[name], overrides))
+        column = classify_column(name, table[name], overrides)
+        if name == header.index and column.note not in (SET, "empty"):
+            columns.append(_classify_index(table[name], column))
+            continue
+        columns.append(column)
         if columns[-1].note != SET:
-            _refuse_mixed(path, name, table[name], form, f"; or, if the column is text, add --category {name}")
-    ids = [column for column in columns if column.role == "id"]
+            text = columns[-1].role == "category"
+            mixed += find_mixed(name, table[name], text, f"; or, if the column is text, add --category {name}")
+    refuse_mixed(path, form, mixed)
+    ids = sorted((column for column in columns if column.role == "id"), key=lambda column: column.name == header.index)
     columns = [
         replace(column, role="left out", note=f"{column.note}, and there is an identifier already")
         if column in ids[1:]
@@ -92,9 +109,10 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     ]
     if not any(column.role not in ("id", "left out") for column in columns):
         raise DataError(f"{path}: no column is left to predict {target} from.")
-    if overrides.task != "classification":
-        _refuse_mixed(path, target, table[target], form, "; or, if it is a class, add --task classification")
-    return Schema(table.num_rows, *classify_target(path, target, table[target], overrides.task), columns)
+    _refuse_lost_classes(path, target, original[target], reading)
+    return Schema(
+        table.num_rows, *classify_target(path, target, table[target], task), columns, form, header.notes + reading.notes
+    )
 
 
 def classify_column(  # noqa: PLR0911 - a rule, a return
@@ -187,16 +205,22 @@ def _counts_rows(name: str, values: pa.ChunkedArray) -> bool:
     return bool(numbers[-1] - numbers[0] == len(numbers) - 1 or IDENTIFIER.search(name))
 
 
-def _refuse_mixed(path: Path, name: str, values: pa.ChunkedArray, form: Form, other: str) -> None:
-    """Raise DataError when nearly all values are numbers; `other` names the other roles the column may have."""
-    numbers = pc.match_substring_regex(values, NUMBER)
-    share = (pc.mean(numbers).as_py() or 0) if len(values) else 0
-    if not MOSTLY <= share < 1:
-        return
-    place = pc.index(numbers, pa.scalar(False)).as_py()
-    text = values[place].as_py()
-    raise DataError(
-        f"{path}, row {place + 1 + form.header}: {name} is {text!r}, but {share:.1%} of its values are numbers: fix "
-        f"it; or, if it stands for a missing value, add --missing {shlex.quote(text)}{other}; or leave "
-        f"the column out with --leave-out {shlex.quote(name)}."
-    )
+def _classify_index(values: pa.ChunkedArray, column: ColumnSchema) -> ColumnSchema:
+    """Return an unnamed first column as the identifier, or left out when its values repeat or are missing."""
+    if column.distinct == len(values):
+        return replace(column, role="id", note="has no name: the index")
+    return replace(column, role="left out", note="has no name: an index that repeats")
+
+
+def _are_dates(distinct: pa.Array) -> bool:
+    return classify_column("", pa.chunked_array([distinct]), Overrides()).role == "date"
+
+
+def _refuse_lost_classes(path: Path, target: str, values: pa.ChunkedArray, reading: Reading) -> None:
+    """Raise DataError when a mark that is a gap in other columns is a class of a target that is text."""
+    lost = values.filter(pc.and_(values.is_valid(), reading.table[target].is_null()))
+    if len(lost) and not _all_match(pc.unique(reading.table[target].drop_null()), NUMBER):
+        raise DataError(
+            f"{path}: {lost[0]} is a class of {target}, the target, and marks a gap in a column of numbers: leave the "
+            "gaps empty, or give the class another name."
+        )

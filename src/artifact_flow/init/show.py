@@ -32,6 +32,12 @@ def print_schema(source: str, schema: Schema, console: Console) -> None:
     console.print(f"{escape(source)}: {schema.rows} rows")
 
 
+def print_readings(notes: Iterable[str], console: Console) -> None:
+    """Print a note for each thing in the file that could be read in another way."""
+    for note in notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+
+
 def print_leaks(leaks: Iterable[tuple[str, ...]], target: str, console: Console) -> None:
     """Print a warning for each column, or sum of columns, that leaks the target."""
     for leak in leaks:

@@ -1,5 +1,6 @@
 """Trial: an estimator is fitted on a sample of the table, to find out what it supports. It writes nothing."""
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +34,7 @@ TRIAL_ROWS = 2000  # rows in the sample
 
 def load_table(root: Path, params: DataParams) -> Table:
     """Return the table as stage `data` will make it, not stratified if some class has too few rows for that."""
-    params = params.model_copy(update={"source": str(root / params.source)})
+    params = params.model_copy(update={"source": os.path.relpath(root / params.source)})
     table = load_own(params)
     try:
         return split_rows(table)

@@ -28,7 +28,8 @@ from artifact_flow.core.base.params import Role, TableParams
 from artifact_flow.core.model.artifacts import MODEL, open_portable, open_vouched
 from artifact_flow.core.model.predictions import Predictions, predict_rows, run_portable
 from artifact_flow.core.table.columns import Name, missing_columns, to_column
-from artifact_flow.core.table.source import Form, Source, open_raw, open_table, parquet_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import Source, open_raw, open_table, parquet_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET
 from artifact_flow.core.table.typed_rows import stream_columns
 from artifact_flow.core.table.writers import STREAM, open_writer
@@ -179,7 +180,18 @@ def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
     table = _own_table(contract)
     form = Form.of(table) if table else Form()
     features = [feature.name for feature in contract.features]
-    return open_table(name, stream, form, list(table.columns) if table and not form.header else features)
+    source = open_table(name, stream, form, features)
+    if table is None or form.header or source.format != "CSV":
+        return source
+    width, whole = len(source.names), len({*table.columns, table.target})
+    if width == len(features):
+        return replace(source, names=features)
+    if width != whole:
+        raise DataError(
+            f"{name} has no header and {width} columns: give it all {whole} columns of the training file, in their "
+            f"order, or only the {len(features)} that the model uses."
+        )
+    return source
 
 
 def note_ignored(source: Source, contract: Contract, report: Report) -> None:

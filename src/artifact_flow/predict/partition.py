@@ -257,17 +257,17 @@ class Rejects:
 
 def _predict_fitting(source: Source, model: Predictor, report: Report, rejects: Rejects) -> Iterator[pa.Table]:
     """Yield what `predict_batches` yields for the rows that fit; record the others in `rejects`."""
-    contract, missing, first = model.contract, source.form.missing, report.rows - source.first_row
+    contract, form, first = model.contract, source.form, report.rows - source.first_row
     roles, identifier = input_roles(source.names, contract)
 
     def unreadable(row: int, reason: str) -> None:
         rejects.add(row, None if identifier else first + row, reason)
 
     for numbers, raw in stream_raw(source, roles, unreadable):
-        reasons = find_misfits(raw, roles, missing)
+        reasons = find_misfits(raw, roles, form)
         places = np.setdiff1d(np.arange(len(raw)), list(reasons))
         fitting = np.ones(len(places), dtype=bool)
-        typed = type_columns(raw.take(places), roles, missing, source.name, 0) if len(places) else raw.slice(0, 0)
+        typed = type_columns(raw.take(places), roles, form, source.name, 0) if len(places) else raw.slice(0, 0)
         for feature in contract.features:
             gaps = find_gaps(typed, feature, contract)
             for gap in np.flatnonzero(gaps.to_numpy() if gaps is not None else []).tolist():

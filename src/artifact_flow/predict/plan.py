@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.raw_rows import count_rows
-from artifact_flow.core.table.source import PARQUET, Form, Source, detect_format, open_parquet, parquet_names
+from artifact_flow.core.table.source import PARQUET, Source, detect_format, open_parquet, parquet_names
 from artifact_flow.predict.files import Report, input_roles, note_ignored, open_rows
 from artifact_flow.predict.places import File, is_url, open_file, read_start
 

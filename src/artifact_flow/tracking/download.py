@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from artifact_flow.core.base.errors import ArtifactFlowError, TrackError
 from artifact_flow.core.base.files import hash_file, repository_root
-from artifact_flow.core.table.source import Form, read_names, sniff_separator
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import read_names, sniff_separator
 from artifact_flow.init.schema import NUMBER
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.dvc import run_dvc

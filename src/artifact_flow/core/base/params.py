@@ -28,10 +28,16 @@ Task = Literal["classification", "regression"]
 Type = Literal["number", "boolean", "date", "category"]
 Role = Literal[Type, "id", "left out"]
 By = Literal["group", "time", "column"]
+# How the number 1234.5 is written in a column of a text table.
+Style = Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234.5", "1 234,5", "1'234.5"]
 
 
 class _Block(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+def _is_unset(value: object) -> bool:
+    return value is None
 
 
 class TableParams(_Block):
@@ -43,6 +49,15 @@ class TableParams(_Block):
     header: Annotated[bool, Field(description="true or false")] = True
     missing: Annotated[list[str], Field(description="a list of texts that stand for a missing value")] = [*MISSING]
     drop_missing_target: Annotated[bool, Field(description="true or false")] = False
+    # a key that is not set is absent everywhere: in a contract, in data.parquet and in params.yaml
+    numbers: Annotated[
+        dict[str, Style] | None,
+        Field(
+            exclude_if=_is_unset,
+            description="a mapping of columns of numbers to how 1234.5 is written there, one of: "
+            + ", ".join(f'"{style}"' for style in get_args(Style)),
+        ),
+    ] = None
     columns: Annotated[
         dict[str, Role],
         Field(description=f"a mapping of each column to one of: {', '.join(get_args(Role))}"),

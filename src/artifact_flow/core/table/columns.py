@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.core.base.errors import DataError, closest
-from artifact_flow.core.base.params import Role
+from artifact_flow.core.base.params import Role, Style
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.numbers import parse_numbers
 
 Name: TypeAlias = Path | str  # of a table: its path, or its URL
 
@@ -30,7 +32,7 @@ NAMED = 10  # columns listed in a message, at most
 WORDS = {"number": "not a number", "boolean": "neither true nor false", "date": "not an ISO date such as 2026-11-21"}
 
 
-def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str], path: Name, row: int) -> pa.Table:
+def type_columns(table: pa.Table, roles: Mapping[str, Role], form: Form, path: Name, row: int) -> pa.Table:
     """Return a batch with each column in the type of its role, text trimmed, missing values null.
 
     `row` is the number of its first row. Raises DataError with the first row whose value does not fit or is infinite.
@@ -40,51 +42,53 @@ def type_columns(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[s
         if role == "number" and pa.types.is_float64(table[name].type) and all(map(_is_finite, table[name].chunks)):
             columns[name] = table[name]
             continue
-        column = _trim(_unpack(table[name], TYPES[role]), missing)
+        column = _trim(_unpack(table[name], TYPES[role]), form.missing)
         if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
+            style = form.numbers.get(name)
             try:
-                column = _without_nan(_convert(column, TYPES[role]))
+                column = _without_nan(_convert(column, TYPES[role], style))
             except pa.ArrowException as error:
-                raise _misfit(column, name, role, path, row) from error
+                raise _misfit(column, name, role, path, row, style) from error
         if role == "number":
             _refuse_infinite(column, name, path, row)
         columns[name] = column
     return pa.table(columns)
 
 
-def find_misfits(table: pa.Table, roles: Mapping[str, Role], missing: Sequence[str]) -> dict[int, str]:
+def find_misfits(table: pa.Table, roles: Mapping[str, Role], form: Form) -> dict[int, str]:
     """Return position → reason for each row of a batch that `type_columns` would reject.
 
     Raises DataError when a column's type, such as a list, can never fit its role.
     """
     found: dict[int, str] = {}
     for name, role in roles.items():
-        if not _misfit_reason(table[name], name, role, missing):
+        if not _misfit_reason(table[name], name, role, form):
             continue
         if pa.types.is_nested(table[name].type):
-            type_columns(table.select([name]), {name: role}, missing, "a row", 0)
-        column = _trim(_unpack(table[name], TYPES[role]), missing)
-        reasons = _misfit_values(column.unique(), name, role, missing)
+            type_columns(table.select([name]), {name: role}, form, "a row", 0)
+        column = _trim(_unpack(table[name], TYPES[role]), form.missing)
+        reasons = _misfit_values(column.unique(), name, role, form)
         bad = np.asarray(pc.is_in(column, pa.array(reasons, column.type)).to_numpy())
         for place in np.flatnonzero(bad).tolist():
             found.setdefault(place, reasons[column[place].as_py()])
     return found
 
 
-def _misfit_values(values: pa.Array, name: str, role: Role, missing: Sequence[str]) -> dict[Any, str]:
+def _misfit_values(values: pa.Array, name: str, role: Role, form: Form) -> dict[Any, str]:
     """Return value → reason for the distinct values that do not fit, found by bisection: most columns have few."""
-    reason = _misfit_reason(pa.chunked_array([values]), name, role, missing)
+    reason = _misfit_reason(pa.chunked_array([values]), name, role, form)
     if not reason:
         return {}
     if len(values) == 1:
         return {values[0].as_py(): reason}
     half = len(values) // 2
-    return _misfit_values(values[:half], name, role, missing) | _misfit_values(values[half:], name, role, missing)
+    halves = (_misfit_values(part, name, role, form) for part in (values[:half], values[half:]))
+    return {value: reason for part in halves for value, reason in part.items()}
 
 
-def _misfit_reason(column: pa.ChunkedArray, name: str, role: Role, missing: Sequence[str]) -> str:
+def _misfit_reason(column: pa.ChunkedArray, name: str, role: Role, form: Form) -> str:
     try:
-        type_columns(pa.table({name: column}), {name: role}, missing, "", 0)
+        type_columns(pa.table({name: column}), {name: role}, form, "", 0)
     except DataError as error:
         return str(error).partition(": ")[2]
     return ""
@@ -123,8 +127,10 @@ def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
     return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed)
 
 
-def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+def _convert(column: pa.ChunkedArray, wanted: pa.DataType, style: Style | None) -> pa.ChunkedArray:
     kind = column.type
+    if style and pa.types.is_float64(wanted) and pa.types.is_string(kind):
+        return parse_numbers(column, style)
     if pa.types.is_boolean(wanted) and pa.types.is_string(kind):
         true, false = (pc.is_in(column, pa.array(words)) for words in ((*TRUE, "1"), (*FALSE, "0")))
         if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(column))).as_py():
@@ -142,20 +148,23 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     return column.cast(wanted, safe=not rounded)  # a date keeps whole seconds, a number 53 bits
 
 
-def _misfit(column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int) -> DataError:
+def _misfit(  # noqa: PLR0913, PLR0917 - what the sentence names
+    column: pa.ChunkedArray, name: str, role: Role, path: Name, row: int, style: Style | None
+) -> DataError:
     """Return the error for the first value that does not fit its role, found by bisection."""
     first, end = 0, len(column)
     while end - first > 1:
         middle = (first + end) // 2
-        first, end = (middle, end) if _fits(column.slice(first, middle - first), role) else (first, middle)
-    if _fits(column.slice(first, 1), role):
+        first, end = (middle, end) if _fits(column.slice(first, middle - first), role, style) else (first, middle)
+    if _fits(column.slice(first, 1), role, style):
         return DataError(f"{path}: {name} is {column.type}, which is {WORDS.get(role, 'not text')}.")
-    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), WORDS.get(role, "not text"))
+    word = f"not a number written as {style}" if style and role == "number" else WORDS.get(role, "not text")
+    return no_fit(f"{path}, row {row + first}", name, repr(column[first].as_py()), word)
 
 
-def _fits(column: pa.ChunkedArray, role: Role) -> bool:
+def _fits(column: pa.ChunkedArray, role: Role, style: Style | None) -> bool:
     try:
-        _convert(column, TYPES[role])
+        _convert(column, TYPES[role], style)
     except pa.ArrowException:
         return False
     return True

@@ -9,12 +9,11 @@ from artifact_flow.core.base.errors import DataError, closest
 from artifact_flow.core.base.params import PARAMS, DataParams, SplitParams, TableParams, Type
 from artifact_flow.core.table import builtin
 from artifact_flow.core.table.columns import missing_columns
-from artifact_flow.core.table.source import Form, read_names
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.source import read_names
 from artifact_flow.core.table.splits import read_key
-from artifact_flow.core.table.tables import ID, KEY, SPLIT, TARGET, Roles, Table
+from artifact_flow.core.table.tables import ID, KEY, RESERVED, TARGET, Roles, Table, stored_name
 from artifact_flow.core.table.typed_rows import read_columns
-
-RESERVED = (ID, TARGET, SPLIT, KEY)
 
 
 def load_source(params: DataParams, watch: builtin.Watch = builtin.unwatched) -> Table:
@@ -81,7 +80,7 @@ def load_own(params: DataParams) -> Table:
     }
     roles = Roles(features=features, classes=classes, params=params)
     columns = {ID: raw[roles.id] if roles.id else pa.array(np.arange(len(raw)))}
-    columns |= {name: raw[name] for name in features} | {TARGET: target}
+    columns |= {stored_name(name): raw[name] for name in features} | {TARGET: target}
     if params.split:
         columns[KEY] = read_key(raw[params.split.column], params.split, params.source)
     return Table(pa.table(columns), roles)
@@ -98,7 +97,7 @@ def sort_classes(values: list[str]) -> list[str]:
 def _read_own(path: Path, table: TableParams, split: SplitParams | None) -> pa.Table:
     """Return the columns that have a role, with the target typed for its task, and the one by which rows are split."""
     names = read_names(path, Form.of(table))
-    missing_columns([*table.columns, table.target], names, path)
+    missing_columns([*table.columns, table.target, *(table.numbers or ())], names, path)
     unknown = [name for name in names if name not in table.columns and name != table.target]
     if unknown:
         raise DataError(
@@ -106,7 +105,7 @@ def _read_own(path: Path, table: TableParams, split: SplitParams | None) -> pa.T
             "data.table.columns, such as left out."
         )
     roles = {name: role for name, role in table.columns.items() if role != "left out" and name != table.target}
-    taken = [name for name in roles if name in RESERVED and roles[name] != "id"]
+    taken = [name for name in roles if name in {stored_name(other) for other in roles if other in RESERVED}]
     if taken:
         raise DataError(f"{path}: the column name {taken[0]} is reserved: rename the column, or leave it out.")
     if split:

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import MISSING, TableParams
 from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.complaints import damaged_file
+from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.names import Header, name_columns
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
 SEPARATORS = (",", ";", "\t")
@@ -33,20 +34,6 @@ SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
 BLOCK_BYTES = 1 << 22
 COLUMN_BYTES = 1 << 16  # read at a time from a Parquet column, so that a whole column chunk is never in memory
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a text table is written: its separator, whether it has a header, and what marks a missing value."""
-
-    separator: str = ","
-    header: bool = True
-    missing: tuple[str, ...] = MISSING
-
-    @staticmethod
-    def of(table: TableParams) -> "Form":
-        """Return the form that `data.table` declares."""
-        return Form(table.separator, table.header, tuple(table.missing))
 
 
 @dataclass(frozen=True)
@@ -94,7 +81,7 @@ def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str
     """Return a stream, read from its start, as a source; it need not be seekable unless it is Parquet.
 
     `form` declares how a CSV is written; if its separator does not give the `expected` columns, the other separators
-    are tried. A CSV without a header takes the `expected` names, in order. Raises DataError when the table is empty.
+    are tried. Raises DataError when the table is empty.
     """
     start = stream.read(2)
     stream = rejoin(start, stream)
@@ -108,15 +95,13 @@ def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str
     if format_ == "JSON lines":
         types = _json_types(head)
         return Source(name, file, format_, form, list(types), types)
-    names = csv_names(head, form, name)
+    names = csv_header(head, form, name).names
     for mark in SEPARATORS:
         with suppress(DataError):
-            found = csv_names(head, replace(form, separator=mark), name)
+            found = csv_header(head, replace(form, separator=mark), name).names
             if not set(expected) <= set(names) and set(expected) <= set(found):
                 form, names = replace(form, separator=mark), found
-    if not form.header and len(names) == len(expected):
-        names = list(expected)
-    return Source(name, file, format_, form, _check_names(names, name))
+    return Source(name, file, format_, form, names)
 
 
 def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
@@ -150,14 +135,20 @@ class _Rejoined(io.RawIOBase):
 def read_names(path: Path, form: Form) -> list[str]:
     """Return the names of a file's columns; column_1, column_2 … for a CSV without a header.
 
-    Raises DataError when the file is empty, or a name is empty or occurs twice.
+    Raises DataError when the file is empty, or, unless it is a CSV, when a name is empty or occurs twice.
     """
+    return read_header(path, form).names
+
+
+def read_header(path: Path, form: Form) -> Header:
+    """Return the names of a file's columns as `read_names` does, and as the file gives them."""
     with open_source(path) as file:
         head = read_head(file, path)
     format_ = detect_format(head)
-    if format_ == "Parquet":
-        return parquet_names(path, path)
-    return _check_names(list(_json_types(head)) if format_ == "JSON lines" else csv_names(head, form, path), path)
+    if format_ == "CSV":
+        return csv_header(head, form, path)
+    names = parquet_names(path, path) if format_ == "Parquet" else _check_names(list(_json_types(head)), path)
+    return Header(names, names)
 
 
 def parquet_names(file: Any, name: Name) -> list[str]:
@@ -165,8 +156,17 @@ def parquet_names(file: Any, name: Name) -> list[str]:
     return _check_names(open_parquet(file, name).schema_arrow.names, name)
 
 
-def csv_names(head: bytes, form: Form, path: Name) -> list[str]:
-    """Return the column names in the first bytes of a CSV; raise DataError when it has no row or is not UTF-8."""
+def csv_header(head: bytes, form: Form, path: Name) -> Header:
+    """Return the columns in the first bytes of a CSV; raise DataError when it has no row or is not UTF-8."""
+    first, *rows = csv_rows(head, form, path)
+    if form.header:
+        return name_columns(first, rows)
+    names = [f"column_{place}" for place in range(1, len(first) + 1)]
+    return Header(names, names)
+
+
+def csv_rows(head: bytes, form: Form, path: Name) -> list[list[str]]:
+    """Return the first rows of a CSV, the header being one; raise DataError when it has no row or is not UTF-8."""
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -174,17 +174,19 @@ def csv_names(head: bytes, form: Form, path: Name) -> list[str]:
             row = head[: error.start].count(b"\n") + 1
             raise DataError(f"{path}, row {row}: not UTF-8 (byte {error.start}): save the file as UTF-8.") from error
         text = head[: error.start].decode("utf-8-sig")
-    rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
+    reader = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
     try:
-        first = next(rows)
-        second = next(filter(None, rows), None) if form.header else first
+        first = next(reader)
+        rows = list(islice(filter(None, reader), SNIFFED_ROWS))
     except text_csv.Error as error:
         raise DataError(f"{path} cannot be read as a table: {error}: close every quotation mark.") from error
     if not first:
         raise DataError(f"{path} begins with an empty line: remove it, so that the first line is the header.")
-    if not second and len(head) < HEAD_BYTES:
+    if len(head) >= HEAD_BYTES and len(rows) < SNIFFED_ROWS:
+        rows = rows[:-1]  # the head ends within the last one
+    elif form.header and not rows:
         raise DataError(f"{path} has a header and no rows.")
-    return [" ".join(name.split()) for name in first] if form.header else [f"column_{i + 1}" for i in range(len(first))]
+    return [first, *rows]
 
 
 def sniff_separator(path: Path) -> str:
@@ -221,14 +223,9 @@ def read_head(file: IO[bytes], path: Name) -> bytes:
 
 
 def _check_names(names: list[str], path: Name) -> list[str]:
-    empty = [number for number, name in enumerate(names, start=1) if not name]
-    if empty:
-        raise DataError(
-            f"{path}: column {empty[0]} has no name: name it in the header, or declare that there is no header."
-        )
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise DataError(f"{path} has two columns named {twice[0]}: give each column a different name.")
+        raise DataError(f"{path} has several columns named {', '.join(twice)}: give each column a different name.")
     return names
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from artifact_flow.core.base.errors import DataError, closest
 from artifact_flow.core.base.params import PARAMS, By, DataParams, SplitParams
 from artifact_flow.core.table.columns import type_columns
+from artifact_flow.core.table.form import Form
 
 TESTED = ("test",)  # the values of `data.split.test` by default
 NAMED = 10  # values listed in a message, at most
@@ -116,7 +117,7 @@ def _read_times(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     except pa.ArrowException:
         pass
     try:
-        return type_columns(pa.table({"time": column}), {"time": "date"}, (), "", 0)["time"]
+        return type_columns(pa.table({"time": column}), {"time": "date"}, Form(missing=()), "", 0)["time"]
     except DataError as error:
         found = re.search(r"time is (.+?), which is", str(error))
         raise DataError(

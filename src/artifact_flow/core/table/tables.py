@@ -24,8 +24,14 @@ from artifact_flow.core.table.splits import Key, draw_test_rows
 
 DATA = Path("data.parquet")
 ID, TARGET, SPLIT, KEY = "id", "target", "split", "split key"
+RESERVED = (ID, TARGET, SPLIT, KEY)
 
 Split = Literal["train", "test"]
+
+
+def stored_name(feature: str) -> str:
+    """Return the name of a feature's column in data.parquet, which keeps `id`, `target` and `split` for itself."""
+    return f"{feature} (feature)" if feature in RESERVED else feature
 
 
 class Roles(BaseModel):
@@ -67,7 +73,7 @@ class Table:
     @property
     def raw(self) -> Mapping[str, Column]:
         """The unencoded features by name, in the form that the encoding takes."""
-        return {name: to_column(self.columns[name]) for name in self.roles.features}
+        return {name: to_column(self.columns[stored_name(name)]) for name in self.roles.features}
 
     def describe(self) -> list[Feature]:
         """Return the features described from the train split."""
@@ -174,7 +180,7 @@ def read_table(path: Path = DATA) -> Table:
     held = set(columns.column_names)
     split = roles.params.split
     key = [KEY] if split and split.by != "column" else []
-    missing = [name for name in (ID, *roles.features, TARGET, SPLIT, *key) if name not in held]
+    missing = [name for name in (ID, *map(stored_name, roles.features), TARGET, SPLIT, *key) if name not in held]
     if missing:
         raise DataError(f"{path} has no column {', '.join(missing)}: {remedy}")
     return Table(columns.replace_schema_metadata(None), roles)

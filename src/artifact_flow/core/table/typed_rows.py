@@ -15,9 +15,9 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import FALSE, TRUE, TYPES, type_columns
 from artifact_flow.core.table.complaints import damaged_file, explain_refusal
+from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import (
     BLOCK_BYTES,
-    Form,
     Source,
     detect_format,
     open_parquet,
@@ -43,7 +43,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
             table = open_parquet(path, path).read(columns=list(roles))
         except (pa.ArrowException, OSError) as error:
             raise damaged_file(path, error) from error
-        return type_columns(table, roles, form.missing, path, 1)
+        return type_columns(table, roles, form, path, 1)
     if format_ == "JSON lines":
         with open_source(path) as file:
             return pa.concat_tables(stream_columns(open_table(path, file, form, []), roles))
@@ -58,7 +58,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
         except OSError as error:
             raise damaged_file(path, error) from error
         else:
-            return type_columns(table, roles, form.missing, path, 1 + form.header)
+            return type_columns(table, roles, form, path, 1 + form.header)
     raise AssertionError  # unreachable: the second pass returns or raises
 
 
@@ -82,7 +82,7 @@ def stream_columns(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Tab
     try:
         for batch in stream_batches(source, roles):
             table = pa.Table.from_batches([batch])
-            yield type_columns(table, roles, source.form.missing, path, row)
+            yield type_columns(table, roles, source.form, path, row)
             row += table.num_rows
     except pa.ArrowException as error:
         raise (
@@ -123,8 +123,11 @@ def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], thr
         "parse_options": csv.ParseOptions(delimiter=form.separator, newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
             include_columns=list(roles),
-            # Arrow parses dates only without surrounding blanks and fractions; `columns` parses them with both
-            column_types={name: pa.string() if role == "date" else TYPES[role] for name, role in roles.items()},
+            # Arrow parses dates only without surrounding blanks and fractions, and numbers in one style
+            column_types={
+                name: pa.string() if role == "date" or name in form.numbers else TYPES[role]
+                for name, role in roles.items()
+            },
             null_values=[*(" " * blanks for blanks in range(PADDING**2)), *_padded(form.missing)],
             strings_can_be_null=True,
             true_values=_padded((*TRUE, "1")),
