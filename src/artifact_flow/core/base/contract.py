@@ -21,7 +21,7 @@ from artifact_flow.core.base.errors import ContractError
 from artifact_flow.core.base.figures import decimal_place, round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, locked_md5
-from artifact_flow.core.base.params import DataParams, Params, Task, TrainParams, Type, find_difference
+from artifact_flow.core.base.params import DataParams, Params, Role, Task, TrainParams, Type, find_difference
 
 CONTRACT = Path("contract.json")
 BINS = 10  # quantile bins of a number's reference distribution; frequent single values get bins of their own besides
@@ -99,6 +99,11 @@ class Contract(_Part):
         """The model's name among several: its source's name in letters, digits, "-" and "_"."""
         name = Path(str(self.params["data"]["source"])).name.split(".")[0]
         return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
+
+    def role_of(self, feature: Feature) -> Role:
+        """Return the role by which a feature's values are read: its type, or a date with the order of day and month."""
+        table = self.params["data"].get("table") or {}
+        return table.get("columns", {}).get(feature.name, "date") if feature.type == "date" else feature.type
 
     def may_miss(self, feature: Feature) -> bool:
         """Return whether a row may lack this value: there is an imputer, or training had missing values too."""

@@ -25,7 +25,7 @@ MISSING = ("", "NA")  # the default texts that mark a missing value
 Task = Literal["classification", "regression"]
 # The type of a feature column, and the roles a column of the user's table can have.
 Type = Literal["number", "boolean", "date", "category"]
-Role = Literal[Type, "id", "left out"]
+Role = Literal[Type, "day-first date", "month-first date", "id", "left out"]
 
 
 class _Block(BaseModel):

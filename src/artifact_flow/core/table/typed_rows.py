@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, json
 
+from artifact_flow.core.base.dates import RULES
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import FALSE, TRUE, TYPES, type_columns
@@ -124,7 +125,7 @@ def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], thr
         "convert_options": csv.ConvertOptions(
             include_columns=list(roles),
             # Arrow parses dates only without surrounding blanks and fractions; `columns` parses them with both
-            column_types={name: pa.string() if role == "date" else TYPES[role] for name, role in roles.items()},
+            column_types={name: pa.string() if role in RULES else TYPES[role] for name, role in roles.items()},
             null_values=[*(" " * blanks for blanks in range(PADDING**2)), *_padded(form.missing)],
             strings_can_be_null=True,
             true_values=_padded((*TRUE, "1")),
@@ -144,5 +145,5 @@ def json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) -> 
         kind = types.get(name, pa.null())
         if pa.types.is_null(kind) or (role == "number" and pa.types.is_integer(kind)):
             kind = TYPES[role]
-        kinds[name] = pa.string() if role == "date" else kind
+        kinds[name] = pa.string() if role in RULES and not pa.types.is_integer(kind) else kind
     return pa.schema(kinds)
