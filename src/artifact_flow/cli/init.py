@@ -28,6 +28,12 @@ def add(commands: Commands) -> None:
     init.add_argument("--drop-missing-target", action="store_true", help="leave out rows without a target")
     init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
+    init.add_argument(
+        "--day-first", nargs="+", default=[], metavar="COLUMN", help="dates with the day first: 28.1.2024"
+    )
+    init.add_argument(
+        "--month-first", nargs="+", default=[], metavar="COLUMN", help="dates with the month first: 1/28/2024"
+    )
     init.add_argument("--id", metavar="COLUMN", help="the column that identifies a row")
     init.add_argument("--force", action="store_true", help="overwrite your changes in params.yaml and dvc.yaml")
     init.set_defaults(run=run, lean=True)
@@ -46,7 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
             target=arguments.target,
             form=sniff_form(arguments.data, separator, not arguments.no_header, arguments.missing),
             overrides=Overrides(
-                categories=arguments.category, left_out=arguments.leave_out, id=arguments.id, task=arguments.task
+                categories=arguments.category,
+                left_out=arguments.leave_out,
+                day_first=arguments.day_first,
+                month_first=arguments.month_first,
+                id=arguments.id,
+                task=arguments.task,
             ),
             estimator=arguments.estimator,
             drop_missing_target=arguments.drop_missing_target,

@@ -19,7 +19,8 @@ from artifact_flow.core.base.params import MISSING, PARAMS, DataParams, TablePar
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.table.source import Form, sniff_separator
 from artifact_flow.init.edit import edit_files, remove_outputs
-from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
+from artifact_flow.init.leaks import find_leaks
+from artifact_flow.init.schema import Overrides, Schema, understand
 from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
 

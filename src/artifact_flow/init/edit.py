@@ -5,6 +5,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from artifact_flow.core.base.dates import RULES
 from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, DataParams, TrainParams
 from artifact_flow.core.base.pipeline import PIPELINE, Pipeline, read_pipeline
@@ -74,7 +75,7 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
     table["missing"] = missing
     table["columns"] = CommentedMap(data.table.columns)
     for column in schema.columns:
-        if column.note and column.role != "date":
+        if column.note and column.role not in RULES:
             table["columns"].yaml_add_eol_comment(column.note, column.name, column=0)
     for key, comment in {
         "task": "classification or regression",
