@@ -209,14 +209,15 @@ class Rows:
 
 
 def _coder(feature: Feature) -> Callable[[Any], float]:
+    offset = feature.offset or 0.0
     if feature.type == "category":
         categories = feature.categories or []
         codes: dict[Any, float] = {value: float(code) for code, value in enumerate(categories)}
         codes[None] = codes[""] = float(len(categories))
         return lambda value: codes.get(value, float(UNSEEN))
     if feature.type == "date":
-        return _days
-    return lambda value: np.nan if value is None else float(value)
+        return lambda value: _days(value) - offset
+    return lambda value: np.nan if value is None else float(value) - offset
 
 
 def _days(value: datetime | None) -> float:

@@ -11,6 +11,7 @@ from artifact_flow.core.model.handover import receive
 from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, predict_rows
 from artifact_flow.core.model.scoring import (
     count_confusion,
+    is_suspicious,
     report_classes,
     sample_predicted_actual,
     score_splits,
@@ -38,3 +39,5 @@ def main(params: Params, folder: Path) -> None:
         print(report_classes(table, predictions))
     for split, values in scores.items():
         print(f"{split}: " + ", ".join(f"{name} {show_figure(value)}" for name, value in values.items()))
+    if params.data.table and is_suspicious(scores):
+        print(f"suspicious: no error in the test split: look for a column that leaks {table.roles.target}, the target")

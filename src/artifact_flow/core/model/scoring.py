@@ -1,6 +1,7 @@
 """Scoring: the metrics of predictions and the tables for reports and plots. Pure."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Table
 
 PLOT_ROWS = 5000  # as many points as a browser draws quickly
+PERFECT = 1 - 1e-9  # an R² above it is 1 but for rounding
 NAMED = 10  # classes listed in a note, at most
 _REMEDY = f"which metrics.json cannot contain: bring the table's columns to one scale, or change train in {PARAMS}."
 
@@ -25,6 +27,12 @@ def score_splits(table: Table, predictions: Predictions) -> dict[str, dict[str, 
     F1. Raises ModelError when a prediction or a metric is not finite, which JSON cannot represent.
     """
     return {split: _score(table, predictions, table.split == split) for split in ("train", "test")}
+
+
+def is_suspicious(scores: Mapping[str, Mapping[str, float]]) -> bool:
+    """Return whether the test split is predicted without an error: every class right, or R² 1 but for rounding."""
+    test = scores["test"]
+    return test.get("accuracy", 0) == 1 or test.get("r2", 0) > PERFECT
 
 
 def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> dict[str, Any]:
