@@ -8,11 +8,14 @@ import pyarrow as pa
 import pytest
 
 from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import Task
 from artifact_flow.core.table.form import Form
-from artifact_flow.init.schema import ColumnSchema, Overrides, classify_column, classify_target, find_leaks, understand
+from artifact_flow.init.leaks import Leak, find_leaks
+from artifact_flow.init.schema import ColumnSchema, Overrides, classify_column, classify_target, understand
 
 TABLE = Path("t.csv")
 NOTHING = Overrides()
+LONG = "whole numbers of 16 digits, too long for float64, kept as text"
 
 
 def classify(values: Sequence[str | None], name: str = "a", overrides: Overrides = NOTHING) -> ColumnSchema:
@@ -33,13 +36,31 @@ def numbered(count: int, form: str = "{}") -> list[str]:
         (["Yes", "No", None], "boolean", ""),
         (["TRUE", "FALSE"], "boolean", ""),
         (["t", "f"], "boolean", ""),
-        (["Yes", "yes", "No", "maybe"], "category", ""),
+        (["Yes", "yes", "No", None], "boolean", ""),
+        (["Yes", "yES", "No"], "category", "Yes and yES differ in case only"),
+        (["Yes", "yes", "No", "maybe"], "category", "Yes and yes differ in case only"),
         (["Yes", "False"], "category", ""),
         (["yes", None], "category", ""),
         (["2024-01-31", "2024-02-01 10:00", "2024-02-01T10:00:00.25Z"], "date", "days since 1970"),
         (["31.01.2024", "1.2.24"], "left out", "a date that is not written as 2026-11-21"),
-        (["1/31/2024 10:00", "2/1/2024 11:00"], "left out", "a date that is not written as 2026-11-21"),
-        (["3,14", "1.234,5", "-2,0"], "left out", "numbers with a decimal comma: write 3.14"),
+        (["1/31/2024", "31/1/2024"], "left out", "a date that is not written as 2026-11-21"),
+        (["1/2/2024", "3.4.2024", None], "left out", "may have the day or the month first"),
+        (
+            ["1/31/2024 10:00", "2/1/2024 11:00"],
+            "month-first date",
+            "days since 1970; 1/31/2024 10:00 has the month first",
+        ),
+        (["1.2.2024", "28.1.2024"], "day-first date", "days since 1970; 28.1.2024 has the day first"),
+        (["2024-01-01T10:00:00+02:00", "2024-06-01 10:00Z"], "date", "days since 1970"),
+        (["2024-03", "2024-04", None], "date", "days since 1970"),
+        (["20240115", "20240131", "20240115", "20231201"], "date", "days since 1970, 20240115 being a date"),
+        (["20240115", "20240131"], "number", ""),
+        (["20240115", "20241301", "20231201"], "number", ""),
+        (["02134", "10001", "02134"], "category", "codes with leading zeros, kept as text"),
+        (numbered(30, "0{}7")[10:] * 3, "category", "codes with leading zeros, kept as text"),
+        (["9007199254740993", "9007199254740992"] * 2, "category", LONG),
+        (numbered(30, "40071992547409{}")[10:] * 2, "number", ""),
+        (numbered(40, "90071992547409930{}")[10:], "id", LONG.replace("16", "19")),
         (["red", "blue", "red"], "category", ""),
         (["?", "a"], "category", ""),
         ([None, None], "left out", "empty"),
@@ -74,7 +95,7 @@ def test_the_user_s_word_wins() -> None:
     said = Overrides(categories=["a"], id="b")
     assert classify(numbered(30), "a", said) == ColumnSchema("a", "category", 0, 30, "set by you")
     assert classify(["1", "1"], "b", said) == ColumnSchema("b", "id", 0, 1, "set by you")
-    assert classify(numbered(30), "c", said).role == "number"  # there is an identifier already
+    assert classify(numbered(30), "c", said).role == "left out"  # there is an identifier already
 
 
 @pytest.mark.parametrize(
@@ -124,6 +145,9 @@ def test_a_target_that_cannot_be_predicted_is_refused(
     with pytest.raises(DataError) as caught:
         classify_target(TABLE, "y", pa.chunked_array([pa.array(values, pa.string())]), task)  # type: ignore[arg-type]
     assert str(caught.value).startswith(sentence)
+
+
+SHUFFLED = [str(number * number * 7 + 11) for number in np.random.default_rng(0).permutation(40)]
 
 
 def table_of(folder: Path, **columns: Sequence[object]) -> Path:
@@ -216,14 +240,93 @@ def test_a_column_that_is_left_out_may_hold_anything(tmp_path: Path) -> None:
 
 
 def test_leaks_are_columns_and_sums_that_give_the_target() -> None:
-    """A copy, a sum of two, a sum of three; for classes, values that pair off with them."""
+    """A copy, one in other units, a sum of two, a sum of three; a strong correlation is none."""
     rng = np.random.default_rng(0)
     a, b, c, d = rng.normal(size=(4, 50))
-    assert list(find_leaks(a + b, {"a": a, "b": b, "c": c}, [])) == [("a", "b")]
-    assert list(find_leaks(a + b + c, {"a": a, "b": b, "c": c, "d": d}, [])) == [("a", "b", "c")]
-    assert list(find_leaks(a, {"a": a, "b": b}, [])) == [("a",)]
-    assert list(find_leaks(a + 0.001, {"a": a, "b": b}, [])) == []
-    y = (a > 0).astype(int)
-    assert list(
-        find_leaks(y, {"same": 1.0 - y, "nearly": np.where(np.arange(50) == 3, 2.0, y), "a": a}, ["n", "p"])
-    ) == [("same",)]
+    assert list(find_leaks(a + b, {"a": a, "b": b, "c": c}, [])) == [Leak(("a", "b"), "reproduce")]
+    assert list(find_leaks(a + b + c, {"a": a, "b": b, "c": c, "d": d}, [])) == [Leak(("a", "b", "c"), "reproduce")]
+    assert list(find_leaks(a, {"a": a, "b": b}, [])) == [Leak(("a",), "reproduces")]
+    units = {"fahrenheit": np.round(32 + 18 * a, 1), "b": b, "gap": np.where(b > 0, a, np.nan)}
+    assert list(find_leaks(10 * a, units, [])) == [Leak(("fahrenheit",), "reproduces, in other units,")]
+    assert list(find_leaks(a + 0.1 * b, {"a": a}, [])) == []
+
+
+def test_a_column_whose_values_belong_to_one_class_each_is_a_leak() -> None:
+    """One value for a class or some values; a missing value counts as one; many values are no leak."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 100)
+    columns = {
+        "same": 1.0 - y,
+        "some": np.where(y == 1, rng.integers(0, 2, 100), 2),
+        "given": np.where(y == 1, rng.normal(size=100), np.nan),
+        "many": y * 100.0 + np.arange(100) // 2,
+        "nearly": np.where(np.arange(100) == 3, 1 - y, y).astype(float),
+    }
+    assert [leak.names for leak in find_leaks(y, columns, ["n", "p"])] == [("same",), ("some",), ("given",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role", "note"),
+    [
+        ("year", numbered(1970 + 50)[1970:], "number", ""),
+        ("season", numbered(1970 + 50)[1970:], "number", ""),
+        ("model_year", numbered(30, "{}7"), "number", ""),
+        ("number", SHUFFLED, "number", ""),
+        ("lucky_index", SHUFFLED, "number", ""),
+        ("total_number", SHUFFLED, "number", ""),
+        ("paid", SHUFFLED, "number", ""),
+        ("EmployeeNumber", SHUFFLED, "id", "different whole numbers, named as number"),
+        ("Major_code", SHUFFLED, "id", "different whole numbers, named as code"),
+        ("userid", SHUFFLED, "id", "different whole numbers, named as userid"),
+        ("number", numbered(30, "{}7"), "id", "different whole numbers, named as number"),
+        ("rank", numbered(30), "id", "counts the rows"),
+    ],
+)
+def test_different_whole_numbers_are_an_identifier_or_a_measure(
+    name: str, values: list[str], role: str, note: str
+) -> None:
+    """Name and values decide: years and quantities go in, and what names the rows does not, with the reason."""
+    column = classify(values, name)
+    assert (column.role, column.note) == (role, note)
+
+
+def test_the_reason_for_the_task_names_the_flag_for_the_other_where_that_is_possible() -> None:
+    """Whole numbers may be a regression, texts may not; numbers with a value a row cannot be classes."""
+
+    def note(values: Sequence[str], task: Task | None = None) -> str:
+        return classify_target(TABLE, "y", pa.chunked_array([values]), task)[0].note
+
+    assert note(numbered(16) * 3) == ("classification, because it has 16 distinct whole numbers (or --task regression)")
+    assert note(["a", "b"] * 3) == "classification, because its values are text"
+    assert note(numbered(30)) == "regression"
+    assert note(numbered(30) * 2) == "regression (or --task classification)"
+    assert note(numbered(16) * 3, "regression") == "regression, set by you"
+    assert note(numbered(30) * 2, "classification") == "classification, set by you"
+
+
+def test_repeated_rows_and_classes_that_differ_in_case_are_noted(tmp_path: Path) -> None:
+    """Rows are compared without their identifier."""
+    path = table_of(tmp_path, id=range(40), x=[*range(38), 3, 4], z=[1.5] * 39 + [2], y=["p", "q", "p", "Q"] * 10)
+    assert understand(path, Form(), "y", Overrides()).notes == [
+        "classes of y, the target, q and Q differ in case only: write them alike if they are the same"
+    ]
+    path = table_of(tmp_path, id=range(40), x=[*range(38), 2, 3], z=[1.5] * 39 + [2], y=["p", "q"] * 20)
+    assert understand(path, Form(), "y", Overrides()).notes == [
+        "1 of 40 rows repeat an earlier row but for their identifier: a row in both splits makes the test "
+        "score too good"
+    ]
+
+
+def test_dates_that_fit_both_orders_are_asked_about_all_at_once(tmp_path: Path) -> None:
+    """The sentence names the flags; with one of them the column is read as the user says."""
+    path = table_of(
+        tmp_path, **{"sold on": ["1/2/2024", "3/4/2024"] * 20, "built": ["1.2.1999", "2.2.1999"] * 20, "y": Y}
+    )
+    with pytest.raises(DataError) as caught:
+        understand(path, Form(), "y", Overrides())
+    assert str(caught.value).partition(": ")[2] == (
+        "every date in sold on, built may have the day or the month first: add --day-first 'sold on' built or "
+        "--month-first 'sold on' built, or leave such columns out with --leave-out 'sold on' built."
+    )
+    columns = understand(path, Form(), "y", Overrides(day_first=["built"], month_first=["sold on"])).columns
+    assert [column.role for column in columns] == ["month-first date", "day-first date"]

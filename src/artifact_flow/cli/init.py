@@ -31,6 +31,12 @@ def add(commands: Commands) -> None:
     init.add_argument("--drop-missing-target", action="store_true", help="leave out rows without a target")
     init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
+    init.add_argument(
+        "--day-first", nargs="+", default=[], metavar="COLUMN", help="dates with the day first: 28.1.2024"
+    )
+    init.add_argument(
+        "--month-first", nargs="+", default=[], metavar="COLUMN", help="dates with the month first: 1/28/2024"
+    )
     init.add_argument("--id", metavar="COLUMN", help="the column that identifies a row")
     init.add_argument(
         "--split-by", metavar="KIND:COLUMN", help="group:COLUMN, time:COLUMN or column:COLUMN; default: a random split"
@@ -57,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
             overrides=Overrides(
                 categories=arguments.category,
                 left_out=arguments.leave_out,
+                day_first=arguments.day_first,
+                month_first=arguments.month_first,
                 id=arguments.id,
                 task=arguments.task,
                 decimal=arguments.decimal,

@@ -30,8 +30,9 @@ from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.names import are_values
 from artifact_flow.core.table.source import csv_rows, detect_format, open_source, read_head, sniff_separator
 from artifact_flow.init.edit import edit_files
-from artifact_flow.init.schema import Overrides, Schema, find_leaks, understand
-from artifact_flow.init.show import print_leaks, print_next, print_notes, print_readings, print_schema
+from artifact_flow.init.leaks import find_leaks
+from artifact_flow.init.schema import Overrides, Schema, understand
+from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
 
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
@@ -77,7 +78,6 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     table = load_table(root, params)
     params = params.model_copy(update={"stratify": table.roles.params.stratify})
     print_schema(source, schema, console)
-    print_readings(schema.notes, console)
     reasons = try_estimator(table, train)
     edit_files(root, params, train, schema)
     print_leaks(find_leaks(table.y, numeric_columns(table), table.roles.classes), request.target, console)

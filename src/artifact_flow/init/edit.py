@@ -6,6 +6,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from artifact_flow.core.base.dates import RULES
 from artifact_flow.core.base.files import replace_files
 from artifact_flow.core.base.params import PARAMS, DataParams, TrainParams
 from artifact_flow.core.base.pipeline import PIPELINE
@@ -60,13 +61,13 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         table.yaml_add_eol_comment("how 1234.5 is written in these columns", "numbers", column=0)
     table["columns"] = CommentedMap(data.table.columns)
     for column in schema.columns:
-        if column.note and column.role != "date":
+        if column.note and column.role not in RULES:
             table["columns"].yaml_add_eol_comment(column.note, column.name, column=0)
     for key, comment in {
         "task": "classification or regression",
         "missing": "what stands for a missing value",
         "drop_missing_target": "true: leave rows without a target out",
-        "columns": "each one number, boolean, date, category, id or left out",
+        "columns": "each one number, boolean, date (or day-first date, month-first date), category, id or left out",
     }.items():
         table.yaml_add_eol_comment(comment, key, column=0)
     block.pop("table", None)

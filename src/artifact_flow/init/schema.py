@@ -4,9 +4,9 @@ The thresholds are the constants below. Every decision carries its reason, and t
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import combinations
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +19,18 @@ from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
+from artifact_flow.init.identifiers import identifier_reason
 from artifact_flow.init.mixed import find_mixed, refuse_mixed
+from artifact_flow.init.orders import UNCLEAR, tell_date
 from artifact_flow.init.reading import Hints, Reading, read_as_meant
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
-DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"
-COMMA_NUMBER = r"^[+-]?\d{1,3}([., ]?\d{3})*,\d+$"
-OTHER_DATE = r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?$|^\d{4}/\d{1,2}/\d{1,2}( .*)?$"
-IDENTIFIER = re.compile(r"(^|[^a-z])(id|key|index|row|no|nr|number|uuid)$|[a-z]I[dD]$|^$", re.IGNORECASE)
+WHOLE, PADDED = r"^[+-]?\d+$", r"^0\d\d+$"
 BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 SET = "set by you"
 MANY = 255  # distinct texts above which a column is free text, as it is above half the number of rows
 FEW_CLASSES = 20  # a target with at most so many distinct whole numbers is a class
-LEAK_ROWS, LEAK_COLUMNS = 1000, 60  # searched for sums that leak the target
+EXACT = 2.0**53  # whole numbers from here on are not all exact in float64
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class Overrides:
 
     categories: Collection[str] = ()
     left_out: Collection[str] = ()
+    day_first: Collection[str] = ()
+    month_first: Collection[str] = ()
     id: str | None = None
     task: Task | None = None
     decimal: str | None = None
@@ -65,7 +66,7 @@ class Schema:
     task: Task
     columns: list[ColumnSchema]
     form: Form
-    notes: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
 
 def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Schema:
@@ -76,7 +77,8 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     """
     header = read_header(path, form)
     names = header.names
-    missing_columns([target, *overrides.categories, *overrides.left_out, *filter(None, [overrides.id])], names, path)
+    named = (overrides.categories, overrides.left_out, overrides.day_first, overrides.month_first)
+    missing_columns([target, *(name for one in named for name in one), *filter(None, [overrides.id])], names, path)
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
     said = {*overrides.categories, overrides.id or "", target if overrides.task == "classification" else ""}
     reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
@@ -99,6 +101,7 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
         if columns[-1].note != SET:
             text = columns[-1].role == "category"
             mixed += find_mixed(name, table[name], text, f"; or, if the column is text, add --category {name}")
+    _refuse_unclear(path, [column.name for column in columns if column.note == UNCLEAR])
     refuse_mixed(path, form, mixed)
     ids = sorted((column for column in columns if column.role == "id"), key=lambda column: column.name == header.index)
     columns = [
@@ -110,9 +113,9 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     if not any(column.role not in ("id", "left out") for column in columns):
         raise DataError(f"{path}: no column is left to predict {target} from.")
     _refuse_lost_classes(path, target, original[target], reading)
-    return Schema(
-        table.num_rows, *classify_target(path, target, table[target], task), columns, form, header.notes + reading.notes
-    )
+    found, task = classify_target(path, target, table[target], task)
+    notes = [*header.notes, *reading.notes, *_notes(table, columns, found, task)]
+    return Schema(table.num_rows, found, task, columns, form, notes)
 
 
 def classify_column(  # noqa: PLR0911 - a rule, a return
@@ -128,38 +131,51 @@ def classify_column(  # noqa: PLR0911 - a rule, a return
         return ColumnSchema(name, "left out", *counts, "empty")
     if len(distinct) == 1 and not values.null_count:
         return ColumnSchema(name, "left out", *counts, f"constant: {distinct[0]}")
+    if name in overrides.day_first or name in overrides.month_first:
+        order: Role = "day-first date" if name in overrides.day_first else "month-first date"
+        return ColumnSchema(name, order, *counts, SET)
     unique = len(distinct) == len(values) and len(values) > FEW_CLASSES
-    if len(distinct) == 2 and set(distinct.to_pylist()) in BOOLEANS:
+    if len(distinct) <= len(TRUE) and _are_booleans(distinct.to_pylist()):
         return ColumnSchema(name, "boolean", *counts)
-    if _all_match(distinct, NUMBER):
-        if unique and not overrides.id and _counts_rows(name, present):
-            return ColumnSchema(name, "id", *counts, "counts the rows")
-        return ColumnSchema(name, "number", *counts)
-    if _all_match(distinct, DATE):
-        return ColumnSchema(name, "date", *counts, "days since 1970")
-    if _all_match(distinct, OTHER_DATE):
-        return ColumnSchema(name, "left out", *counts, "a date that is not written as 2026-11-21")
-    if _all_match(distinct, COMMA_NUMBER):
-        return ColumnSchema(name, "left out", *counts, "numbers with a decimal comma: write 3.14")
+    numbers, reason = _to_numbers(distinct), ""
+    if numbers is not None:
+        whole = bool((numbers == np.trunc(numbers)).all()) and _all_match(distinct, WHOLE)
+        reason = _code_reason(distinct, numbers) if whole else ""
+        if whole and not reason and (date := tell_date(distinct)):
+            return ColumnSchema(name, date[0], *counts, date[1])
+        named = identifier_reason(name, numbers) if whole and unique and not reason else ""
+        if named and overrides.id:
+            return ColumnSchema(name, "left out", *counts, f"{named}, and there is an identifier already")
+        if not reason:
+            return ColumnSchema(name, "id" if named else "number", *counts, named)
+    elif date := tell_date(distinct):
+        return ColumnSchema(name, date[0], *counts, date[1])
     if unique:
-        return ColumnSchema(name, "left out" if overrides.id else "id", *counts, "as many values as rows")
+        return ColumnSchema(name, "left out" if overrides.id else "id", *counts, reason or "as many values as rows")
     if len(distinct) > MANY or len(distinct) > max(FEW_CLASSES, len(present) / 2):
-        return ColumnSchema(name, "left out", *counts, "free text: too many values for a category")
-    return ColumnSchema(name, "category", *counts)
+        return ColumnSchema(name, "left out", *counts, f"{reason or 'free text'}: too many values for a category")
+    return ColumnSchema(name, "category", *counts, reason or differ_in_case(distinct))
 
 
 def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task | None) -> tuple[ColumnSchema, Task]:
-    """Return the target as a column, and the task: classification for texts and few whole numbers, else regression."""
+    """Return the target as a column, noting why its task is what it is, and the task.
+
+    Texts and few whole numbers are classes; other numbers are a regression. The note names the flag for the other task
+    where that is possible.
+    """
     distinct = pc.unique(values.drop_null())
-    column = ColumnSchema(name, "category", values.null_count, len(distinct))
-    numbers = _all_match(distinct, NUMBER)
+    counts = values.null_count, len(distinct)
+    numbers = _to_numbers(distinct) is not None
     whole = numbers and _all_match(distinct, r"^[+-]?\d+(\.0*)?$")
+    because = f"because it has {len(distinct)} distinct whole numbers" if whole else "because its values are text"
+    classes = 2 <= len(distinct) <= len(values) / 2
     found: Task = "regression" if numbers and not (whole and len(distinct) <= FEW_CLASSES) else "classification"
     if (task or found) == "regression":
         if not numbers:
             first = next(text for text in distinct.to_pylist() if not re.match(NUMBER, text))
             raise DataError(f"{path}: {name}, the target, is {first!r} in some row, but a regression needs numbers.")
-        return ColumnSchema(name, "number", values.null_count, len(distinct)), "regression"
+        hint = "" if task else " (or --task classification)" if classes else ""
+        return ColumnSchema(name, "number", *counts, f"regression{', ' + SET if task else hint}"), "regression"
     if len(distinct) < 2:
         found_classes = f"only the class {distinct[0]}" if len(distinct) else "no value"
         raise DataError(f"{path}: {name}, the target, holds {found_classes}: a classifier needs at least two classes.")
@@ -168,41 +184,84 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
             f"{path}: {name}, the target, holds {len(distinct)} distinct values in {len(values)} rows, fewer than two "
             "rows per class: choose another target."
         )
-    return column, "classification"
+    hint = SET if task else f"{because} (or --task regression)" if numbers else because
+    return ColumnSchema(name, "category", *counts, f"classification, {hint}"), "classification"
 
 
-def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the names of each column, or sum of two or three, that equals the target in every row searched.
+def differ_in_case(distinct: pa.Array) -> str:
+    """Return a sentence about two of the texts that differ in nothing but case, or ""."""
+    seen: dict[str, str] = {}
+    for text in distinct.to_pylist() if len(distinct) <= MANY else ():
+        other = seen.setdefault(text.casefold(), text)
+        if other != text:
+            return f"{other} and {text} differ in case only"
+    return ""
 
-    `columns` are the encoded features by name, float64 [rows]; `y` is the target, class indices if there are
-    `classes`. A column leaks a class target when its values and the classes correspond one to one.
-    """
-    rows = np.linspace(0, len(y) - 1, min(len(y), LEAK_ROWS)).astype(int)
-    y, columns = y[rows], {name: column[rows] for name, column in columns.items()}
-    if classes:
-        for name, column in columns.items():
-            pairs = np.unique(np.column_stack([np.nan_to_num(column, nan=-1e300), y]), axis=0)
-            if len(pairs) == len(np.unique(pairs[:, 0])) == len(np.unique(y)) > 1:
-                yield (name,)
-        return
-    kept = dict(list(columns.items())[:LEAK_COLUMNS])
-    for size in (1, 2, 3):
-        for names in combinations(kept, size):
-            first = sum(kept[name][0] for name in names)
-            if abs(first - y[0]) <= 1e-6 * max(1.0, abs(y[0])) and np.allclose(sum(kept[name] for name in names), y):
-                yield names
+
+def count_repeated(table: pa.Table, names: Sequence[str]) -> int:
+    """Return the number of rows that equal an earlier row in the named columns."""
+    rows = np.zeros(table.num_rows, np.uint64)
+    for place, name in enumerate(names, start=1):
+        codes = table[name].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        rows = (rows ^ codes.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        rows ^= rows >> np.uint64(29)
+        if place & (place - 1) == 0 and len(np.unique(rows)) == len(rows):
+            return 0
+    return len(rows) - len(np.unique(rows))
+
+
+def _notes(table: pa.Table, columns: Sequence[ColumnSchema], target: ColumnSchema, task: Task) -> list[str]:
+    notes = []
+    read = [column for column in columns if column.role != "id" and column.distinct is not None]
+    read = sorted([target, *read], key=lambda column: -(column.distinct or 0))
+    if repeated := count_repeated(table, [column.name for column in read]):
+        apart = "" if all(column.role != "id" for column in columns) else " but for their identifier"
+        notes.append(
+            f"{repeated} of {table.num_rows} rows repeat an earlier row{apart}: a row in both splits makes the test "
+            "score too good"
+        )
+    alike = differ_in_case(pc.unique(table[target.name].drop_null())) if task == "classification" else ""
+    if alike:
+        notes.append(f"classes of {target.name}, the target, {alike}: write them alike if they are the same")
+    return notes
+
+
+def _are_booleans(texts: list[str]) -> bool:
+    return {text.casefold() for text in texts} in BOOLEANS and {*texts} <= {*TRUE, *FALSE}
+
+
+def _to_numbers(texts: pa.Array) -> np.ndarray | None:
+    """Return texts as float64, or None when some are no numbers."""
+    try:
+        if not len(texts):
+            return None
+        return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _code_reason(distinct: pa.Array, numbers: np.ndarray) -> str:
+    """Return why whole numbers are codes, which a number would change, or ""."""
+    widths = pc.min_max(pc.utf8_length(distinct)).as_py()
+    if widths["min"] == widths["max"] and pc.any(pc.match_substring_regex(distinct, PADDED)).as_py():
+        return "codes with leading zeros, kept as text"
+    if np.abs(numbers).max() >= EXACT:
+        return f"whole numbers of {widths['max']} digits, too long for float64, kept as text"
+    return ""
+
+
+def _refuse_unclear(path: Path, names: Sequence[str]) -> None:
+    """Raise DataError when there are columns of dates whose values fit both orders of day and month."""
+    if names:
+        quoted = shlex.join(names)
+        raise DataError(
+            f"{path}: every date in {', '.join(names)} may have the day or the month first: add --day-first {quoted} "
+            f"or --month-first {quoted}, or leave such columns out with --leave-out {quoted}."
+        )
 
 
 def _all_match(distinct: pa.Array, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(distinct, pattern)).as_py())
-
-
-def _counts_rows(name: str, values: pa.ChunkedArray) -> bool:
-    """Return whether unique values number the rows consecutively, or are whole numbers in a column named as an id."""
-    if not _all_match(values, r"^\d+$"):
-        return False
-    numbers = np.sort(values.cast(pa.float64()).to_numpy())
-    return bool(numbers[-1] - numbers[0] == len(numbers) - 1 or IDENTIFIER.search(name))
 
 
 def _classify_index(values: pa.ChunkedArray, column: ColumnSchema) -> ColumnSchema:
@@ -213,7 +272,7 @@ def _classify_index(values: pa.ChunkedArray, column: ColumnSchema) -> ColumnSche
 
 
 def _are_dates(distinct: pa.Array) -> bool:
-    return classify_column("", pa.chunked_array([distinct]), Overrides()).role == "date"
+    return tell_date(distinct) is not None
 
 
 def _refuse_lost_classes(path: Path, target: str, values: pa.ChunkedArray, reading: Reading) -> None:

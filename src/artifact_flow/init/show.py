@@ -9,6 +9,7 @@ from rich.table import Table as Grid
 
 from artifact_flow.core.base.params import PARAMS
 from artifact_flow.core.base.pipeline import PIPELINE
+from artifact_flow.init.leaks import Leak
 from artifact_flow.init.schema import Schema
 
 
@@ -20,31 +21,26 @@ def print_schema(source: str, schema: Schema, console: Console) -> None:
         counts = ("" if count is None else str(count) for count in (column.missing, column.distinct))
         grid.add_row(escape(column.name), column.role, *counts, escape(column.note), style=style)
     target = schema.target
-    other = "regression" if schema.task == "classification" else "classification"
     grid.add_row(
         escape(target.name),
         "[bold]target[/]",
         str(target.missing),
         str(target.distinct),
-        f"{schema.task} (or --task {other})",
+        escape(target.note),
     )
     console.print(grid)
     console.print(f"{escape(source)}: {schema.rows} rows")
-
-
-def print_readings(notes: Iterable[str], console: Console) -> None:
-    """Print a note for each thing in the file that could be read in another way."""
-    for note in notes:
+    for note in schema.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
 
 
-def print_leaks(leaks: Iterable[tuple[str, ...]], target: str, console: Console) -> None:
+def print_leaks(leaks: Iterable[Leak], target: str, console: Console) -> None:
     """Print a warning for each column, or sum of columns, that leaks the target."""
     for leak in leaks:
         console.print(
-            f"[yellow]warning:[/] {escape(' + '.join(leak))} {'reproduces' if len(leak) == 1 else 'reproduce'} "
-            f"{escape(target)}, the target, and will not be known when you predict it; leave such columns out: "
-            f"--leave-out {escape(shlex.join(leak))} --force",
+            f"[yellow]warning:[/] {escape(' + '.join(leak.names))} {leak.verb} {escape(target)}, the target, and will "
+            f"not be known when you predict it; leave such columns out: --leave-out {escape(shlex.join(leak.names))} "
+            "--force",
             soft_wrap=True,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from artifact_flow.core.base.determinism import reproducible
-from artifact_flow.core.base.encoding import encode_rows
+from artifact_flow.core.base.encoding import Text, encode_rows
 from artifact_flow.core.base.errors import DataError, InapplicableError, ModelError
 from artifact_flow.core.base.params import DataParams, TrainParams
 from artifact_flow.core.model.handover import draw_contract
@@ -46,18 +46,15 @@ def load_table(root: Path, params: DataParams) -> Table:
 
 
 def numeric_columns(table: Table) -> Mapping[str, np.ndarray]:
-    """Return the encoded features in which to look for leaks: all for a classification, else the numbers.
+    """Return the features in which to look for leaks: all for a classification, else the numbers.
 
-    Each is float64 of shape [rows], by name.
+    Each is float64 of shape [rows], by name, NaN where a value is missing; a text is a code.
     """
-    features = table.describe()
-    X, _ = encode_rows(features, table.raw)
-    wanted = (
-        range(len(features))
-        if table.roles.classes
-        else [i for i, feature in enumerate(features) if feature.type == "number"]
-    )
-    return {features[i].name: X[:, i] for i in wanted}
+    return {
+        name: np.where(column.index < 0, np.nan, column.index) if isinstance(column, Text) else column
+        for name, column in table.raw.items()
+        if table.roles.classes or table.roles.features[name] == "number"
+    }
 
 
 def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:

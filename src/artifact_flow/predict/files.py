@@ -123,7 +123,7 @@ def predict_batch(batch: pa.Table, ids: pa.ChunkedArray | pa.Array, model: Predi
 
 def input_roles(names: Sequence[str], contract: Contract) -> tuple[dict[str, Role], str | None]:
     """Return the roles of the columns to read, and the name of the id column, or None if there is none."""
-    roles: dict[str, Role] = {feature.name: feature.type for feature in contract.features}
+    roles: dict[str, Role] = {feature.name: contract.role_of(feature) for feature in contract.features}
     identifier = next((name for name in (contract.id, ID) if name in names and name not in roles), None)
     return roles | ({identifier: "id"} if identifier else {}), identifier
 

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from artifact_flow.core.base.contract import EDGE_DIGITS, FLOAT32_ROUNDING, Feature, count_bins
+from artifact_flow.core.base.bins import EDGE_DIGITS, FLOAT32_ROUNDING, count_bins
+from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.figures import round_figure
 
 Verdict = Literal["alert", "warn", "ok", "few rows"]
@@ -67,9 +68,17 @@ class Drift:
 def measure_drift(features: Sequence[Feature], X: np.ndarray, trained_rows: int, min_rows: int = MIN_ROWS) -> Drift:
     """Return the drift of encoded rows X [rows, features] from the features' reference of `trained_rows` rows."""
     of = len(features)
-    columns = [_measure(feature, X[:, number], trained_rows, of, min_rows) for number, feature in enumerate(features)]
+    columns = [
+        _measure(feature, _values(feature, X[:, number]), trained_rows, of, min_rows)
+        for number, feature in enumerate(features)
+    ]
     columns.sort(key=lambda column: (VERDICTS.index(column.status), -column.psi))
     return Drift(columns[0].status, len(X), min_rows, columns)
+
+
+def _values(feature: Feature, x: np.ndarray) -> np.ndarray:
+    """Return a column's own values, which the contract's edges bin: encoded ones with the offset added."""
+    return x.astype(np.float64) + feature.offset if feature.offset else x
 
 
 def _measure(feature: Feature, x: np.ndarray, trained: int, columns: int, min_rows: int) -> ColumnDrift:

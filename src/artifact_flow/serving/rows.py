@@ -9,14 +9,16 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, NotRequired
 
 import numpy as np
 import orjson
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
 from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import Contract, Feature
+from artifact_flow.core.base.dates import parse_date
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN
 from artifact_flow.core.base.errors import closest
 from artifact_flow.core.base.params import MISSING
@@ -140,7 +142,7 @@ class Rows:
             kind = bool
         elif feature.type == "date":
             schema = WithJsonSchema({"type": "string", "format": "date"})
-            kind = Annotated[datetime, BeforeValidator(_only_text), schema]
+            kind = Annotated[datetime, PlainValidator(partial(_read_date, role=self.contract.role_of(feature))), schema]
         return NotRequired[Annotated[kind | None, about]] if optional else Annotated[kind, about]
 
     def _parse_valid(self, body: bytes) -> Parsed | None:
@@ -207,28 +209,29 @@ class Rows:
 
 
 def _coder(feature: Feature) -> Callable[[Any], float]:
+    offset = feature.offset or 0.0
     if feature.type == "category":
         categories = feature.categories or []
         codes: dict[Any, float] = {value: float(code) for code, value in enumerate(categories)}
         codes[None] = codes[""] = float(len(categories))
         return lambda value: codes.get(value, float(UNSEEN))
     if feature.type == "date":
-        return _days
-    return lambda value: np.nan if value is None else float(value)
+        return lambda value: _days(value) - offset
+    return lambda value: np.nan if value is None else float(value) - offset
 
 
 def _days(value: datetime | None) -> float:
     if value is None:
         return float("nan")
-    return float((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() // 1 / SECONDS_A_DAY)
+    return float(value.timestamp() // 1 / SECONDS_A_DAY)
 
 
-def _only_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, datetime):
-        return value
-    raise ValueError("a date is text")
+def _read_date(value: Any, role: str) -> datetime:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # 20240115
+    if not isinstance(value, str):
+        raise ValueError("a date is text")
+    return parse_date(value, role)
 
 
 def _describe(feature: Feature, optional: bool) -> str:

@@ -14,6 +14,7 @@ from artifact_flow.core.model.plots import tabulate_curves, tabulate_importance
 from artifact_flow.core.model.predictions import METRICS, PREDICTIONS, Predictions, predict_rows
 from artifact_flow.core.model.scoring import (
     count_confusion,
+    is_suspicious,
     report_classes,
     sample_predicted_actual,
     tabulate_predictions,
@@ -44,6 +45,8 @@ def main(params: Params, folder: Path) -> None:
         print(report_classes(table, predictions))
     for split, values in scores.items():
         print(f"{split}: " + ", ".join(f"{name} {show_figure(value)}" for name, value in values.items()))
+    if params.data.table and is_suspicious(scores):
+        print(f"suspicious: no error in the test split: look for a column that leaks {table.roles.target}, the target")
 
 
 def score(params: InferParams, given: Handover, predictions: Predictions) -> dict[str, dict[str, float]]:

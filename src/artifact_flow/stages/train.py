@@ -38,7 +38,7 @@ def main(params: Params, folder: Path) -> None:
     check_made(table, params.data)
     train, roles = table.part("train"), table.roles
     raw = train.raw
-    features = describe_features(roles.features, raw)
+    features = describe_features(roles.features, raw, centred=roles.params.preprocess == "auto")
     X, _ = encode_rows(features, raw)
     build = partial(build_model, task=roles.task, features=features, preprocess=roles.params.preprocess)
     with warnings.catch_warnings(record=True) as caught:

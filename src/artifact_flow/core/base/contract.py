@@ -4,11 +4,9 @@
 Python's. The module imports only numpy and pydantic, because the service reads contracts too.
 """
 
-import itertools
 import json
 import math
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,19 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from artifact_flow.core.base.bins import FLOAT32_ROUNDING, count_bins, draw_edges
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.core.base.errors import ContractError
-from artifact_flow.core.base.figures import decimal_place, round_figure
+from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, locked_md5
-from artifact_flow.core.base.params import DataParams, Params, Task, TrainParams, Type, find_difference
+from artifact_flow.core.base.params import DataParams, Params, Role, Task, TrainParams, Type, find_difference
 
 CONTRACT = Path("contract.json")
-BINS = 10  # quantile bins of a number's reference distribution; frequent single values get bins of their own besides
-EDGE_DIGITS = 4  # edges are rounded to this many significant digits of the distance between two of them
 SHARE_DIGITS = 6  # significant digits of a share and a standard deviation; a mean is rounded at the latter's scale
-FLOAT32_ROUNDING = 2.0**-23  # relative error of a number converted to float32
-FLOAT64_NOISE = 2.0**-40  # relative; above the error of interpolating two values, below that of float32
+COARSE = 2e-5  # of the standard deviation: an error of float32 that may change an exported model's predictions
 LARGEST_EXPONENT = 500  # of two: the squares of such numbers do not overflow
 
 
@@ -52,6 +48,7 @@ class Feature(_Part):
     max: float | None = None
     mean: float | None = None
     std: float | None = None
+    offset: float | None = None  # subtracted before the model sees a value, if float32 would round it too much
     edges: list[float] | None = None
     categories: list[str] | None = None
     shares: list[float]  # of the rows with a value; they add up to 1
@@ -100,26 +97,24 @@ class Contract(_Part):
         name = Path(str(self.params["data"]["source"])).name.split(".")[0]
         return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
 
+    def role_of(self, feature: Feature) -> Role:
+        """Return the role by which a feature's values are read: its type, or a date with the order of day and month."""
+        table = self.params["data"].get("table") or {}
+        return table.get("columns", {}).get(feature.name, "date") if feature.type == "date" else feature.type
+
     def may_miss(self, feature: Feature) -> bool:
         """Return whether a row may lack this value: there is an imputer, or training had missing values too."""
         return self.params["data"].get("preprocess") == "auto" or feature.missing > 0
 
 
-def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column]) -> list[Feature]:
-    """Return the features in the order of `types` (name → type), described from the train split's raw columns."""
-    return [_describe(name, kind, columns[name]) for name, kind in types.items()]
+def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column], centred: bool = False) -> list[Feature]:
+    """Return the features in the order of `types` (name → type), described from the train split's raw columns.
 
-
-def count_bins(values: np.ndarray, edges: Sequence[float]) -> np.ndarray:
-    """Return the number of values in each bin of `edges`; the first and last bins include values beyond the range.
-
-    A value that was on an edge and is just above it after a conversion to float32 still counts as on the edge. The
-    contract's shares and the service's rows are both counted by this function, so that equal rows give equal shares.
+    With `centred`, numbers and dates that are far from 0 and near to each other, such as moments of a week, get an
+    offset: an exported model takes float32, which would round away what distinguishes them.
     """
-    inner = np.array(edges[1:-1], np.float64)
-    with np.errstate(over="ignore"):
-        inner += np.minimum(FLOAT32_ROUNDING * np.abs(inner), 0.001 * np.diff(edges[1:]))
-    return np.bincount(np.searchsorted(inner, values, side="left"), minlength=len(inner) + 1)
+    features = [_describe(name, kind, columns[name]) for name, kind in types.items()]
+    return [feature.model_copy(update={"offset": _offset(feature)}) for feature in features] if centred else features
 
 
 def plain(value: Any) -> Any:
@@ -225,7 +220,7 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
         scaled = np.ldexp(values, -exponent)
         std = math.ldexp(float(scaled.std()), exponent)
         mean = round_figure(math.ldexp(float(scaled.mean()), exponent), SHARE_DIGITS, std)
-        edges = _round_edges(_cut(values, std))
+        edges = draw_edges(values, std)
     return Feature(
         name=name,
         type=kind,
@@ -239,55 +234,12 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
     )
 
 
-def _cut(values: np.ndarray, std: float) -> list[float]:
-    """Return the bin edges of values that are not all equal: deciles, and edges that isolate frequent values.
-
-    A value that equals two deciles, such as 0 in a column that is mostly zero, gets its own bin: one edge is the value
-    itself, and one is just below it, by at most a hundredth of the standard deviation. If the value is the minimum or
-    the maximum, the values beyond it get a bin too.
-    """
-    unit = 4 if np.abs(values).max() > sys.float_info.max / 4 else 1  # a unit in which no sum or difference overflows
-    values, near = values / unit, std / unit / 100
-    deciles = np.quantile(values, np.linspace(0, 1, BINS + 1)).tolist()
-    low, high = deciles[0], deciles[-1]
-    tied = {one for one, other in itertools.pairwise(deciles) if one == other}
-    edges = {edge for edge in deciles[1:-1] if edge < high}
-    for value in tied - {low}:
-        below = float(values[values < value].max())
-        if not any(below <= edge < value for edge in edges):
-            edges.add(_just_below(value, min((value - below) / 2, near)))
-    first, last = [low], [high]
-    if low in tied:
-        below = _just_below(low, near)
-        first = [below] * 2 if math.isfinite(unit * below) else first
-    if high in tied:
-        last = [high] * 2
-    return [unit * edge for edge in (*first, *sorted(edges), *last)]
-
-
-def _just_below(value: float, distance: float) -> float:
-    """Return a number below a value: by a power of ten up to `distance`, or the next float if that is further."""
-    step = 10.0 ** -decimal_place(1, distance) if distance else 0.0
-    return min(value - step, math.nextafter(value, -math.inf))
-
-
-def _round_edges(edges: list[float]) -> list[float]:
-    """Return the edges with the inner ones rounded, by too little to change what the bins show.
-
-    They are rounded up, so that a value that equals an edge stays in its bin; an error as small as interpolation's may
-    be rounded in either direction.
-    """
-    rounded = list(edges)
-    for i in range(1, len(edges) - 1):
-        distance = min(d for d in (edges[i] - edges[i - 1], edges[i + 1] - edges[i]) if d > 0)
-        edge = round_figure(edges[i], EDGE_DIGITS, distance)
-        if edges[i] - edge > min(FLOAT64_NOISE * abs(edges[i]), distance / 10_000):
-            edge = round_figure(edge + 10.0 ** -decimal_place(EDGE_DIGITS, distance), EDGE_DIGITS, distance)
-        if (edges[i - 1] == edges[i] or edges[i - 1] < edge) and edge < edges[i + 1]:
-            rounded[i] = edge
-    if edges[0] == edges[1]:
-        rounded[0] = rounded[1]
-    return rounded
+def _offset(feature: Feature) -> float | None:
+    """Return the whole number below a feature's values if float32 would round them too much, else None."""
+    if feature.type not in ("number", "date") or feature.min is None or feature.max is None or not feature.std:
+        return None
+    rounding = FLOAT32_ROUNDING / 2 * max(abs(feature.min), abs(feature.max))
+    return float(math.floor(feature.min)) if rounding > COARSE * feature.std else None
 
 
 def _share(rows: float, of: float) -> float:

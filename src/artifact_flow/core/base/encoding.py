@@ -1,8 +1,9 @@
 """Encoding: typed columns and the contract's features become the model's matrix. Imports numpy only.
 
 `train`, `infer`, `predict` and the service share it, so that a row means the same everywhere: numbers are unchanged,
-booleans are 0 and 1, dates are days since 1970, categories are their index in the contract. A missing number is NaN, a
-missing category the index after the last category, an unseen category -1 (which has no column in a one-hot encoder).
+booleans are 0 and 1, dates are days since 1970, categories are their index in the contract; a feature's offset,
+if it has one, is subtracted. A missing number is NaN, a missing category the index after the last category, an unseen
+category -1 (which has no column in a one-hot encoder).
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,10 @@ class FeatureLike(Protocol):
     @property
     def max(self) -> float | None:
         """The largest value in the train split; None for a category."""
+
+    @property
+    def offset(self) -> float | None:
+        """The number that is subtracted from each value, or None."""
 
     @property
     def categories(self) -> list[str] | None:
@@ -82,7 +87,7 @@ def encode_rows(
             X[:, number] = _encode_text(feature, column, findings)
         else:
             _count_out_of_range(feature, column, findings)
-            X[:, number] = column
+            X[:, number] = column - feature.offset if feature.offset else column
     return X, findings
 
 

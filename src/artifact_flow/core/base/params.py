@@ -26,7 +26,7 @@ MISSING = ("", "NA")  # the default texts that mark a missing value
 Task = Literal["classification", "regression"]
 # The type of a feature column, and the roles a column of the user's table can have.
 Type = Literal["number", "boolean", "date", "category"]
-Role = Literal[Type, "id", "left out"]
+Role = Literal[Type, "day-first date", "month-first date", "id", "left out"]
 By = Literal["group", "time", "column"]
 # How the number 1234.5 is written in a column of a text table.
 Style = Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234.5", "1 234,5", "1'234.5"]

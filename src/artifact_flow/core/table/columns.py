@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.core.base.dates import RULES, WHOLE_SECONDS, ZONED
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.core.base.errors import DataError, closest
 from artifact_flow.core.base.params import Role, Style
@@ -25,11 +26,19 @@ TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),
     "date": pa.timestamp("s"),
+    "day-first date": pa.timestamp("s"),
+    "month-first date": pa.timestamp("s"),
     "category": pa.string(),
     "id": pa.string(),
 }
 NAMED = 10  # columns listed in a message, at most
-WORDS = {"number": "not a number", "boolean": "neither true nor false", "date": "not an ISO date such as 2026-11-21"}
+WORDS = {
+    "number": "not a number",
+    "boolean": "neither true nor false",
+    "date": "not an ISO date such as 2026-11-21",
+    "day-first date": "not a date such as 21.11.2026 or 2026-11-21",
+    "month-first date": "not a date such as 11/21/2026 or 2026-11-21",
+}
 
 
 def type_columns(table: pa.Table, roles: Mapping[str, Role], form: Form, path: Name, row: int) -> pa.Table:
@@ -43,6 +52,8 @@ def type_columns(table: pa.Table, roles: Mapping[str, Role], form: Form, path: N
             columns[name] = table[name]
             continue
         column = _trim(_unpack(table[name], TYPES[role]), form.missing)
+        if role in RULES:
+            column = _write_iso(column, role)
         if column.type != TYPES[role] and not (role == "id" and pa.types.is_integer(column.type)):
             style = form.numbers.get(name)
             try:
@@ -127,6 +138,16 @@ def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
     return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed)
 
 
+def _write_iso(column: pa.ChunkedArray, role: Role) -> pa.ChunkedArray:
+    """Return dates as ISO 8601 text by the rules of their role; other text unchanged, and moments as they are."""
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.string())  # 20240115
+    if pa.types.is_string(column.type) and not pc.all(pc.match_substring_regex(column, WHOLE_SECONDS)).as_py():
+        for pattern, replacement in RULES[role]:
+            column = pc.replace_substring_regex(column, pattern, replacement)
+    return column
+
+
 def _convert(column: pa.ChunkedArray, wanted: pa.DataType, style: Style | None) -> pa.ChunkedArray:
     kind = column.type
     if style and pa.types.is_float64(wanted) and pa.types.is_string(kind):
@@ -137,7 +158,10 @@ def _convert(column: pa.ChunkedArray, wanted: pa.DataType, style: Style | None) 
             raise pa.ArrowInvalid("neither true nor false")
         return pc.if_else(column.is_valid(), true, pa.scalar(None, pa.bool_()))
     if pa.types.is_timestamp(wanted) and pa.types.is_string(kind):
-        column = pc.replace_substring_regex(column, r"(\.\d+)?Z?$", "")
+        zoned, null = pc.match_substring_regex(column, ZONED), pa.scalar(None, kind)
+        if pc.any(zoned).as_py():  # Arrow parses a column with offsets or one without
+            instants = pc.if_else(zoned, column, null).cast(pa.timestamp("s", "UTC")).cast(wanted)
+            return pc.coalesce(instants, pc.if_else(zoned, null, column).cast(wanted))
     if pa.types.is_string(wanted) and pa.types.is_boolean(kind):
         return pc.if_else(column, "true", "false")
     if pa.types.is_boolean(wanted):

@@ -74,7 +74,7 @@ def load_own(params: DataParams) -> Table:
     elif len(raw) == 0:
         raise DataError(f"{params.source} has no row with a value in {table.target}, the target.")
     features: dict[str, Type] = {
-        name: role
+        name: "date" if role == "day-first date" or role == "month-first date" else role  # noqa: PLR1714
         for name, role in table.columns.items()
         if role != "id" and role != "left out" and name != table.target  # noqa: PLR1714 - mypy narrows only this
     }

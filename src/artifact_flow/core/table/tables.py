@@ -77,7 +77,7 @@ class Table:
 
     def describe(self) -> list[Feature]:
         """Return the features described from the train split."""
-        return describe_features(self.roles.features, self.part("train").raw)
+        return describe_features(self.roles.features, self.part("train").raw, self.roles.params.preprocess == "auto")
 
     @property
     def y(self) -> np.ndarray:

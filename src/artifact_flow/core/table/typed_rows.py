@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, json
 
+from artifact_flow.core.base.dates import RULES
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import FALSE, TRUE, TYPES, type_columns
@@ -123,9 +124,9 @@ def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], thr
         "parse_options": csv.ParseOptions(delimiter=form.separator, newlines_in_values=True),
         "convert_options": csv.ConvertOptions(
             include_columns=list(roles),
-            # Arrow parses dates only without surrounding blanks and fractions, and numbers in one style
+            # Arrow parses dates without blanks and fractions, and numbers in one style; `columns` parses the others
             column_types={
-                name: pa.string() if role == "date" or name in form.numbers else TYPES[role]
+                name: pa.string() if role in RULES or name in form.numbers else TYPES[role]
                 for name, role in roles.items()
             },
             null_values=[*(" " * blanks for blanks in range(PADDING**2)), *_padded(form.missing)],
@@ -147,5 +148,5 @@ def json_schema(types: Mapping[str, pa.DataType], roles: Mapping[str, Role]) -> 
         kind = types.get(name, pa.null())
         if pa.types.is_null(kind) or (role == "number" and pa.types.is_integer(kind)):
             kind = TYPES[role]
-        kinds[name] = pa.string() if role == "date" else kind
+        kinds[name] = pa.string() if role in RULES and not pa.types.is_integer(kind) else kind
     return pa.schema(kinds)
