@@ -22,8 +22,10 @@ from artifact_flow.core.base.files import hash_file, replace_files
 from artifact_flow.core.base.params import Params, Task, TrainParams
 from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
+from artifact_flow.core.model.estimators import uses_own_code
 from artifact_flow.core.model.handover import draw_contract
 from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.own_code import hash_own_code
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.core.table.tables import DATA, check_made, read_table
 from artifact_flow.core.table.writers import write_csv
@@ -53,6 +55,7 @@ def main(params: Params, folder: Path) -> None:
     best = found.best.arguments if found else None
     with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
+        sha256 |= hash_own_code() if uses_own_code(params.train) else {}
         write_contract(draw_contract(table, features, params.train, sha256, best), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
     final, prepared = (estimator[-1], ", pre-processed") if isinstance(estimator, Pipeline) else (estimator, "")
