@@ -18,8 +18,8 @@ from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
 from artifact_flow.core.table.datasets import load_builtin
 from artifact_flow.core.table.tables import Roles, Table, split_rows
-from artifact_flow.portable.boosted import round_threshold
 from artifact_flow.portable.export import check_parity, export_model, serialize
+from artifact_flow.portable.prepare import round_threshold
 
 CLASSIFIERS = [
     ("linear_model.LogisticRegression", {"max_iter": 1000}),

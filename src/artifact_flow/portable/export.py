@@ -23,22 +23,18 @@ from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
 from artifact_flow.core.model.thresholds import without_threshold
-from artifact_flow.portable.boosted import CONVERTERS, SHAPES, round_splits
+from artifact_flow.portable.prepare import CONVERTERS, SHAPES, prepare
 from artifact_flow.portable.threshold import set_label
 
 FEATURES, LABEL, PROBABILITIES, PREDICTION = "features", "label", "probabilities", "prediction"
-# Estimators whose parity the user cannot restore: their splits, distances or kernels need more digits than float32 has
-# or, the last one, skl2onnx 1.20.0 writes other probabilities for two classes.
+# Estimators whose parity the user cannot restore, and modules of such: their splits, distances or kernels need more
+# digits than float32 has or, the last one, skl2onnx 1.20.0 writes other probabilities for two classes.
 ROUNDED = (
-    "HistGradientBoostingClassifier",
-    "HistGradientBoostingRegressor",
-    "GaussianProcessClassifier",
-    "GaussianProcessRegressor",
-    "KNeighborsClassifier",
-    "KNeighborsRegressor",
-    "RadiusNeighborsClassifier",
-    "RadiusNeighborsRegressor",
-    "LinearDiscriminantAnalysis",
+    "sklearn.tree.",
+    "sklearn.ensemble.",
+    "sklearn.neighbors.",
+    "sklearn.gaussian_process.",
+    "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
 )
 ML_OPSET = 3  # of ai.onnx.ml, the domain of encoders, trees and linear models
 
@@ -52,7 +48,7 @@ def export_model(estimator: Any, contract: Contract, opset: int, X: np.ndarray) 
     threshold = contract.target.threshold
     estimator = without_threshold(estimator, threshold)
     check_classes(estimator, contract.target.classes)
-    model = convert(round_splits(estimator, X), len(contract.features), opset)
+    model = convert(prepare(estimator, X), len(contract.features), opset)
     outputs = [LABEL, PROBABILITIES][: len(model.graph.output)] if is_classifier(estimator) else [PREDICTION]
     if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
         outputs = [LABEL]
@@ -78,9 +74,14 @@ def name_of(estimator: Any) -> str:
 
 
 def is_rounded(estimator: Any) -> bool:
-    """Return whether float32 or skl2onnx changes the predictions of an estimator, or one inside it, on any scale."""
-    inside = estimator.get_params(deep=True).values()
-    return any(type(part).__name__ in ROUNDED for part in (estimator, *inside))
+    """Return whether no change of the features' scale would make ONNX predict as such an estimator does.
+
+    So it is of one in `ROUNDED`, and of one made of other estimators: what its parts lose to float32 adds up.
+    """
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    parts = [final, *(part for part in final.get_params(deep=True).values() if hasattr(part, "predict"))]
+    paths = [f"{type(part).__module__}.{type(part).__name__}" for part in parts]
+    return len(parts) > 1 or paths[0].startswith(ROUNDED)
 
 
 def predict_portable(content: bytes, contract: Contract, X: np.ndarray) -> Predictions:
@@ -91,7 +92,8 @@ def predict_portable(content: bytes, contract: Contract, X: np.ndarray) -> Predi
     try:
         return run_portable(start_session(content), contract.features, X)
     except Exception as error:  # the runtime's exceptions have no common base class
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]
+        first = error.__cause__ or error  # the runtime's own words
+        reason = (str(first).strip().splitlines() or [type(first).__name__])[0].rstrip(".")[:160]
         raise InapplicableError(f"the ONNX model that skl2onnx writes cannot run: {reason}") from error
 
 

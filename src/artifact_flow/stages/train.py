@@ -22,8 +22,10 @@ from artifact_flow.core.base.files import hash_file, replace_files
 from artifact_flow.core.base.params import Params, TrainParams
 from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
+from artifact_flow.core.model.estimators import uses_own_code
 from artifact_flow.core.model.handover import draw_contract, record_threshold
 from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.own_code import hash_own_code
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.core.model.thresholds import apply_threshold, check_threshold, choose_threshold
 from artifact_flow.core.table.tables import DATA, Table, check_made, read_table
@@ -60,6 +62,7 @@ def main(params: Params, folder: Path) -> None:
     best = found.best.arguments if found else None
     with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
+        sha256 |= hash_own_code() if uses_own_code(params.train) else {}
         drawn = draw_contract(table, features, params.train, sha256, best)
         write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)

@@ -1,6 +1,7 @@
-"""Boosted: histogram-boosted trees as ONNX needs them: with float32 thresholds that split the same rows equally.
+"""Prepare: fitted estimators in the form that skl2onnx can write.
 
-Other trees of scikit-learn compare float32 values already; these compare float64 values, which ONNX rounds.
+Histogram-boosted trees compare float64 values, which ONNX rounds to float32, so they get thresholds that split the same
+rows equally; scikit-learn's other trees compare float32 values themselves.
 """
 
 import copy
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, VotingClassifier
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.errors import InapplicableError
@@ -16,20 +17,23 @@ from artifact_flow.core.base.errors import InapplicableError
 BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
 
-def round_splits(estimator: Any, X: np.ndarray) -> Any:
-    """Return a fitted estimator for the converter: histogram-boosted trees get float32 thresholds, others are as given.
+def prepare(estimator: Any, X: np.ndarray) -> Any:
+    """Return a fitted estimator in the form that skl2onnx writes: a changed copy, or as it is.
 
-    X are the encoded rows [rows, features] that must fall on the same side of each threshold as float32; where two
-    values of a column are equal as float32, they cannot. Raises InapplicableError for splits by category.
+    Histogram-boosted trees get float32 thresholds. X are the encoded rows [rows, features] that must fall on the same
+    side of each threshold as float32; where two values of a column are equal as float32, they cannot. Raises
+    InapplicableError for splits by category.
     """
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(final, BOOSTED):
+    if isinstance(final, VotingClassifier):
+        prepared = copy.copy(final)
+        prepared.flatten_transform = False  # of `transform`, which no prediction uses; the converter rejects True
+    elif isinstance(final, BOOSTED):
+        Z = estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X
+        prepared = _round_splits(final, np.asarray(Z, dtype=np.float64))
+    else:
         return estimator
-    Z = np.asarray(estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X, dtype=np.float64)
-    columns = [np.unique(column[~np.isnan(column)]) for column in Z.T]
-    rounded = copy.copy(final)
-    rounded._predictors = [[_round_tree(tree, columns) for tree in trees] for trees in final._predictors]
-    return Pipeline([*estimator.steps[:-1], ("estimator", rounded)]) if isinstance(estimator, Pipeline) else rounded
+    return Pipeline([*estimator.steps[:-1], ("estimator", prepared)]) if isinstance(estimator, Pipeline) else prepared
 
 
 def round_threshold(values: np.ndarray, threshold: float) -> float:
@@ -41,6 +45,13 @@ def round_threshold(values: np.ndarray, threshold: float) -> float:
     if place > 0:
         rounded = max(rounded, np.float32(values[place - 1]))
     return float(rounded)
+
+
+def _round_splits(boosted: Any, Z: np.ndarray) -> Any:
+    columns = [np.unique(column[~np.isnan(column)]) for column in Z.T]
+    rounded = copy.copy(boosted)
+    rounded._predictors = [[_round_tree(tree, columns) for tree in trees] for trees in boosted._predictors]
+    return rounded
 
 
 def _round_tree(tree: Any, columns: list[np.ndarray]) -> SimpleNamespace:
