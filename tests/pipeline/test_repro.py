@@ -38,6 +38,7 @@ READERS = {
     "src/artifact_flow/portable/export.py": {"test", "export", "quantize"},
     "src/artifact_flow/scale/backend.py": {"test", "train"},
     **{f"src/artifact_flow/stages/{stage}.py": {"test", stage} for stage in sorted(ALL)},
+    "src/own/__init__.py": {"train", "infer"},
     "tests/unit/test_files.py": {"test"},
     "pyproject.toml": {"test"},
     "README.md": set(),

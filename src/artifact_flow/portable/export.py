@@ -22,7 +22,9 @@ from artifact_flow.core.base.encoding import UNSEEN
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
+from artifact_flow.core.model.thresholds import without_threshold
 from artifact_flow.portable.prepare import CONVERTERS, SHAPES, prepare
+from artifact_flow.portable.threshold import set_label
 
 FEATURES, LABEL, PROBABILITIES, PREDICTION = "features", "label", "probabilities", "prediction"
 # Estimators whose parity the user cannot restore, and modules of such: their splits, distances or kernels need more
@@ -43,12 +45,16 @@ def export_model(estimator: Any, contract: Contract, opset: int, X: np.ndarray) 
     X, encoded rows [rows, features], are the rows on which the model's float32 splits must fall as the estimator's do.
     Raises InapplicableError when skl2onnx, the converter, cannot write such an estimator.
     """
+    threshold = contract.target.threshold
+    estimator = without_threshold(estimator, threshold)
     check_classes(estimator, contract.target.classes)
     model = convert(prepare(estimator, X), len(contract.features), opset)
     outputs = [LABEL, PROBABILITIES][: len(model.graph.output)] if is_classifier(estimator) else [PREDICTION]
     if is_classifier(estimator) and not hasattr(estimator, "predict_proba"):
         outputs = [LABEL]
     _name_outputs(model, outputs)
+    if threshold is not None:
+        set_label(model, threshold, LABEL, PROBABILITIES, opset)
     return take_raw_rows(model, contract.features)
 
 
@@ -168,11 +174,14 @@ def serialize(model: onnx.ModelProto, contract_sha256: str) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def check_parity(expected: Predictions, found: Predictions, y: np.ndarray, tolerance: float) -> tuple[float, int]:
+def check_parity(
+    expected: Predictions, found: Predictions, y: np.ndarray, tolerance: float, threshold: float | None = None
+) -> tuple[float, int]:
     """Return the largest difference of two models' predictions, and the number of rows that differ too much.
 
-    A class must be the same, but for rows whose two best probabilities are nearer than `tolerance`; probabilities must
-    be within `tolerance`, numbers within `tolerance` standard deviations of y.
+    A class must be the same, but for rows whose two best probabilities are nearer than `tolerance`, or whose second
+    class's is nearer than that to the `threshold` of a model that has one; probabilities must be within `tolerance`,
+    numbers within `tolerance` standard deviations of y.
     """
     if expected.probabilities is None and np.issubdtype(expected.values.dtype, np.integer):
         return 0.0, int(np.count_nonzero(expected.values != found.values))
@@ -183,7 +192,8 @@ def check_parity(expected: Predictions, found: Predictions, y: np.ndarray, toler
     probabilities = np.asarray(found.probabilities)
     differences = np.abs(probabilities - expected.probabilities).max(axis=1, initial=0)
     best = np.sort(expected.probabilities, axis=1)[:, -2:]
-    tie = best[:, 1] - best[:, 0] <= tolerance
+    margin = best[:, 1] - best[:, 0] if threshold is None else np.abs(expected.probabilities[:, 1] - threshold)
+    tie = margin <= tolerance
     wrong = ~(differences <= tolerance) | ((found.values != expected.values) & ~tie)
     return float(differences.max(initial=0)), int(np.count_nonzero(wrong))
 

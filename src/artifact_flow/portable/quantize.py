@@ -19,6 +19,7 @@ from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
+from artifact_flow.portable.threshold import set_label
 
 LEVELS = 255  # steps of an unsigned 8-bit integer
 
@@ -148,7 +149,9 @@ def apply_link(scores: np.ndarray, link: Link) -> Predictions:
     return Predictions(values, shares / shares.sum(axis=1, keepdims=True))
 
 
-def write_quantized(model: Quantized, estimator: Any, features: list[Feature], opset: int) -> onnx.ModelProto:
+def write_quantized(
+    model: Quantized, estimator: Any, features: list[Feature], opset: int, threshold: float | None = None
+) -> onnx.ModelProto:
     """Return the ONNX model: pre-processing as `export` writes it, then the 8-bit linear part, in and out as there."""
     if isinstance(estimator, Pipeline):
         onnx_model = convert(estimator[:-1], len(features), opset)
@@ -196,6 +199,8 @@ def write_quantized(model: Quantized, estimator: Any, features: list[Feature], o
         if outputs == 1:
             graph.initializer.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"))
             graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), "flat"))
+    if threshold is not None:
+        set_label(onnx_model, threshold, LABEL, PROBABILITIES, opset)
     return take_raw_rows(onnx_model, features)
 
 

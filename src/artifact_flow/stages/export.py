@@ -15,6 +15,7 @@ from artifact_flow.core.base.params import ExportParams, Params
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, describe_absence
 from artifact_flow.core.model.handover import Handover, receive
 from artifact_flow.core.model.predictions import predict_rows
+from artifact_flow.core.model.thresholds import without_threshold
 from artifact_flow.portable.export import check_parity, export_model, is_rounded, name_of, predict_portable, serialize
 
 
@@ -35,16 +36,17 @@ def main(params: Params, folder: Path) -> None:
 
 def _export(given: Handover, block: ExportParams, contract_sha256: str) -> tuple[bytes, dict[str, Any], str]:
     """Return the model's bytes, what parity.json records, and the line to print."""
-    contract, X = given.contract, given.X
+    contract, X, threshold = given.contract, given.X, given.contract.target.threshold
     with reproducible(threads=1):
         graph = export_model(given.estimator, contract, block.opset, X)
         model = serialize(graph, contract_sha256)
         expected = predict_rows(given.estimator, X, contract.target.classes)
     found = predict_portable(model, contract, X)
-    difference, wrong = check_parity(expected, found, given.table.y, block.max_difference)
+    difference, wrong = check_parity(expected, found, given.table.y, block.max_difference, threshold)
     if wrong and is_rounded(given.estimator):
+        name = name_of(without_threshold(given.estimator, threshold))
         raise InapplicableError(
-            f"{name_of(given.estimator)} predicts differently as ONNX, in float32, on {wrong} of {len(X)} rows, by "
+            f"{name} predicts differently as ONNX, in float32, on {wrong} of {len(X)} rows, by "
             f"more than export.max_difference, {block.max_difference:.1e}"
         )
     if wrong:

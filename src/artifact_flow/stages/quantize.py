@@ -19,8 +19,9 @@ from artifact_flow.core.base.files import hash_file, replace_files
 from artifact_flow.core.base.params import Params, QuantizeParams
 from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZATION, QUANTIZED, describe_absence, start_session
 from artifact_flow.core.model.handover import Handover, receive
-from artifact_flow.core.model.predictions import predict_rows, run_portable
+from artifact_flow.core.model.predictions import decide, predict_rows, run_portable
 from artifact_flow.core.model.scoring import measure_cost, sample_pairs
+from artifact_flow.core.model.thresholds import without_threshold
 from artifact_flow.core.table.writers import write_csv
 from artifact_flow.portable.export import check_classes, check_parity, serialize
 from artifact_flow.portable.quantize import (
@@ -64,19 +65,22 @@ def main(params: Params, folder: Path) -> None:
 
 
 def _quantize(given: Handover, gate: QuantizeParams, opset: int, folder: Path) -> Output:
-    contract, table, estimator, X = given.contract, given.table, given.estimator, given.X
+    contract, table, X = given.contract, given.table, given.X
+    threshold = contract.target.threshold
+    estimator = without_threshold(given.estimator, threshold)
     check_classes(estimator, contract.target.classes)
     with reproducible(threads=1):
         linear = extract_linear(estimator, X)
         Z = preprocess(estimator, X)
         model = quantize_linear(linear, Z[table.split == "train"])
-        exact, quantized = predict_rows(estimator, X, contract.target.classes), predict_quantized(model, Z)
+        exact = predict_rows(given.estimator, X, contract.target.classes)
+        quantized = decide(predict_quantized(model, Z), threshold)
         cost = measure_cost(table, exact, quantized)
-    graph = write_quantized(model, estimator, contract.features, opset)
+    graph = write_quantized(model, estimator, contract.features, opset, threshold)
     check_gate(cost, gate)
     content = serialize(graph, hash_file(folder / CONTRACT))
     found = run_portable(start_session(content, QUANTIZED), contract.features, X)
-    difference, wrong = check_parity(quantized, found, table.y, RUNTIME_TOLERANCE)
+    difference, wrong = check_parity(quantized, found, table.y, RUNTIME_TOLERANCE, threshold)
     if wrong:
         raise ModelError(
             f"{QUANTIZED} predicts differently in its runtime than its weights do in float64, on {wrong} of {len(X)} "

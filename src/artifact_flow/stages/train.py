@@ -22,9 +22,12 @@ from artifact_flow.core.base.files import hash_file, replace_files
 from artifact_flow.core.base.params import Params, TrainParams
 from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
-from artifact_flow.core.model.handover import draw_contract
+from artifact_flow.core.model.estimators import uses_own_code
+from artifact_flow.core.model.handover import draw_contract, record_threshold
 from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.own_code import hash_own_code
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
+from artifact_flow.core.model.thresholds import apply_threshold, check_threshold, choose_threshold
 from artifact_flow.core.table.tables import DATA, Table, check_made, read_table
 from artifact_flow.core.table.writers import write_csv
 from artifact_flow.scale.backend import open_backend, read_choice
@@ -37,6 +40,7 @@ def main(params: Params, folder: Path) -> None:
     table = read_table(folder / DATA)
     check_made(table, params.data)
     train, roles = table.part("train"), table.roles
+    check_threshold(params.train, roles.classes)
     raw = train.raw
     features = describe_features(roles.features, raw, centred=roles.params.preprocess == "auto")
     X, _ = encode_rows(features, raw)
@@ -46,17 +50,25 @@ def main(params: Params, folder: Path) -> None:
         found = find_best(params.train, build, X, train)
         chosen = found.params if found else params.train
         with reproducible(chosen.threads):
-            estimator = fit_model(build(chosen), X, train.y, chosen)
+            fitted = fit_model(build(chosen), X, train.y, chosen)
+        estimator, threshold = fitted, None
+        if params.train.threshold is not None:
+            with reproducible(chosen.threads):
+                threshold = choose_threshold(params.train, build, chosen, X, train)
+            estimator = apply_threshold(fitted, build(chosen), threshold)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
     sha256 = {DATA.name: hash_file(folder / DATA)}
     best = found.best.arguments if found else None
     with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
-        write_contract(draw_contract(table, features, params.train, sha256, best), contract)
+        sha256 |= hash_own_code() if uses_own_code(params.train) else {}
+        drawn = draw_contract(table, features, params.train, sha256, best)
+        write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
-    final, prepared = (estimator[-1], ", pre-processed") if isinstance(estimator, Pipeline) else (estimator, "")
-    print(f"{final}: fitted on {len(X)} rows{prepared}, sha256 {sha256[MODEL.name][:12]}…")
+    final, prepared = (fitted[-1], ", pre-processed") if isinstance(fitted, Pipeline) else (fitted, "")
+    decided = "" if threshold is None else f", {roles.classes[1]} from a probability of {show_figure(threshold)}"
+    print(f"{final}: fitted on {len(X)} rows{prepared}{decided}, sha256 {sha256[MODEL.name][:12]}…")
 
 
 def find_best(params: TrainParams, build: Build, X: np.ndarray, train: Table) -> Found | None:

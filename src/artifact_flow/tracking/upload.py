@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import artifact_flow
+from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.lock import LOCK
 from artifact_flow.core.base.params import PARAMS
+from artifact_flow.core.model.own_code import FOLDER, OWN, find_folder
 from artifact_flow.tracking.loader import SHA256
 from artifact_flow.tracking.pictures import Drawing
 from artifact_flow.tracking.result import Result
@@ -69,7 +71,7 @@ def package_model(result: Result, mlflow: Any, run_id: str, model_id: str) -> It
             str(folder / "model"),
             loader_module=LOADER,
             data_path=str(folder / FILES),
-            code_paths=[str(_copy_code(folder))],
+            code_paths=[str(package) for package in _copy_code(folder, result.contract)],
             mlflow_model=Model(
                 run_id=run_id,
                 model_id=model_id,
@@ -91,8 +93,8 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _copy_code(folder: Path) -> Path:
-    """Return a folder with the packages that the loader imports."""
+def _copy_code(folder: Path, contract: Contract) -> list[Path]:
+    """Return the packages that the loader imports: a part of this one and, if the model needs it, the user's own."""
     source = Path(artifact_flow.__file__).parent
     package = folder / "code" / source.name
     (package / "tracking").mkdir(parents=True)
@@ -100,4 +102,7 @@ def _copy_code(folder: Path) -> Path:
         shutil.copyfile(source / module, package / module)
     for wing in ("core", "predict"):
         shutil.copytree(source / wing, package / wing, ignore=shutil.ignore_patterns("__pycache__"))
-    return package
+    own = find_folder() if any(path.startswith(FOLDER) for path in contract.sha256) else None
+    if own is None:
+        return [package]
+    return [package, Path(shutil.copytree(own, folder / "code" / OWN, ignore=shutil.ignore_patterns("__pycache__")))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifact_flow.core.base.bins import FLOAT32_ROUNDING, count_bins, draw_edges
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
@@ -77,6 +77,8 @@ class Target(_Part):
     name: str
     task: Task
     classes: list[str]
+    # the probability of the second class from which it is predicted; left out where there is none
+    threshold: float | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Contract(_Part):

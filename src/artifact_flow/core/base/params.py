@@ -1,10 +1,10 @@
 """Params: params.yaml as frozen, validated values. An unknown key or invalid value raises ParamsError naming it.
 
 There is one block per stage (`data`, `train`, `infer`, `export`, `quantize`), and `promote` for the registry. In
-`train` the keys `estimator`, `threads`, `search` and `keywords` are reserved; every other key, and each key under
-`keywords`, is an argument of the estimator, which checks it when it is built and fitted. A block named after another
-stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks for each flow, under
-`flows` and the flow's name.
+`train` the keys `estimator`, `threads`, `search`, `keywords` and `threshold` are reserved; every other key, and each
+key under `keywords`, is an argument of the estimator, which checks it when it is built and fitted. A block named after
+another stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks for each flow,
+under `flows` and the flow's name.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from artifact_flow.core.base.documents import flow_blocks, is_plain, load_yaml
 from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.base.validation import explain_error, kind_of, nested_models
@@ -110,6 +109,15 @@ class SearchParams(_Block):
     seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")] = 0
 
 
+class ThresholdParams(_Block):
+    """How the decision threshold is chosen: by what it maximizes on the folds of the train split."""
+
+    maximize: Annotated[
+        str, Field(description="the name of a scikit-learn scorer, or the import path of your own function in src/own")
+    ]
+    cv: Annotated[int, Field(ge=2, le=100, description="a whole number of folds from 2 to 100")] = 5
+
+
 class TrainParams(_Block):
     """The estimator and the keyword arguments it is built with."""
 
@@ -123,6 +131,14 @@ class TrainParams(_Block):
     search: Annotated[SearchParams | None, Field(description="a block of keys")] = None
     keywords: Annotated[
         dict[str, Any] | None, Field(description="a mapping of the arguments whose names are reserved in this block")
+    ] = None
+
+    threshold: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | ThresholdParams | None,
+        Field(
+            description="a number between 0 and 1, both excluded, or a block with maximize and the name of a scorer",
+            exclude_if=_is_none,
+        ),
     ] = None
 
     @property
@@ -202,42 +218,10 @@ def load_params(path: Path = PARAMS, flow: str | None = None) -> Params:
     The file is read as YAML 1.2 by the parser that DVC uses, so that both see the same values. Raises ParamsError when
     the file is missing, is not YAML, has no such flow, or holds a key or value that is not allowed.
     """
-    document = _load_yaml(path)
+    document = load_yaml(path)
     if flow is not None:
-        document = _flow_blocks(document, path, flow)
+        document = flow_blocks(document, path, flow)
     return parse_params(document, path)
-
-
-def _flow_blocks(document: Any, path: Path, flow: str) -> dict[str, Any]:
-    """Return the blocks of one flow: those under `flows`, its gate under `quantize`, and the shared `promote`."""
-    flows = document.get("flows") if isinstance(document, dict) else None
-    if not isinstance(flows, dict) or not isinstance(flows.get(flow), dict):
-        known = [str(name) for name in flows] if isinstance(flows, dict) else []
-        raise ParamsError(f"{path} has no flow {flow}{closest(flow, known)}; it has: {', '.join(known) or 'none'}.")
-    gates = document.get("quantize")
-    gate = {"quantize": gates[flow]} if isinstance(gates, dict) and flow in gates else {}
-    shared = {"promote": document["promote"]} if "promote" in document else {}
-    return {**flows[flow], **gate, **shared}
-
-
-def _load_yaml(path: Path) -> Any:
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ParamsError(
-            f"{path} is missing in {Path.cwd()}: run from the repository's root, or `git checkout {path}`."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
-    except OSError as error:
-        raise ParamsError(f"{path} cannot be read: {error.strerror}: it must be a readable file.") from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ParamsError(f"{path}{where} is not YAML: {error.problem}: fix that line.") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ParamsError(f"{path} is not YAML: {reason}: fix or remove that value.") from error
 
 
 def parse_params(document: object, path: Path = PARAMS) -> Params:
@@ -261,7 +245,7 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
         **{f"search.space.{key}": values for key, values in space.items()},
     }
     for key, value in given.items():
-        if not _is_plain(value):
+        if not is_plain(value):
             raise ParamsError(
                 f"{path}: train.{key} is {value!r} ({kind_of(value)}); allowed: a number, text, true or false, null, "
                 "or lists and mappings of these."
@@ -325,11 +309,3 @@ def find_difference(made: Mapping[str, Any], now: Mapping[str, Any], name: str =
 
 def _needed() -> list[str]:
     return [name for name, field in Params.model_fields.items() if field.is_required()]
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_is_plain(item) for pair in value.items() for item in pair)
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)

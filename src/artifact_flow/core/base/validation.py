@@ -4,7 +4,8 @@ Each field's `description` says what is allowed.
 """
 
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,16 +16,19 @@ def explain_error(error: ValidationError, model: type[BaseModel], path: Path) ->
     """Return the sentence about the first error of a document, read from `path`, that is not a valid `model`."""
     first = error.errors(include_url=False)[0]
     names: list[str] = []
-    block = model
-    allowed = None
+    block: type[BaseModel] | None = model
+    allowed, types = None, set[str]()
     for part in map(str, first["loc"]):
+        if part in types:  # pydantic's name for one of several types that a value may have
+            continue
         names.append(part)
-        field = block.model_fields.get(part)
+        field = block.model_fields.get(part) if block else None
         if field is None:  # an unknown key, or a position inside a list or a mapping
-            break
-        allowed = field.description
+            block = None
+            continue
+        allowed, types = field.description, _type_names(field.annotation)
         block = next((kind for kind in nested_models(field.annotation)), block)
-    name = ".".join(map(str, first["loc"]))
+    name = ".".join(names)
     if first["type"] == "extra_forbidden":
         parent = model
         for part in names[:-1]:
@@ -41,6 +45,14 @@ def nested_models(annotation: Any) -> list[type[BaseModel]]:
     """Return the pydantic models in a field's annotation, such as `TableParams` in `TableParams | None`."""
     kinds = get_args(annotation) or (annotation,)
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _type_names(annotation: Any) -> set[str]:
+    """Return the names of the types in an annotation such as `float | Block | None`, empty for a single type."""
+    kinds = [getattr(kind, "__origin__", kind) for kind in get_args(annotation) if kind is not type(None)]
+    if get_origin(annotation) not in (Union, UnionType) or len(kinds) < 2:
+        return set()
+    return {form.format(kind.__name__) for kind in kinds for form in ("{}", "constrained-{}")}
 
 
 def kind_of(value: object) -> str:

@@ -17,6 +17,7 @@ from artifact_flow.core.base.errors import ModelError
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, locked_md5
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
+from artifact_flow.core.model.own_code import check_own_code
 
 MODEL, PORTABLE, QUANTIZED = Path("model_train.pkl"), Path("model.onnx"), Path("model_quantized.onnx")
 # Where the stages export and quantize record how exact their model is, or why they do not apply to the estimator.
@@ -39,7 +40,7 @@ def open_model(contract: Contract, path: Path = MODEL) -> Any:
     """Return the estimator in `path`, opened only if its sha256 is the one in the contract.
 
     The caller must have checked the contract against the lock; otherwise call `open_vouched`. Raises ModelError when
-    the file is missing, has another sha256, or was written by another version of scikit-learn.
+    the file is missing, has another sha256, was written by another version of scikit-learn, or needs another src/own.
     """
     content = _read_pickle(path)
     return _open_pickle(content, hash_bytes(content), contract, path)
@@ -82,6 +83,7 @@ def _open_pickle(content: bytes, sha256: str, contract: Contract, path: Path) ->
             f"{path} was written by scikit-learn {written}, but {installed} is installed, so it was not opened: "
             "`make setup` installs the locked version, `dvc repro --force train` makes a model with the installed one."
         )
+    check_own_code(contract.sha256, path)
     import joblib  # noqa: PLC0415
     from sklearn.exceptions import InconsistentVersionWarning  # noqa: PLC0415
 

@@ -18,6 +18,7 @@ from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.params import PARAMS, TrainParams
 from artifact_flow.core.base.validation import kind_of
 from artifact_flow.core.model.imports import import_class
+from artifact_flow.core.model.own_code import OWN
 
 ESTIMATOR, KEYWORDS = "estimator", "keywords"
 NAMED_PARTS = ("steps", "estimators", "transformers", "transformer_list")  # arguments that are lists of [name, object]
@@ -49,6 +50,11 @@ def build_estimator(params: TrainParams) -> Any:
         for value in values:
             _refuse_bool(type(owner), Argument(argument, f"train.search.space.{name}", value))
     return estimator
+
+
+def uses_own_code(params: TrainParams) -> bool:
+    """Return whether the estimator, or an object inside it, is of a class in src/own."""
+    return any(path.partition(".")[0] == OWN for path in _list_paths(_describe(params)))
 
 
 def explain_refusal(params: TrainParams, error: Exception) -> str:
@@ -158,6 +164,17 @@ def _list_arguments(described: Any, key: str) -> Iterator[tuple[str, Argument]]:
         for number, item in enumerate(described):
             for value in item if named else (item,):  # the object of [name, object] stands at its pair's place
                 yield from _list_arguments(value, f"{key}[{number}]")
+
+
+def _list_paths(described: Any) -> Iterator[str]:
+    """Yield the import path of each object in a description."""
+    if isinstance(described, dict) and ESTIMATOR in described:
+        path = described[ESTIMATOR]
+        yield from (path,) if isinstance(path, str) else _list_paths(path)
+    for value in (
+        described.values() if isinstance(described, dict) else described if isinstance(described, list) else ()
+    ):
+        yield from _list_paths(value)
 
 
 def _find_owner(estimator: Any, argument: Argument, path: str) -> tuple[Any, str]:

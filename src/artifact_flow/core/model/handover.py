@@ -51,6 +51,11 @@ def receive(folder: Path, params: Params) -> Handover:
     return Handover(contract, table, estimator, X)
 
 
+def record_threshold(contract: Contract, threshold: float) -> Contract:
+    """Return the contract of a model that predicts the second class from `threshold` of its probability on."""
+    return contract.model_copy(update={"target": contract.target.model_copy(update={"threshold": threshold})})
+
+
 def draw_contract(
     table: Table,
     features: list[Feature],

@@ -4,17 +4,15 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.params import PARAMS
+from artifact_flow.core.model.own_code import OWN, find_folder
 
-OWN = "own"  # the package src/own, a dependency of the stages, holds the user's own classes
 # With scikit-learn's interface; neither is in the locks.
 LIBRARIES = ("xgboost", "lightgbm")
 ROOTS = ("sklearn", OWN, *LIBRARIES)
-OWN_FOLDER = Path("src", OWN)
 
 
 def import_class(path: Any, key: str) -> Any:
@@ -25,7 +23,7 @@ def import_class(path: Any, key: str) -> Any:
     if not isinstance(path, str) or not re.fullmatch(rf"({'|'.join(ROOTS)})(\.[^\W\d]\w*)+", path):
         raise ParamsError(
             f"{where}, which is not a path in sklearn, {', '.join(LIBRARIES)} or {OWN}; {allowed}, or of a class of "
-            f"your own, whose module must be in {OWN_FOLDER}."
+            f"your own, whose module must be in src/{OWN}."
         )
     module, _, name = path.rpartition(".")
     found = _import_module(module, where, allowed)
@@ -40,7 +38,7 @@ def import_class(path: Any, key: str) -> Any:
 def import_function(path: str, key: str) -> Callable[..., Any]:
     """Return the function in src/own that the import path under `key` names; raise ParamsError if it names none."""
     where = f"{PARAMS}: {key} is {path!r}"
-    allowed = f"allowed: the import path of a function in {OWN_FOLDER}, such as {OWN}.costs.profit"
+    allowed = f"allowed: the import path of a function in src/{OWN}, such as {OWN}.costs.profit"
     if not re.fullmatch(rf"{OWN}(\.[^\W\d]\w*)+", path):
         raise ParamsError(f"{where}, which is not a path in {OWN}; {allowed}.")
     module, _, name = path.rpartition(".")
@@ -75,5 +73,6 @@ def _import_module(module: str, where: str, allowed: str) -> dict[str, Any]:
 def _list_modules(root: str) -> list[str]:
     """Return the public modules of scikit-learn, or those in src/own."""
     if root == OWN:
-        return [f"{OWN}.{path.stem}" for path in sorted(OWN_FOLDER.glob("[!_]*.py"))]
+        folder = find_folder()
+        return [f"{OWN}.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))] if folder else []
     return [f"{root}.{name}" for name in getattr(importlib.import_module(root), "__all__", ())]

@@ -19,7 +19,8 @@ from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, close
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, InferParams
 from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
-from artifact_flow.core.model.imports import OWN, import_function
+from artifact_flow.core.model.imports import import_function
+from artifact_flow.core.model.own_code import OWN
 from artifact_flow.core.model.predictions import Predictions, predict_rows
 from artifact_flow.core.model.scoring import USUAL, score_rows, unit_of
 from artifact_flow.core.table.tables import Table

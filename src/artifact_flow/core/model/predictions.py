@@ -30,6 +30,18 @@ class Predictions:
         return Predictions(self.values[rows], None if self.probabilities is None else self.probabilities[rows])
 
 
+def decide(predictions: Predictions, threshold: float | None) -> Predictions:
+    """Return predictions with the second class wherever its probability is `threshold` or more; without one, as given.
+
+    Raises ModelError when a model with a threshold has no probabilities.
+    """
+    if threshold is None:
+        return predictions
+    if predictions.probabilities is None:
+        raise ModelError("the contract has a threshold, but the model predicts no probabilities: run `dvc repro`.")
+    return Predictions((predictions.probabilities[:, 1] >= threshold).astype(np.int64), predictions.probabilities)
+
+
 def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predictions:
     """Return a fitted estimator's predictions for every row of X, encoded and of shape [rows, features].
 
