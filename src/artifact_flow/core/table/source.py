@@ -49,6 +49,7 @@ class Source:
     types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of JSON lines, by their first values
     groups: Sequence[int] | None = None  # of Parquet: the row groups to read; None: all
     skipped: int = 0  # rows before these groups
+    renamed: Mapping[str, str] = field(default_factory=dict)  # name → the same name of an earlier column, in a CSV
 
     @property
     def first_row(self) -> int:
@@ -115,13 +116,13 @@ def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str
     if cleaned is not file:
         head = read_head(cleaned, name)
         file = rejoin(head, cleaned)
-    names = csv_header(head, form, name).names
+    header = csv_header(head, form, name)
     for mark in SEPARATORS:
         with suppress(DataError):
-            found = csv_header(head, replace(form, separator=mark), name).names
-            if not set(expected) <= set(names) and set(expected) <= set(found):
-                form, names = replace(form, separator=mark), found
-    return Source(name, file, format_, form, names)
+            found = csv_header(head, replace(form, separator=mark), name)
+            if not set(expected) <= set(header.names) and set(expected) <= set(found.names):
+                form, header = replace(form, separator=mark), found
+    return Source(name, file, format_, form, header.names, renamed=header.renamed)
 
 
 def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
