@@ -1,6 +1,9 @@
 """A file as people have it is read as it is meant, with a note, or refused in one sentence that names the cure."""
 
+import io
 import json
+import tarfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -298,3 +301,133 @@ def test_predictions_read_numbers_as_training_did(tmp_path: Path) -> None:
     assert predict(tmp_path, "\n".join(map(json.dumps, numbers)), "rows.jsonl") == found
     with pytest.raises(DataError, match=r"row 2: size is '1234.50', which is not a number written as 1.234,5"):
         predict(tmp_path, "size;kind\n1234.50;flat\n")
+
+
+CITY = ["Köln", "Málaga", "Århus"] * (ROWS // 3)
+RUSSIAN = ["Москва", "Казань", "Тверь"] * (ROWS // 3)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "city", "found"),
+    [
+        ("utf-8", CITY, None),
+        ("utf-8-sig", CITY, None),
+        ("cp1252", CITY, "cp1252"),
+        ("cp1252", ["5 € Straße", "a", "b"] * 20, "cp1252"),
+        ("latin-1", ["Köln\x81", "Málaga", "Århus"] * 20, "latin-1"),
+        ("cp1251", RUSSIAN, "cp1251"),
+        ("utf-16", CITY, "utf-16"),
+        ("utf-16-le", CITY, "utf-16-le"),
+        ("utf-16-be", CITY, "utf-16-be"),
+    ],
+)
+def test_the_encoding_is_found_and_stated(tmp_path: Path, encoding: str, city: list[str], found: str | None) -> None:
+    """It is written down unless it is UTF-8, and used again to predict."""
+    table = ("size,city,price\n" + lines(SIZE, city, PRICE)).encode(encoding)
+    adopted = adopt(tmp_path, table, "--target", "price")
+    assert adopted.params.data.table
+    assert adopted.params.data.table.encoding == found
+    assert (f"note: not UTF-8: read as {found}, such as {city[0]}; --encoding names another" in adopted.printed) == (
+        found is not None
+    )
+    check_score(adopted, {"size": SIZE, "city": [name.strip() for name in city]}, PRICE)
+    assert predict(tmp_path, table) == predict(tmp_path, table, "t.csv")
+
+
+def test_the_encoding_can_be_given(tmp_path: Path) -> None:
+    """A name that is none, or that the bytes are not written in, is one sentence."""
+    table = ("size,city,price\n" + lines(SIZE, CITY, PRICE)).encode("cp1252")
+    assert adopt(tmp_path, table, "--target", "price", "--encoding", "cp1250").params.data.table.encoding == "cp1250"  # type: ignore[union-attr]
+    assert refuse(tmp_path, table, "--target", "price", "--encoding", "utf-8") == (
+        "t.csv is not written in utf-8: name its encoding, or save it as UTF-8."
+    )
+    assert refuse(tmp_path, table, "--target", "price", "--encoding", "klingon") == (
+        "t.csv: klingon is no encoding; allowed: a name such as cp1252 or utf-16."
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "separator", "comment"),
+    [
+        ("size|kind|price\n" + lines(SIZE, KIND, PRICE, sep="|"), "|", None),
+        ("size\tkind\tprice\n" + lines(SIZE, KIND, PRICE, sep="\t"), "\t", None),
+        ("sep=;\nsize;kind;price\n" + lines(SIZE, KIND, PRICE, sep=";"), ";", None),
+        ("sep=|\r\nsize|kind|price\r\n" + lines(SIZE, KIND, PRICE, sep="|"), "|", None),
+        ("size  kind  price\n" + lines(SIZE, KIND, PRICE, sep="   "), " ", None),
+        ("  size kind price\n" + lines(SIZE, KIND, PRICE, sep="\t "), " ", None),
+        ("# made in 2024, by hand\n#\n\nsize,kind,price\n" + lines(SIZE, KIND, PRICE), ",", "#"),
+        ("\ufeff# made\nsize;kind;price\n" + lines(SIZE, KIND, PRICE, sep=";"), ";", "#"),
+    ],
+)
+def test_separators_and_lines_above_the_header_are_found(
+    tmp_path: Path, table: str, separator: str, comment: str | None
+) -> None:
+    """By comma, semicolon, tab, bar or blanks; without comments and the line that names the separator."""
+    adopted = adopt(tmp_path, table, "--target", "price")
+    assert adopted.params.data.table
+    assert (adopted.params.data.table.separator, adopted.params.data.table.comment) == (separator, comment)
+    check_score(adopted, {"size": SIZE, "kind": KIND}, PRICE)
+    assert predict(tmp_path, table) == predict(tmp_path, table, "t.csv")
+
+
+def test_r_s_table_is_read(tmp_path: Path) -> None:
+    """Blanks, quotes, row names and a header one shorter."""
+    names = [f'"row {i}"' for i in NUMBERS]
+    quoted = [f'"{kind} x"' for kind in KIND]
+    adopted = adopt(
+        tmp_path, '"size" "kind" "price"\n' + lines(names, SIZE, quoted, PRICE, sep=" "), "--target", "price"
+    )
+    assert adopted.roles == {"column_1": "id", "size": "number", "kind": "category"}
+    assert adopted.table.columns["id"][3].as_py() == "row 3"
+    check_score(adopted, {"size": SIZE, "kind": [f"{kind} x" for kind in KIND]}, PRICE)
+
+
+def test_a_header_that_begins_with_a_mark_is_a_header(tmp_path: Path) -> None:
+    """As the header has as many values as a row."""
+    adopted = adopt(tmp_path, "#size,kind,price\n" + lines(SIZE, KIND, PRICE), "--target", "price")
+    check_score(adopted, {"#size": SIZE, "kind": KIND}, PRICE)
+
+
+def packed(name: str, mode: str) -> bytes:
+    """Return an archive with one table."""
+    made = io.BytesIO()
+    if mode == "zip":
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr(name, "a,b\n1,2\n")
+    else:
+        with tarfile.open(fileobj=made, mode="w:gz") as archive:
+            archive.addfile(tarfile.TarInfo(name))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (packed("t.csv", "zip"), "a zip archive, which is not read: unpack it, and name the file in it."),
+        (packed("[Content_Types].xml", "zip"), "an Excel workbook, which is not read: save its sheet as CSV."),
+        (packed("t.csv", "tgz"), "a tar archive, which is not read: unpack it, and name the file in it."),
+        (
+            '[{"a": 1}, {"a": 2}]',
+            "a JSON array, which is not read: write each row as an object on a line of its own: jq -c '.[]' t.csv > "
+            "rows.jsonl.",
+        ),
+        ("<!DOCTYPE html>\n<html></html>", "a web page, which is not read: download the file itself."),
+        (b"ARROW1\0\0", "an Arrow (Feather) file, which is not read: write it as Parquet or CSV."),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path: Path, content: str | bytes, sentence: str) -> None:
+    """With what to do."""
+    assert refuse(tmp_path, content, "--target", "b") == f"t.csv is {sentence}"
+
+
+def test_json_lines_are_a_table(tmp_path: Path) -> None:
+    """Keys are columns."""
+    rows = [{"size": size, "kind": kind, "price": price} for size, kind, price in zip(SIZE, KIND, PRICE, strict=True)]
+    adopted = adopt(tmp_path, "".join(json.dumps(row) + "\n" for row in rows), "--target", "price", name="t.jsonl")
+    check_score(adopted, {"size": SIZE, "kind": KIND}, PRICE)
+
+
+def test_messages_of_the_stage_name_the_file_as_the_user_does(tmp_path: Path) -> None:
+    """The path is relative also where the table is read a second time."""
+    table = "size,kind,price\n" + lines(SIZE, KIND, [*PRICE[:-1], "inf"])
+    assert refuse(tmp_path, table, "--target", "price").startswith("t.csv, row 61: price is inf: fix it")

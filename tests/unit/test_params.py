@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from artifact_flow.core.base.errors import ParamsError
-from artifact_flow.core.base.params import Params, load_params, parse_params
+from artifact_flow.core.base.params import Params, TableParams, load_params, parse_params
 
 DEFAULTS = Path(__file__).with_name("params.yaml")
 
@@ -256,3 +256,12 @@ def test_a_stage_of_one_s_own_has_its_block(tmp_path: Path) -> None:
     path.write_text(f"{path.read_text()}\ncolour: {{}}\n")
     with pytest.raises(ParamsError, match="colour is not a known key"):
         load_params(path)
+
+
+def test_a_key_of_a_table_that_is_not_set_is_in_no_file() -> None:
+    """Contracts and tables of models that were trained before such a key existed stay as they are, byte for byte."""
+    table = {"target": "y", "task": "regression", "columns": {"a": "number"}}
+    dumped = TableParams.model_validate(table).model_dump()
+    assert set(dumped) == {*table, "separator", "header", "missing", "drop_missing_target"}
+    said = {"numbers": {"a": "1.234,5"}, "encoding": "cp1252", "comment": "#"}
+    assert TableParams.model_validate(table | said).model_dump() == dumped | said

@@ -11,8 +11,8 @@ def add(commands: Commands) -> None:
     init = commands.add_parser(
         "init",
         help="make your own table the main flow",
-        description="Detect the columns of a CSV (comma, semicolon or tab; also gzip) or Parquet file, print what was "
-        "detected, and write it to params.yaml and dvc.yaml.",
+        description="Detect the columns of a CSV (comma, semicolon, tab, bar or blanks; also gzip) or Parquet file, "
+        "print what was detected, and write it to params.yaml and dvc.yaml.",
     )
     init.add_argument("--data", required=True, type=Path, metavar="FILE", help="the table, inside the repository")
     init.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
@@ -21,6 +21,7 @@ def add(commands: Commands) -> None:
     )
     init.add_argument("--estimator", metavar="PATH", help="import path, as in train.estimator")
     init.add_argument("--separator", metavar="MARK", help="the CSV's separator; default: detected from its first rows")
+    init.add_argument("--encoding", metavar="NAME", help="such as cp1252; default: UTF-8, or guessed from the bytes")
     init.add_argument("--no-header", action="store_true", help="name the columns column_1, column_2 and so on")
     init.add_argument(
         "--missing", nargs="+", default=[], metavar="TEXT", help="texts for missing values, in addition to '' and NA"
@@ -51,15 +52,16 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base import determinism  # noqa: F401 - first: it must pin before numpy is imported
-    from artifact_flow.init.adopt import Request, adopt_table, read_split, sniff_form
+    from artifact_flow.init.adopt import Request, adopt_table, read_split
     from artifact_flow.init.schema import Overrides
+    from artifact_flow.init.sniff import Given
 
-    separator = {"\\t": "\t", "tab": "\t"}.get(arguments.separator, arguments.separator)
+    separator = {"\\t": "\t", "tab": "\t", "blank": " "}.get(arguments.separator, arguments.separator)
     adopt_table(
         Request(
             data=arguments.data,
             target=arguments.target,
-            form=sniff_form(arguments.data, separator, not arguments.no_header, arguments.missing),
+            given=Given(separator, not arguments.no_header, tuple(arguments.missing), arguments.encoding),
             overrides=Overrides(
                 categories=arguments.category,
                 left_out=arguments.leave_out,

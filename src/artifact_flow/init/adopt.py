@@ -15,7 +15,6 @@ from rich.console import Console
 from artifact_flow.core.base.errors import DataError, ParamsError, closest
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.params import (
-    MISSING,
     PARAMS,
     By,
     DataParams,
@@ -26,20 +25,17 @@ from artifact_flow.core.base.params import (
     load_params,
 )
 from artifact_flow.core.base.pipeline import PIPELINE
-from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.names import are_values
-from artifact_flow.core.table.source import csv_rows, detect_format, open_source, read_head, sniff_separator
 from artifact_flow.init.edit import edit_files
 from artifact_flow.init.leaks import find_leaks
 from artifact_flow.init.schema import Overrides, Schema, understand
 from artifact_flow.init.show import print_leaks, print_next, print_notes, print_schema
+from artifact_flow.init.sniff import Given, refuse_values, sniff_form
 from artifact_flow.init.trial import load_table, numeric_columns, try_estimator
 
 ESTIMATORS: dict[Task, tuple[str, dict[str, Any]]] = {
     "classification": ("sklearn.linear_model.LogisticRegression", {"C": 1.0, "max_iter": 1000}),
     "regression": ("sklearn.linear_model.Ridge", {"alpha": 1.0}),
 }
-SHOWN = 4  # values of a line in a message
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Request:
 
     data: Path
     target: str
-    form: Form
+    given: Given
     overrides: Overrides
     estimator: str | None = None
     drop_missing_target: bool = False
@@ -66,8 +62,10 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     source = _source_in(root, request.data)
     if not request.force:
         _refuse_overwriting(root)
-    _refuse_values(request)
-    schema = understand(request.data, request.form, request.target, _without_key(request))
+    form, notes = sniff_form(request.data, request.given)
+    refuse_values(request.data, form, request.target)
+    schema = understand(request.data, form, request.target, _without_key(request))
+    schema = replace(schema, notes=[*notes, *schema.notes])
     if schema.target.missing and not request.drop_missing_target:
         raise DataError(
             f"{request.data}: {schema.target.missing} of {schema.rows} rows have no value in {request.target}, the "
@@ -94,20 +92,6 @@ def _source_in(root: Path, data: Path) -> str:
             f"{data.name}."
         )
     return resolved.relative_to(root).as_posix()
-
-
-def _refuse_values(request: Request) -> None:
-    """Raise DataError when the first line of a CSV is a row and no header."""
-    with open_source(request.data) as file:
-        head = read_head(file, request.data)
-    if detect_format(head) != "CSV" or not request.form.header:
-        return
-    first, *rows = csv_rows(head, request.form, request.data)
-    if are_values(first, rows, request.target):
-        raise DataError(
-            f"{request.data} has no header: its first line, {', '.join(first[:SHOWN])} …, is a row: add --no-header, "
-            f"which calls the columns column_1 to column_{len(first)}, and name the target so."
-        )
 
 
 def _keep_command(root: Path, source: str) -> str:
@@ -143,6 +127,8 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
         header=schema.form.header,
         missing=list(schema.form.missing),
         numbers=dict(schema.form.numbers) or None,
+        encoding=schema.form.encoding,
+        comment=schema.form.comment,
         drop_missing_target=request.drop_missing_target,
         columns={column.name: column.role for column in schema.columns},
     )
@@ -184,8 +170,3 @@ def _train_params(task: Task, estimator: str | None) -> TrainParams:
     if estimator and estimator != path:
         path, keywords = estimator, {}
     return TrainParams(estimator=path, threads=1, **keywords)
-
-
-def sniff_form(path: Path, separator: str | None, header: bool, missing: list[str]) -> Form:
-    """Return the format of a text file; without a given separator, the one that splits its first rows evenly."""
-    return Form(separator or sniff_separator(path), header, (*MISSING, *missing))

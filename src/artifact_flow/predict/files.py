@@ -195,11 +195,17 @@ def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
 
 
 def note_ignored(source: Source, contract: Contract, report: Report) -> None:
-    """Add to the report the columns that the model does not use; raise DataError when one that it needs is missing."""
+    """Add to the report the columns that the model does not use.
+
+    Raises DataError when a column that it needs is missing or occurs twice.
+    """
     features = [feature.name for feature in contract.features]
     missing_columns(features, source.names, source.name)
     table = _own_table(contract)
     known = {*features, contract.id, contract.target.name, ID, TARGET, SPLIT, *(table.columns if table else ())}
+    for name, given in source.renamed.items():
+        if given in features and name not in known:
+            raise DataError(f"{source.name} has several columns named {given}: give each column a different name.")
     ignored = [name for name in source.names if name not in known]
     if ignored:
         report.ignored[str(source.name)] = ignored

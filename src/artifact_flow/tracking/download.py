@@ -4,15 +4,15 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from artifact_flow.core.base.errors import ArtifactFlowError, TrackError
 from artifact_flow.core.base.files import hash_file, repository_root
-from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.source import read_names, sniff_separator
+from artifact_flow.core.table.source import read_names
 from artifact_flow.init.schema import NUMBER
+from artifact_flow.init.sniff import Given, sniff_form
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.dvc import run_dvc
 from artifact_flow.tracking.schema import dataset_input
@@ -82,13 +82,13 @@ def _next_steps(root: Path, path: Path) -> tuple[tuple[str, ...], str]:
             if added.returncode:
                 raise TrackError(f"`dvc add {table}` failed: {' '.join(added.stderr.split())[:300]}")
             kept.append(table)
-        form = Form(sniff_separator(table))
+        form, _ = sniff_form(table, Given())
         names = read_names(table, form)
     except ArtifactFlowError as error:
         return (_git_add(kept),), f"`init` cannot use this file: {error}"
     options = ["--target", names[-1]]
     if any(re.fullmatch(NUMBER, name) for name in names):  # the first row is data, not a header
-        names = read_names(table, Form(form.separator, header=False))
+        names = read_names(table, replace(form, header=False))
         options = ["--no-header", "--target", names[-1]]
     init = shlex.join(["artifact-flow", "init", "--data", str(table), *options])
     assumed = "the first row is not a header and that " if "--no-header" in options else ""

@@ -29,14 +29,16 @@ Role = Literal[Type, "day-first date", "month-first date", "id", "left out"]
 By = Literal["group", "time", "column"]
 # How the number 1234.5 is written in a column of a text table.
 Style = Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234.5", "1 234,5", "1'234.5"]
+_NUMBERS = "a mapping of columns to how 1234.5 is written there: " + ", ".join(f'"{one}"' for one in get_args(Style))
 
 
 class _Block(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
-def _is_unset(value: object) -> bool:
-    return value is None
+def _optional(description: str, **limits: int) -> Any:
+    """Return the field of a key that, while it is not set, is absent everywhere: in contracts, in data.parquet."""
+    return Field(exclude_if=lambda value: value is None, description=description, **limits)  # type: ignore[call-overload]
 
 
 class TableParams(_Block):
@@ -44,18 +46,16 @@ class TableParams(_Block):
 
     target: Annotated[str, Field(description="the name of a column")]
     task: Annotated[Task, Field(description="classification or regression")]
-    separator: Annotated[str, Field(min_length=1, max_length=1, description="one character, such as a comma")] = ","
+    separator: Annotated[
+        str, Field(min_length=1, max_length=1, description="one character, such as a comma; a blank: one or more")
+    ] = ","
     header: Annotated[bool, Field(description="true or false")] = True
     missing: Annotated[list[str], Field(description="a list of texts that stand for a missing value")] = [*MISSING]
     drop_missing_target: Annotated[bool, Field(description="true or false")] = False
-    # a key that is not set is absent everywhere: in a contract, in data.parquet and in params.yaml
-    numbers: Annotated[
-        dict[str, Style] | None,
-        Field(
-            exclude_if=_is_unset,
-            description="a mapping of columns of numbers to how 1234.5 is written there, one of: "
-            + ", ".join(f'"{style}"' for style in get_args(Style)),
-        ),
+    numbers: Annotated[dict[str, Style] | None, _optional(_NUMBERS)] = None
+    encoding: Annotated[str | None, _optional("the name of an encoding other than UTF-8, such as cp1252")] = None
+    comment: Annotated[
+        str | None, _optional("one character, which begins lines above the header", min_length=1, max_length=1)
     ] = None
     columns: Annotated[
         dict[str, Role],

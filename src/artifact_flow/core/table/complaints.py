@@ -31,7 +31,9 @@ def explain_refusal(error: Exception, path: Name, names: Sequence[str], row: int
     column = re.search(r"column #(\d+)", message)
     name = names[int(column[1])] if column and int(column[1]) < len(names) else "a column"
     if "UTF8" in message:
-        return DataError(f"{where}: {name} is not UTF-8: save the file as UTF-8.")
+        return DataError(
+            f"{where}: {name} is not UTF-8: save the file as UTF-8, or name its encoding, as `init --encoding` does."
+        )
     if found := re.search(r"conversion error to (\w+).*invalid value '(.*)'$", message):
         kinds = {"double": "number", "bool": "boolean", "timestamp": "date"}
         word = WORDS[kinds.get(found[1], "number")]

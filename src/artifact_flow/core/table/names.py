@@ -21,12 +21,22 @@ class Header:
         return self.names[0] if self.given and not self.given[0] else None
 
     @property
+    def renamed(self) -> dict[str, str]:
+        """The name of each column whose own name an earlier column has, with that name."""
+        pairs = zip(self.names, self.given, strict=True)
+        return {name: given for name, given in pairs if given not in ("", name)}
+
+    @property
     def notes(self) -> list[str]:
         """What to tell about columns that are not called what the file calls them."""
         unnamed = [name for name, given in zip(self.names, self.given, strict=True) if not given]
-        renamed = [(name, given) for name, given in zip(self.names, self.given, strict=True) if given not in ("", name)]
-        notes = [f"columns without a name are called by their place: {', '.join(unnamed)}"] if unnamed else []
-        return notes + [f"{given} is the name of several columns: another is called {name}" for name, given in renamed]
+        again = [
+            f"{given} is the name of several columns: another is called {name}" for name, given in self.renamed.items()
+        ]
+        return [
+            *([f"columns without a name are called by their place: {', '.join(unnamed)}"] if unnamed else []),
+            *again,
+        ]
 
 
 def name_columns(first: Sequence[str], rows: Sequence[Sequence[str]]) -> Header:

@@ -21,16 +21,17 @@ import pyarrow.parquet as pq
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.complaints import damaged_file
+from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean, find_separator
 from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.kinds import refuse_others
 from artifact_flow.core.table.names import Header, name_columns
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
-SEPARATORS = (",", ";", "\t")
 # The type of a JSON value; a column takes the type of its first value.
 JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # the first bytes of such files
+START_BYTES = 64  # enough to detect the format and a byte order mark
 HEAD_BYTES = 1 << 20  # enough to detect the format, the separator and the names
-SNIFFED_ROWS = 20
 NO_BLANK = re.compile(r"\S")
 BLOCK_BYTES = 1 << 22
 COLUMN_BYTES = 1 << 16  # read at a time from a Parquet column, so that a whole column chunk is never in memory
@@ -48,6 +49,7 @@ class Source:
     types: Mapping[str, pa.DataType] = field(default_factory=dict)  # of JSON lines, by their first values
     groups: Sequence[int] | None = None  # of Parquet: the row groups to read; None: all
     skipped: int = 0  # rows before these groups
+    renamed: Mapping[str, str] = field(default_factory=dict)  # name → the same name of an earlier column, in a CSV
 
     @property
     def first_row(self) -> int:
@@ -70,11 +72,26 @@ def open_raw(path: Path) -> IO[bytes]:
         raise DataError(f"{path} cannot be read: {error.strerror}: name a CSV, Parquet or JSON lines file.") from error
 
 
-def open_source(path: Path) -> IO[bytes]:
+def open_unpacked(path: Path) -> IO[bytes]:
     """Open a file and unpack gzip while reading; raise DataError when it cannot be opened."""
     with open_raw(path) as file:
         packed = file.read(2) == GZIP
     return pa.input_stream(str(path), compression="gzip" if packed else None)  # type: ignore[no-any-return]
+
+
+def open_source(path: Path, form: Form) -> IO[bytes]:
+    """Open a file as `open_unpacked` does, and clean a text table while reading."""
+    stream = open_unpacked(path)
+    try:
+        start = stream.read(START_BYTES)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged_file(path, error) from error
+    if detect_format(start) == "CSV":
+        whole = rejoin(start, stream)
+        cleaned = clean(whole, start, form, path)
+        if cleaned is not whole:
+            return cleaned
+    return open_unpacked(path)  # Arrow reads the file without going through Python
 
 
 def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str]) -> Source:
@@ -95,13 +112,17 @@ def open_table(name: Name, stream: IO[bytes], form: Form, expected: Sequence[str
     if format_ == "JSON lines":
         types = _json_types(head)
         return Source(name, file, format_, form, list(types), types)
-    names = csv_header(head, form, name).names
+    cleaned = clean(file, head[:START_BYTES], form, name)
+    if cleaned is not file:
+        head = read_head(cleaned, name)
+        file = rejoin(head, cleaned)
+    header = csv_header(head, form, name)
     for mark in SEPARATORS:
         with suppress(DataError):
-            found = csv_header(head, replace(form, separator=mark), name).names
-            if not set(expected) <= set(names) and set(expected) <= set(found):
-                form, names = replace(form, separator=mark), found
-    return Source(name, file, format_, form, names)
+            found = csv_header(head, replace(form, separator=mark), name)
+            if not set(expected) <= set(header.names) and set(expected) <= set(found.names):
+                form, header = replace(form, separator=mark), found
+    return Source(name, file, format_, form, header.names, renamed=header.renamed)
 
 
 def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
@@ -142,7 +163,7 @@ def read_names(path: Path, form: Form) -> list[str]:
 
 def read_header(path: Path, form: Form) -> Header:
     """Return the names of a file's columns as `read_names` does, and as the file gives them."""
-    with open_source(path) as file:
+    with open_source(path, form) as file:
         head = read_head(file, path)
     format_ = detect_format(head)
     if format_ == "CSV":
@@ -172,7 +193,10 @@ def csv_rows(head: bytes, form: Form, path: Name) -> list[list[str]]:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:  # otherwise the head merely ends within a character
             row = head[: error.start].count(b"\n") + 1
-            raise DataError(f"{path}, row {row}: not UTF-8 (byte {error.start}): save the file as UTF-8.") from error
+            raise DataError(
+                f"{path}, row {row}: not UTF-8 (byte {error.start}): save the file as UTF-8, or name its "
+                "encoding, as `init --encoding` does."
+            ) from error
         text = head[: error.start].decode("utf-8-sig")
     reader = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
     try:
@@ -190,25 +214,16 @@ def csv_rows(head: bytes, form: Form, path: Name) -> list[list[str]]:
 
 
 def sniff_separator(path: Path) -> str:
-    """Return the separator among comma, semicolon and tab that best splits the first rows: evenly and often.
+    """Return the separator that best splits the first rows of a file; a comma for a file that is not CSV."""
+    text = read_start(path, Form())
+    return find_separator(text) if text is not None else ","
 
-    Returns a comma for a file that is not CSV.
-    """
-    with open_source(path) as file:
+
+def read_start(path: Path, form: Form) -> str | None:
+    """Return the first text of a CSV, decoded and cleaned; None for a file that is not CSV."""
+    with open_source(path, form) as file:
         head = read_head(file, path)
-    if detect_format(head) != "CSV":
-        return ","
-    text = head.decode("utf-8-sig", errors="replace")
-
-    def evenness(mark: str) -> tuple[bool, int]:
-        rows = text_csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-        try:
-            counts = [len(row) for row in islice(filter(None, rows), SNIFFED_ROWS)]
-        except text_csv.Error:
-            return False, 0
-        return min(counts) == max(counts) > 1, counts[0]
-
-    return max(SEPARATORS, key=evenness)
+    return head.decode("utf-8-sig", errors="replace") if detect_format(head) == "CSV" else None
 
 
 def read_head(file: IO[bytes], path: Name) -> bytes:
@@ -219,6 +234,7 @@ def read_head(file: IO[bytes], path: Name) -> bytes:
         raise damaged_file(path, error) from error
     if not head.strip(b"\xef\xbb\xbf \r\n\t"):
         raise DataError(f"{path} is empty: it needs a header and rows.")
+    refuse_others(head, path)
     return bytes(head)
 
 

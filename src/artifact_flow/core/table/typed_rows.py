@@ -37,7 +37,7 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
 
     Raises DataError naming the row at fault, or a column that is missing.
     """
-    with open_source(path) as file:
+    with open_source(path, form) as file:
         format_ = detect_format(read_head(file, path))
     if format_ == "Parquet":
         try:
@@ -46,12 +46,12 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
             raise damaged_file(path, error) from error
         return type_columns(table, roles, form, path, 1)
     if format_ == "JSON lines":
-        with open_source(path) as file:
+        with open_source(path, form) as file:
             return pa.concat_tables(stream_columns(open_table(path, file, form, []), roles))
     names = read_names(path, form)
     for threads in (True, False):  # Arrow numbers the rows of its errors only with one thread
         try:
-            with open_source(path) as file:
+            with open_source(path, form) as file:
                 table = csv.read_csv(file, **csv_options(form, names, roles, threads))
         except pa.ArrowException as error:
             if not threads:
