@@ -25,7 +25,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from artifact_flow.cli import main
 from artifact_flow.core.base.params import PARAMS, Params, Task, load_params
 from artifact_flow.core.table.tables import DATA, Table, read_table
-from artifact_flow.stages import data, infer, train
+from artifact_flow.predict.files import predict_files
+from artifact_flow.stages import data, export, infer, train
 
 SOURCE = Path(__file__).resolve().parents[2]
 Values = Mapping[str, Sequence[Any]]  # column → its values, None where one is missing; dates as days since 1970
@@ -60,7 +61,7 @@ def adopt(folder: Path, content: str | bytes, *arguments: str, name: str = "t.cs
         params = load_params()
         for stage in (data, train, infer):
             with contextlib.redirect_stdout(io.StringIO()):
-                stage.main(params, Path("."))
+                stage.main(params, Path())
         return Adopted(printed, params, read_table(DATA), json.loads(Path("metrics.json").read_text()))
 
 
@@ -76,6 +77,17 @@ def refuse(folder: Path, content: str | bytes, *arguments: str, name: str = "t.c
     assert str(folder) not in sentence, "paths are relative"
     assert (folder / PARAMS).read_bytes() == before
     return sentence.removeprefix("error: ")
+
+
+def predict(folder: Path, content: str | bytes, name: str = "rows.csv") -> list[str]:
+    """Return the predictions of rows by the exported model of a folder in which a table was adopted."""
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with contextlib.chdir(folder):
+        if not Path("model.onnx").exists():
+            with contextlib.redirect_stdout(io.StringIO()):
+                export.main(load_params(), Path())
+        predict_files([Path(name)], Path("model.onnx"), Path("out.csv"))
+        return [line.split(",")[1] for line in Path("out.csv").read_text().splitlines()[1:]]
 
 
 def _write(folder: Path, name: str, content: str | bytes) -> None:
