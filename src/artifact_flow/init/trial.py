@@ -55,7 +55,7 @@ def try_estimator(table: Table, params: TrainParams) -> tuple[set[str], dict[str
     Raises ParamsError when the estimator does not fit the task or the table.
     """
     trial = _sample(table)
-    features, train = trial.describe(), trial.split == "train"
+    features, train = trial.describe(bins=False), trial.split == "train"
     X, _ = encode_rows(features, trial.raw)
     with reproducible(params.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stage `train` shows the warnings of the real fit
