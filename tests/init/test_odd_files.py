@@ -403,9 +403,19 @@ def packed(name: str, mode: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (packed("t.csv", "zip"), "a zip archive, which is not read: unpack it, and name the file in it."),
-        (packed("[Content_Types].xml", "zip"), "an Excel workbook, which is not read: save its sheet as CSV."),
-        (packed("t.csv", "tgz"), "a tar archive, which is not read: unpack it, and name the file in it."),
+        pytest.param(
+            packed("t.csv", "zip"), "a zip archive, which is not read: unpack it, and name the file in it.", id="zip"
+        ),
+        pytest.param(
+            packed("[Content_Types].xml", "zip"),
+            "an Excel workbook, which is not read: save its sheet as CSV.",
+            id="xlsx",
+        ),
+        pytest.param(
+            packed("t.csv", "tgz"),
+            "a tar archive, which is not read: unpack it, and name the file in it.",
+            id="tar",  # the content holds the time
+        ),
         (
             '[{"a": 1}, {"a": 2}]',
             "a JSON array, which is not read: write each row as an object on a line of its own: jq -c '.[]' t.csv > "

@@ -443,7 +443,7 @@ def test_what_the_user_says_wins(mine: Project) -> None:
     assert {table.columns[name] for name in ("Pclass", "Parch")} == {"category"}
     assert (table.columns["Ticket"], table.columns["PassengerId"], table.columns["Fare"]) == (
         "id",
-        "number",
+        "left out",
         "left out",
     )
     assert table.missing == ["", "NA", "S", "unknown"]

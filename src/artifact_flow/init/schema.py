@@ -17,12 +17,15 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role, Task
 from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
 from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.names import Header
 from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.identifiers import identifier_reason
 from artifact_flow.init.mixed import find_mixed, refuse_mixed
 from artifact_flow.init.orders import UNCLEAR, tell_date
 from artifact_flow.init.reading import Hints, Reading, read_as_meant
+from artifact_flow.init.repeats import count_repeated, differ_in_case
+from artifact_flow.init.values import are_whole, count_distinct, to_numbers
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 WHOLE, PADDED = r"^[+-]?\d+$", r"^0\d\d+$"
@@ -30,6 +33,7 @@ BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 SET = "set by you"
 MANY = 255  # distinct texts above which a column is free text, as it is above half the number of rows
 FEW_CLASSES = 20  # a target with at most so many distinct whole numbers is a class
+FIRST_DATE, LAST_DATE = 19000101, 20991231  # written without marks
 EXACT = 2.0**53  # whole numbers from here on are not all exact in float64
 
 
@@ -83,24 +87,15 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     said = {*overrides.categories, overrides.id or "", target if overrides.task == "classification" else ""}
     reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
     original, table, form, task = table, reading.table, reading.form, overrides.task
-    columns, mixed = [], []
+    columns, mixed = _classify_columns(table, header, target, overrides), []
     if task != "classification":
         mixed += find_mixed(target, table[target], True, "; or, if it is a class, add --task classification")
         task = "regression" if target in form.numbers else task
-    for name in names:
-        if name == target:
-            continue
-        if name in overrides.left_out:
-            columns.append(ColumnSchema(name, "left out", None, None, SET))
-            continue
-        column = classify_column(name, table[name], overrides)
-        if name == header.index and column.note not in (SET, "empty"):
-            columns.append(_classify_index(table[name], column))
-            continue
-        columns.append(column)
-        if columns[-1].note != SET:
-            text = columns[-1].role == "category"
-            mixed += find_mixed(name, table[name], text, f"; or, if the column is text, add --category {name}")
+    for column in columns:
+        if column.note != SET and column.name != header.index:
+            text = column.role == "category"
+            other = f"; or, if the column is text, add --category {column.name}"
+            mixed += find_mixed(column.name, table[column.name], text, other)
     _refuse_unclear(path, [column.name for column in columns if column.note == UNCLEAR])
     refuse_mixed(path, form, mixed)
     ids = sorted((column for column in columns if column.role == "id"), key=lambda column: column.name == header.index)
@@ -118,11 +113,29 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     return Schema(table.num_rows, found, task, columns, form, notes)
 
 
-def classify_column(  # noqa: PLR0911 - a rule, a return
+def _classify_columns(table: pa.Table, header: Header, target: str, overrides: Overrides) -> list[ColumnSchema]:
+    columns = []
+    for name in header.names:
+        if name == target:
+            continue
+        if name in overrides.left_out:
+            columns.append(ColumnSchema(name, "left out", None, None, SET))
+            continue
+        column = classify_column(name, table[name], overrides)
+        index = name == header.index and column.note not in (SET, "empty")
+        columns.append(_classify_index(table[name], column) if index else column)
+    return columns
+
+
+def classify_column(  # noqa: PLR0911, PLR0912 - a rule, a return
     name: str, values: pa.ChunkedArray, overrides: Overrides
 ) -> ColumnSchema:
     """Return the role of a column of texts, in which a missing value is null."""
     present = values.drop_null()
+    said = {*overrides.categories, *overrides.day_first, *overrides.month_first, overrides.id}
+    numbers = None if name in said else to_numbers(present)
+    if numbers is not None and not are_whole(numbers) and (values.null_count or np.ptp(numbers)):
+        return ColumnSchema(name, "number", values.null_count, count_distinct(numbers))
     distinct = pc.unique(present)
     counts = values.null_count, len(distinct)
     if name == overrides.id or name in overrides.categories:
@@ -137,11 +150,12 @@ def classify_column(  # noqa: PLR0911 - a rule, a return
     unique = len(distinct) == len(values) and len(values) > FEW_CLASSES
     if len(distinct) <= len(TRUE) and _are_booleans(distinct.to_pylist()):
         return ColumnSchema(name, "boolean", *counts)
-    numbers, reason = _to_numbers(distinct), ""
+    numbers, reason = to_numbers(distinct), ""
     if numbers is not None:
-        whole = bool((numbers == np.trunc(numbers)).all()) and _all_match(distinct, WHOLE)
+        whole = are_whole(numbers) and _all_match(distinct, WHOLE)
         reason = _code_reason(distinct, numbers) if whole else ""
-        if whole and not reason and (date := tell_date(distinct)):
+        dated = FIRST_DATE <= numbers.min() <= numbers.max() <= LAST_DATE
+        if whole and dated and not reason and (date := tell_date(distinct)):
             return ColumnSchema(name, date[0], *counts, date[1])
         named = identifier_reason(name, numbers) if whole and unique and not reason else ""
         if named and overrides.id:
@@ -163,9 +177,16 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
     Texts and few whole numbers are classes; other numbers are a regression. The note names the flag for the other task
     where that is possible.
     """
-    distinct = pc.unique(values.drop_null())
+    present = values.drop_null()
+    measures = to_numbers(present)
+    if measures is not None and not are_whole(measures) and task != "classification":
+        known = count_distinct(measures)
+        classes = 2 <= known <= len(values) / 2
+        hint = f", {SET}" if task else " (or --task classification)" if classes else ""
+        return ColumnSchema(name, "number", values.null_count, known, f"regression{hint}"), "regression"
+    distinct = pc.unique(present)
     counts = values.null_count, len(distinct)
-    numbers = _to_numbers(distinct) is not None
+    numbers = to_numbers(distinct) is not None
     whole = numbers and _all_match(distinct, r"^[+-]?\d+(\.0*)?$")
     because = f"because it has {len(distinct)} distinct whole numbers" if whole else "because its values are text"
     classes = 2 <= len(distinct) <= len(values) / 2
@@ -188,28 +209,6 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
     return ColumnSchema(name, "category", *counts, f"classification, {hint}"), "classification"
 
 
-def differ_in_case(distinct: pa.Array) -> str:
-    """Return a sentence about two of the texts that differ in nothing but case, or ""."""
-    seen: dict[str, str] = {}
-    for text in distinct.to_pylist() if len(distinct) <= MANY else ():
-        other = seen.setdefault(text.casefold(), text)
-        if other != text:
-            return f"{other} and {text} differ in case only"
-    return ""
-
-
-def count_repeated(table: pa.Table, names: Sequence[str]) -> int:
-    """Return the number of rows that equal an earlier row in the named columns."""
-    rows = np.zeros(table.num_rows, np.uint64)
-    for place, name in enumerate(names, start=1):
-        codes = table[name].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        rows = (rows ^ codes.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        rows ^= rows >> np.uint64(29)
-        if place & (place - 1) == 0 and len(np.unique(rows)) == len(rows):
-            return 0
-    return len(rows) - len(np.unique(rows))
-
-
 def _notes(table: pa.Table, columns: Sequence[ColumnSchema], target: ColumnSchema, task: Task) -> list[str]:
     notes = []
     read = [column for column in columns if column.role != "id" and column.distinct is not None]
@@ -228,16 +227,6 @@ def _notes(table: pa.Table, columns: Sequence[ColumnSchema], target: ColumnSchem
 
 def _are_booleans(texts: list[str]) -> bool:
     return {text.casefold() for text in texts} in BOOLEANS and {*texts} <= {*TRUE, *FALSE}
-
-
-def _to_numbers(texts: pa.Array) -> np.ndarray | None:
-    """Return texts as float64, or None when some are no numbers."""
-    try:
-        if not len(texts):
-            return None
-        return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
-    except pa.ArrowInvalid:
-        return None
 
 
 def _code_reason(distinct: pa.Array, numbers: np.ndarray) -> str:

@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Iterable, Mapping
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as Grid
+from rich.text import Text
 
 from artifact_flow.core.base.params import PARAMS
 from artifact_flow.core.base.pipeline import PIPELINE
@@ -15,20 +16,19 @@ from artifact_flow.init.schema import Schema
 
 def print_schema(source: str, schema: Schema, console: Console) -> None:
     """Print one line for each column, then the number of rows."""
-    grid = Grid("column", "role", "missing", "distinct", "", box=None, pad_edge=False)
+    rows = [("column", "role", "missing", "distinct", "")]
     for column in schema.columns:
-        style = "dim" if column.role in ("id", "left out") else ""
-        counts = ("" if count is None else str(count) for count in (column.missing, column.distinct))
-        grid.add_row(escape(column.name), column.role, *counts, escape(column.note), style=style)
+        missing, distinct = ("" if count is None else str(count) for count in (column.missing, column.distinct))
+        rows.append((column.name, column.role, missing, distinct, column.note))
     target = schema.target
-    grid.add_row(
-        escape(target.name),
-        "[bold]target[/]",
-        str(target.missing),
-        str(target.distinct),
-        escape(target.note),
-    )
-    console.print(grid)
+    rows.append((target.name, "target", str(target.missing), str(target.distinct), target.note))
+    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+    text = Text()  # rich's own table takes a second for 2000 columns
+    for place, row in enumerate(rows):
+        style = "dim" if row[1] in ("id", "left out") else "bold" if place in (0, len(rows) - 1) else ""
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        text.append("  ".join(padded).rstrip() + "\n", style)
+    console.print(text, soft_wrap=True, end="", highlight=False)
     console.print(f"{escape(source)}: {schema.rows} rows")
     for note in schema.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)

@@ -63,7 +63,7 @@ def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
     Raises ParamsError when the estimator does not fit the task or the table.
     """
     trial = _sample(table)
-    features, train = trial.describe(), trial.split == "train"
+    features, train = trial.describe(bins=False), trial.split == "train"
     X, _ = encode_rows(features, trial.raw)
     reasons = {}
     with reproducible(params.threads), warnings.catch_warnings():

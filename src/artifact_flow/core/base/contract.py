@@ -109,13 +109,16 @@ class Contract(_Part):
         return self.params["data"].get("preprocess") == "auto" or feature.missing > 0
 
 
-def describe_features(types: Mapping[str, Type], columns: Mapping[str, Column], centred: bool = False) -> list[Feature]:
+def describe_features(
+    types: Mapping[str, Type], columns: Mapping[str, Column], centred: bool = False, bins: bool = True
+) -> list[Feature]:
     """Return the features in the order of `types` (name → type), described from the train split's raw columns.
 
     With `centred`, numbers and dates that are far from 0 and near to each other, such as moments of a week, get an
     offset: an exported model takes float32, which would round away what distinguishes them.
+    Without `bins`, which take most of the time, numbers have no reference distribution.
     """
-    features = [_describe(name, kind, columns[name]) for name, kind in types.items()]
+    features = [_describe(name, kind, columns[name], bins) for name, kind in types.items()]
     return [feature.model_copy(update={"offset": _offset(feature)}) for feature in features] if centred else features
 
 
@@ -198,7 +201,7 @@ def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
         raise ContractError(f"{path}: {where}: {first['msg']}: {remedy}") from error
 
 
-def _describe(name: str, kind: Type, column: Column) -> Feature:
+def _describe(name: str, kind: Type, column: Column, bins: bool) -> Feature:
     if isinstance(column, Text):
         counts = np.bincount(column.index[column.index >= 0], minlength=len(column.values))
         order = sorted(range(len(column.values)), key=lambda i: column.values[i])
@@ -222,7 +225,7 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
         scaled = np.ldexp(values, -exponent)
         std = math.ldexp(float(scaled.std()), exponent)
         mean = round_figure(math.ldexp(float(scaled.mean()), exponent), SHARE_DIGITS, std)
-        edges = draw_edges(values, std)
+        edges = draw_edges(values, std) if bins else []
     return Feature(
         name=name,
         type=kind,
@@ -232,7 +235,7 @@ def _describe(name: str, kind: Type, column: Column) -> Feature:
         mean=mean,
         std=round_figure(std, SHARE_DIGITS),
         edges=edges,
-        shares=[_share(count, len(values)) for count in count_bins(values, edges).tolist()],
+        shares=[_share(count, len(values)) for count in (count_bins(values, edges).tolist() if edges else ())],
     )
 
 

@@ -135,7 +135,7 @@ def _trim(column: pa.ChunkedArray, missing: Sequence[str]) -> pa.ChunkedArray:
         return column
     trimmed = pc.utf8_trim_whitespace(column)
     gaps = pc.is_in(trimmed, pa.array(["", *missing]))
-    return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed)
+    return pc.if_else(gaps, pa.scalar(None, pa.string()), trimmed) if pc.any(gaps).as_py() else trimmed
 
 
 def _write_iso(column: pa.ChunkedArray, role: Role) -> pa.ChunkedArray:

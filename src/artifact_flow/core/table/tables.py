@@ -75,9 +75,11 @@ class Table:
         """The unencoded features by name, in the form that the encoding takes."""
         return {name: to_column(self.columns[stored_name(name)]) for name in self.roles.features}
 
-    def describe(self) -> list[Feature]:
-        """Return the features described from the train split."""
-        return describe_features(self.roles.features, self.part("train").raw, self.roles.params.preprocess == "auto")
+    def describe(self, bins: bool = True) -> list[Feature]:
+        """Return the features described from the train split; without `bins`, with no distributions of numbers."""
+        return describe_features(
+            self.roles.features, self.part("train").raw, self.roles.params.preprocess == "auto", bins
+        )
 
     @property
     def y(self) -> np.ndarray:
