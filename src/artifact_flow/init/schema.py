@@ -20,7 +20,7 @@ from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.mixed import find_mixed, refuse_mixed
-from artifact_flow.init.reading import Hints, Reading, read_as_meant
+from artifact_flow.init.reading import Hints, Reading, note_unknown_class, read_as_meant
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 DATE = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$"
@@ -110,9 +110,9 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     if not any(column.role not in ("id", "left out") for column in columns):
         raise DataError(f"{path}: no column is left to predict {target} from.")
     _refuse_lost_classes(path, target, original[target], reading)
-    return Schema(
-        table.num_rows, *classify_target(path, target, table[target], task), columns, form, header.notes + reading.notes
-    )
+    found = classify_target(path, target, table[target], task)
+    unknown = note_unknown_class(target, pc.unique(table[target].drop_null())) if found[1] == "classification" else []
+    return Schema(table.num_rows, *found, columns, form, [*header.notes, *reading.notes, *unknown])
 
 
 def classify_column(  # noqa: PLR0911 - a rule, a return
