@@ -414,6 +414,7 @@ def packed(name: str, mode: str) -> bytes:
         ("<!DOCTYPE html>\n<html></html>", "a web page, which is not read: download the file itself."),
         (b"ARROW1\0\0", "an Arrow (Feather) file, which is not read: write it as Parquet or CSV."),
     ],
+    ids=["zip", "xlsx", "tgz", "json", "html", "arrow"],  # not their bytes, which hold the time
 )
 def test_other_files_are_named_for_what_they_are(tmp_path: Path, content: str | bytes, sentence: str) -> None:
     """With what to do."""

@@ -64,7 +64,7 @@ def read_as_meant(path: Path, table: pa.Table, form: Form, hints: Hints) -> Read
             continue
         distinct = pc.unique(table[name].drop_null())
         marks = pc.is_in(pc.utf8_lower(distinct), pa.array(GAPS))
-        values = distinct.filter(pc.invert(marks))
+        values = distinct.filter(pc.invert(marks)) if _any(marks) else distinct
         numbers = _find_numbers(path, name, table[name], values, form)
         if numbers:
             columns[name] = numbers
@@ -153,9 +153,9 @@ def _prefers_comma(columns: Mapping[str, _Numbers], form: Form) -> bool:
     """Return whether the file's decimal mark is a comma, by its other columns or, without any, by its separator."""
     allowed = [{MARKS[style][1] for style in one.styles} for one in columns.values()]
     marks = {mark for some in allowed if len(some) == 1 for mark in some}
-    if any(one.plain and _any(pc.match_substring_regex(one.values, POINTED)) for one in columns.values()):
-        marks.add(".")
-    return marks == {","} or (not marks and form.separator == ";")
+    if "." in marks or (not marks and form.separator != ";"):
+        return False
+    return not any(one.plain and _any(pc.match_substring_regex(one.values, POINTED)) for one in columns.values())
 
 
 def _note_gaps(gaps: Mapping[str, pa.Array]) -> list[str]:
