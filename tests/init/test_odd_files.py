@@ -424,6 +424,7 @@ def packed(name: str, mode: str) -> bytes:
         ("<!DOCTYPE html>\n<html></html>", "a web page, which is not read: download the file itself."),
         (b"ARROW1\0\0", "an Arrow (Feather) file, which is not read: write it as Parquet or CSV."),
     ],
+    ids=["zip", "xlsx", "tgz", "json", "html", "arrow"],  # not their bytes, which hold the time
 )
 def test_other_files_are_named_for_what_they_are(tmp_path: Path, content: str | bytes, sentence: str) -> None:
     """With what to do."""
@@ -441,3 +442,16 @@ def test_messages_of_the_stage_name_the_file_as_the_user_does(tmp_path: Path) ->
     """The path is relative also where the table is read a second time."""
     table = "size,kind,price\n" + lines(SIZE, KIND, [*PRICE[:-1], "inf"])
     assert refuse(tmp_path, table, "--target", "price").startswith("t.csv, row 61: price is inf: fix it")
+
+
+def test_a_class_that_usually_marks_a_gap_is_named(tmp_path: Path) -> None:
+    """It stays a class until the user says otherwise."""
+    kinds = ["?", "a", "b"] * (ROWS // 3)
+    table = "size,price,kind\n" + lines(SIZE, PRICE, kinds)
+    adopted = adopt(tmp_path, table, "--target", "kind")
+    assert "note: ? is a class of kind, the target; if it stands for an unknown class, add --missing '?' " in (
+        adopted.printed
+    )
+    check_score(adopted, {"size": SIZE, "price": PRICE}, kinds)
+    adopted = adopt(tmp_path, table, "--target", "kind", "--missing", "?", "--drop-missing-target")
+    assert adopted.table.columns.num_rows == ROWS * 2 // 3

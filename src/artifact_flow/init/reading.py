@@ -4,6 +4,7 @@ Marks such as `n/a` are gaps in a column whose other values are all numbers or d
 nulls, so that roles are decided as if the file had been written that way.
 """
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_as_meant(path: Path, table: pa.Table, form: Form, hints: Hints) -> Read
             continue
         distinct = pc.unique(table[name].drop_null())
         marks = pc.is_in(pc.utf8_lower(distinct), pa.array(GAPS))
-        values = distinct.filter(pc.invert(marks))
+        values = distinct.filter(pc.invert(marks)) if _any(marks) else distinct
         numbers = _find_numbers(path, name, table[name], values, form)
         if numbers:
             columns[name] = numbers
@@ -74,6 +75,16 @@ def read_as_meant(path: Path, table: pa.Table, form: Form, hints: Hints) -> Read
     form = replace(form, missing=tuple(dict.fromkeys((*form.missing, *missing))), numbers={**form.numbers, **styles})
     notes = [*_note_gaps(gaps), *notes, *_note_sentinels(table, columns)]
     return Reading(_apply(table, form, list(missing)), form, notes)
+
+
+def note_unknown_class(target: str, classes: pa.Array) -> list[str]:
+    """Return a note for each class of the target that usually marks a gap."""
+    marks = classes.filter(pc.is_in(pc.utf8_lower(classes), pa.array(GAPS))).to_pylist()
+    return [
+        f"{mark} is a class of {target}, the target; if it stands for an unknown class, add --missing "
+        f"{shlex.quote(mark)} --drop-missing-target"
+        for mark in marks
+    ]
 
 
 def _find_numbers(path: Path, name: str, column: pa.ChunkedArray, values: pa.Array, form: Form) -> _Numbers | None:
@@ -142,9 +153,9 @@ def _prefers_comma(columns: Mapping[str, _Numbers], form: Form) -> bool:
     """Return whether the file's decimal mark is a comma, by its other columns or, without any, by its separator."""
     allowed = [{MARKS[style][1] for style in one.styles} for one in columns.values()]
     marks = {mark for some in allowed if len(some) == 1 for mark in some}
-    if any(one.plain and _any(pc.match_substring_regex(one.values, POINTED)) for one in columns.values()):
-        marks.add(".")
-    return marks == {","} or (not marks and form.separator == ";")
+    if "." in marks or (not marks and form.separator != ";"):
+        return False
+    return not any(one.plain and _any(pc.match_substring_regex(one.values, POINTED)) for one in columns.values())
 
 
 def _note_gaps(gaps: Mapping[str, pa.Array]) -> list[str]:

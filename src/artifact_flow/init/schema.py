@@ -23,7 +23,7 @@ from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.identifiers import identifier_reason
 from artifact_flow.init.mixed import find_mixed, refuse_mixed
 from artifact_flow.init.orders import UNCLEAR, tell_date
-from artifact_flow.init.reading import Hints, Reading, read_as_meant
+from artifact_flow.init.reading import Hints, Reading, note_unknown_class, read_as_meant
 from artifact_flow.init.repeats import count_repeated, differ_in_case
 from artifact_flow.init.values import are_whole, count_distinct, to_numbers
 
@@ -109,7 +109,8 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
         raise DataError(f"{path}: no column is left to predict {target} from.")
     _refuse_lost_classes(path, target, original[target], reading)
     found, task = classify_target(path, target, table[target], task)
-    notes = [*header.notes, *reading.notes, *_notes(table, columns, found, task)]
+    unknown = note_unknown_class(target, pc.unique(table[target].drop_null())) if task == "classification" else []
+    notes = [*header.notes, *reading.notes, *unknown, *_notes(table, columns, found, task)]
     return Schema(table.num_rows, found, task, columns, form, notes)
 
 
