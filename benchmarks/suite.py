@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from benchmarks.adoption import compare_init
 from benchmarks.batches import compare_batches
 from benchmarks.eight_bit import compare_eight_bit
 from benchmarks.figure import Figure, Meter
@@ -144,6 +145,14 @@ GROUPS = (
         "Stage `data` on a CSV file of 100 MB, typed, split and written, compared with Arrow's own reader and writer.",
         2,
         lambda grounds, meter: [compare_stage_data(clone_head(grounds.scratch / "own"), meter)],
+    ),
+    Group(
+        "init",
+        "Adopting a table",
+        "`artifact-flow init`, which reads a table, decides what its columns are, tries the estimator and looks for "
+        "leaks: on a CSV file of 100 MB, compared with stage `data`, and on a very wide one.",
+        3,
+        lambda grounds, meter: compare_init(clone_head(grounds.scratch / "adopted"), meter),
     ),
     Group(
         "search",
