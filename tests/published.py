@@ -201,6 +201,28 @@ def bike_sharing(folder: Path, rows: int = 300) -> Path:
     return _write(folder / "bike_sharing.csv", _text(lines))
 
 
+def hospital_visits(folder: Path, rows: int = 320) -> Path:
+    """Write visits to a hospital: several of one patient, in time, with gaps; frail patients come back."""
+    rng = np.random.default_rng(12)
+    lines: list[Row] = [["visit", "patient", "date", "age", "ward", "pressure", "glucose", "smoker", "readmitted"]]
+    patients = [
+        (rng.integers(20, 90), round(float(rng.normal(130, 15))), rng.random() < 0.3, rng.normal(0, 1))
+        for _ in range(rows // 4)
+    ]
+    for i in range(rows):
+        patient = int(rng.integers(0, len(patients)))
+        age, pressure, smoker, frail = patients[patient]
+        ward = rng.choice(["surgery", "medicine", "heart"], p=[0.4, 0.4, 0.2])
+        glucose = round(float(rng.normal(5.5 + frail, 0.8)), 1)
+        odds = -5.4 + 0.04 * age + 0.8 * smoker + 0.5 * (glucose - 5.5) + frail + (ward == "heart")
+        lines.append(
+            [f"V{1000 + i}", f"P{100 + patient}", np.datetime64("2024-01-01") + i, age, ward,
+             "" if rng.random() < 0.08 else pressure + int(rng.normal(0, 6)), glucose, "yes" if smoker else "no",
+             "yes" if rng.random() < 1 / (1 + np.exp(-odds)) else "no"]
+        )  # fmt: skip
+    return _write(folder / "visits.csv", _text(lines))
+
+
 def european_rents(folder: Path, rows: int = 200) -> Path:
     """Write rents as a European office tool saves them: a byte order mark, semicolons, CR LF, accents; gzip."""
     rng = np.random.default_rng(8)

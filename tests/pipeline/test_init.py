@@ -460,7 +460,7 @@ def test_a_split_by_a_column_is_written_and_made(mine: Project) -> None:
     main(["init", "--data", "passengers.csv", "--target", "Survived", "--split-by", "group:Ticket"])
     text = Path("params.yaml").read_text()
     assert "  split:\n    by: group\n    column: Ticket\n  preprocess: auto" in text
-    assert "    Ticket: left out # set by you\n" in text
+    assert "    Ticket: left out # data.split is by this group\n" in text
     run_stages()
     passengers = csv.read_csv("passengers.csv")
     ids = map(str, passengers["PassengerId"].to_pylist())

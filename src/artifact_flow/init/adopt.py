@@ -66,6 +66,7 @@ def adopt_table(request: Request, root: Path | None = None, console: Console | N
     refuse_values(request.data, form, request.target)
     schema = understand(request.data, form, request.target, _without_key(request))
     schema = replace(schema, notes=[*notes, *schema.notes])
+    schema = _explain_key(schema, request)
     if schema.target.missing and not request.drop_missing_target:
         raise DataError(
             f"{request.data}: {schema.target.missing} of {schema.rows} rows have no value in {request.target}, the "
@@ -149,6 +150,20 @@ def _without_key(request: Request) -> Overrides:
     if split is None or split.by == "time" or split.column in (*overrides.categories, overrides.id):
         return overrides
     return replace(overrides, left_out=[*overrides.left_out, split.column])
+
+
+def _explain_key(schema: Schema, request: Request) -> Schema:
+    """Return the schema with the reason why the column by which rows are split is no feature."""
+    split = request.split
+    if split is None or split.column in request.overrides.left_out:
+        return schema
+    columns = [
+        replace(column, note=f"data.split is by this {split.by}")
+        if column.name == split.column and column.role == "left out" and split.by != "time"
+        else column
+        for column in schema.columns
+    ]
+    return replace(schema, columns=columns)
 
 
 def read_split(text: str | None, test: list[str] | None) -> SplitParams | None:
