@@ -284,9 +284,7 @@ def _matches_name(path: str, file: Path) -> bool:
 def _seen_manifest(root: Path, parcel: Parcel) -> Files:
     path = root / SEEN / parcel.sha256
     if not path.is_file() or hash_file(path) != parcel.sha256:
-        raise ParcelError(
-            f"{parcel.name} was not received in this job: run `artifact-flow receive` before `artifact-flow hand-over`."
-        )
+        raise ParcelError(f"{parcel.name} was not received in this job: run `artifact-flow receive` first.")
     return parse_manifest(path.read_bytes())
 
 

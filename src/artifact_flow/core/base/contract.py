@@ -15,12 +15,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifact_flow.core.base.bins import FLOAT32_ROUNDING, count_bins, draw_edges
+from artifact_flow.core.base.difference import find_difference
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.core.base.errors import ContractError
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, locked_md5
-from artifact_flow.core.base.params import DataParams, Params, Role, Task, TrainParams, Type, find_difference
+from artifact_flow.core.base.params import DataParams, Params, Role, Task, TrainParams, Type
 
 CONTRACT = Path("contract.json")
 SHARE_DIGITS = 6  # significant digits of a share and a standard deviation; a mean is rounded at the latter's scale

@@ -7,7 +7,6 @@ another stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml h
 under `flows` and the flow's name.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -288,23 +287,6 @@ def _check_search(search: SearchParams, path: Path) -> None:
             f"{path}: train.search.budget is {search.budget}, but strategy {search.strategy} tries every candidate; "
             f"allowed: no budget, or strategy {' or '.join(BUDGETED)}."
         )
-
-
-def find_difference(made: Mapping[str, Any], now: Mapping[str, Any], name: str = "") -> str:
-    """Return in words the first parameter whose value in `made` differs from its value in `now`, or "".
-
-    Values compare as DVC compares them (1 equals 1.0): a stage is never reported as outdated that DVC would skip.
-    """
-    for key in {**made, **now}:
-        before, after, place = made.get(key), now.get(key), f"{name}{key}"
-        if isinstance(before, dict) and isinstance(after, dict):
-            found = find_difference(before, after, f"{place}.")
-            if found:
-                return found
-        elif before != after or (key in made) != (key in now):
-            one, other = ("nothing" if key not in of else repr(of[key]) for of in (made, now))
-            return f"{place} {one}, but {PARAMS} says {other}"
-    return ""
 
 
 def _needed() -> list[str]:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from artifact_flow.core.base.contract import Feature, describe_features
+from artifact_flow.core.base.difference import find_difference
 from artifact_flow.core.base.encoding import Column
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.base.params import PARAMS, DataParams, SplitParams, Task, Type, find_difference
+from artifact_flow.core.base.params import PARAMS, DataParams, SplitParams, Task, Type
 from artifact_flow.core.table.columns import to_column
 from artifact_flow.core.table.splits import Key, draw_test_rows
 
