@@ -282,7 +282,7 @@ def test_hand_over_reports_a_mistake_in_one_sentence(project: Project, tmp_path:
     given: dict[str, Any] = {"name": "train", "sha256": "0" * 64}
     arguments = "--received", json.dumps([given]), "--into", str(tmp_path / "new"), "test"
     assert refused(*arguments).startswith(
-        "error: train was not received in this job: run `artifact-flow receive` before"
+        "error: train was not received in this job: run `artifact-flow receive` first."
     )
     (project.root / "tests.json").unlink()
     assert "tests.json, which dvc.lock names, does not exist" in refused("--into", str(tmp_path / "new"), "test")

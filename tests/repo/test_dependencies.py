@@ -1,6 +1,6 @@
 """Dependencies: dvc.yaml declares what the stages read, no more (needless runs) and no less (stale outputs).
 
-The rules apply to the dvc.yaml of this project, including stages that a user has added or `init` has removed. Rules for
+The rules apply to the dvc.yaml of this project, including stages that a user has added or removed. Rules for
 the shipped pipeline alone read its copy, tests/pipeline.yaml, which the fixture `project` runs.
 """
 

@@ -33,6 +33,7 @@ CLASSIFIERS = [
     ("ensemble.GradientBoostingClassifier", {"n_estimators": 9, "random_state": 0}),
     ("ensemble.HistGradientBoostingClassifier", {"max_iter": 9, "random_state": 0}),
     ("naive_bayes.GaussianNB", {}),
+    ("discriminant_analysis.QuadraticDiscriminantAnalysis", {"reg_param": 0.1}),
 ]
 REGRESSORS = [
     ("linear_model.LinearRegression", {}),
@@ -221,6 +222,7 @@ def predictions_of(values: Sequence[float], probabilities: Sequence[Sequence[flo
     ("expected", "found", "wrong"),
     [
         (predictions_of([0, 1, 1]), predictions_of([0, 1, 0]), 1),
+        (predictions_of([0, 0]), predictions_of([[0, 0]]), 2),  # type: ignore[list-item]
         (predictions_of([1.0, 2.0]), predictions_of([1.0, 2.0 + 1e-6]), 0),
         (predictions_of([1.0, 2.0]), predictions_of([1.0, 2.1]), 1),
         (predictions_of([1.0, 2.0]), predictions_of([1.0, float("nan")]), 1),
@@ -264,3 +266,11 @@ def test_boosted_trees_split_float32_rows_where_they_split_float64_rows() -> Non
         assert np.float32(low) <= np.float32(threshold) < np.float32(high)
         assert np.float32(threshold) == threshold
     assert round_threshold(np.array([1.0, 2.0]), 1.3) == np.float32(1.3)
+
+
+def test_the_domains_have_one_order(tables: dict[str, Table]) -> None:
+    """The converter of support vector machines lists them in another order in each process."""
+    for path in ("svm.SVC", "linear_model.RidgeClassifier"):
+        content = exported(tables["multiclass"], estimator_of(path))[2]
+        domains = [opset.domain for opset in onnx.load_from_string(content).opset_import]
+        assert domains == sorted(domains, reverse=True)
