@@ -94,7 +94,8 @@ def _write(folder: Path, name: str, content: str | bytes) -> None:
     """Write the shipped parameters and pipeline, and the table."""
     shutil.copy(SOURCE / "tests/unit/params.yaml", folder / PARAMS)
     shutil.copy(SOURCE / "tests/pipeline.yaml", folder / "dvc.yaml")
-    (folder / ".git").mkdir(exist_ok=True)  # makes it the repository's root
+    for mark in (".git", ".dvc"):  # make it the root of a repository, wherever it lies
+        (folder / mark).mkdir(exist_ok=True)
     (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
