@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from artifact_flow.core.base.dates import DAY_FIRST, MONTH_FIRST
 from artifact_flow.core.base.params import Role
+from artifact_flow.init.values import all_match
 
 ZONE = r"(Z|[+-]\d\d(:?\d\d)?)?"
 DATE = (
@@ -27,17 +28,13 @@ def tell_date(distinct: pa.Array) -> tuple[Role, str] | None:
     rest = distinct.filter(pc.invert(plain))
     if not len(rest):
         return "date", "days since 1970"
-    if len(distinct) >= FEW and _all(distinct, DIGITS):
+    if len(distinct) >= FEW and all_match(distinct, DIGITS):
         return "date", f"days since 1970, {distinct[0]} being a date"
-    day, month = _all(rest, DAY_FIRST), _all(rest, MONTH_FIRST)
+    day, month = all_match(rest, DAY_FIRST), all_match(rest, MONTH_FIRST)
     if day and month:
         return "left out", UNCLEAR
     if day or month:
         role: Role = "day-first date" if day else "month-first date"
         clear = rest.filter(pc.invert(pc.match_substring_regex(rest, MONTH_FIRST if day else DAY_FIRST)))
         return role, f"days since 1970; {clear[0]} has the {'day' if day else 'month'} first"
-    return ("left out", UNREADABLE) if _all(rest, OTHER) else None
-
-
-def _all(texts: pa.Array, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
+    return ("left out", UNREADABLE) if all_match(rest, OTHER) else None

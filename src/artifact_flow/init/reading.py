@@ -17,6 +17,7 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Style
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.numbers import MARKS, PLAIN, are_numbers, choose_style, find_styles, parse_numbers
+from artifact_flow.init.values import all_match
 
 GAPS = ("null", "none", "na", "n/a", "#n/a", "n.a.", "<na>", "nan", "nil", "missing", "?", ".", "-", "--")  # lower case
 SENTINELS = ("-9", "-99", "-999", "-9999", "-99999", "-999.0", "-9999.0", "999", "9999", "99999", "999999")
@@ -91,7 +92,7 @@ def _find_numbers(path: Path, name: str, column: pa.ChunkedArray, values: pa.Arr
     """Return a column of numbers; None for other columns."""
     if not len(values):
         return None
-    if _all(pc.match_substring_regex(values, PLAIN)):
+    if all_match(values, PLAIN):
         return _Numbers(values, {}, plain=True)
     if not _all(are_numbers(values[:PROBED])) or not _all(are_numbers(values)):
         return None

@@ -18,6 +18,7 @@ from artifact_flow.core.base.params import Role, Task
 from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.names import Header
+from artifact_flow.core.table.numbers import PLAIN
 from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.identifiers import identifier_reason
@@ -25,9 +26,8 @@ from artifact_flow.init.mixed import find_mixed, refuse_mixed
 from artifact_flow.init.orders import UNCLEAR, tell_date
 from artifact_flow.init.reading import Hints, Reading, note_unknown_class, read_as_meant
 from artifact_flow.init.repeats import count_repeated, differ_in_case
-from artifact_flow.init.values import are_whole, count_distinct, to_numbers
+from artifact_flow.init.values import all_match, are_whole, count_distinct, to_numbers
 
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
 WHOLE, PADDED = r"^[+-]?\d+$", r"^0\d\d+$"
 BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 SET = "set by you"
@@ -153,7 +153,7 @@ def classify_column(  # noqa: PLR0911, PLR0912 - a rule, a return
         return ColumnSchema(name, "boolean", *counts)
     numbers, reason = to_numbers(distinct), ""
     if numbers is not None:
-        whole = are_whole(numbers) and _all_match(distinct, WHOLE)
+        whole = are_whole(numbers) and all_match(distinct, WHOLE)
         reason = _code_reason(distinct, numbers) if whole else ""
         dated = FIRST_DATE <= numbers.min() <= numbers.max() <= LAST_DATE
         if whole and dated and not reason and (date := tell_date(distinct)):
@@ -181,23 +181,18 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
     present = values.drop_null()
     measures = to_numbers(present)
     if measures is not None and not are_whole(measures) and task != "classification":
-        known = count_distinct(measures)
-        classes = 2 <= known <= len(values) / 2
-        hint = f", {SET}" if task else " (or --task classification)" if classes else ""
-        return ColumnSchema(name, "number", values.null_count, known, f"regression{hint}"), "regression"
+        return _regression(name, values, count_distinct(measures), task)
     distinct = pc.unique(present)
     counts = values.null_count, len(distinct)
     numbers = to_numbers(distinct) is not None
-    whole = numbers and _all_match(distinct, r"^[+-]?\d+(\.0*)?$")
+    whole = numbers and all_match(distinct, r"^[+-]?\d+(\.0*)?$")
     because = f"because it has {len(distinct)} distinct whole numbers" if whole else "because its values are text"
-    classes = 2 <= len(distinct) <= len(values) / 2
     found: Task = "regression" if numbers and not (whole and len(distinct) <= FEW_CLASSES) else "classification"
     if (task or found) == "regression":
         if not numbers:
-            first = next(text for text in distinct.to_pylist() if not re.match(NUMBER, text))
+            first = next(text for text in distinct.to_pylist() if not re.match(PLAIN, text))
             raise DataError(f"{path}: {name}, the target, is {first!r} in some row, but a regression needs numbers.")
-        hint = "" if task else " (or --task classification)" if classes else ""
-        return ColumnSchema(name, "number", *counts, f"regression{', ' + SET if task else hint}"), "regression"
+        return _regression(name, values, len(distinct), task)
     if len(distinct) < 2:
         found_classes = f"only the class {distinct[0]}" if len(distinct) else "no value"
         raise DataError(f"{path}: {name}, the target, holds {found_classes}: a classifier needs at least two classes.")
@@ -208,6 +203,12 @@ def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task |
         )
     hint = SET if task else f"{because} (or --task regression)" if numbers else because
     return ColumnSchema(name, "category", *counts, f"classification, {hint}"), "classification"
+
+
+def _regression(name: str, values: pa.ChunkedArray, distinct: int, task: Task | None) -> tuple[ColumnSchema, Task]:
+    classes = 2 <= distinct <= len(values) / 2
+    hint = f", {SET}" if task else " (or --task classification)" if classes else ""
+    return ColumnSchema(name, "number", values.null_count, distinct, f"regression{hint}"), "regression"
 
 
 def _notes(table: pa.Table, columns: Sequence[ColumnSchema], target: ColumnSchema, task: Task) -> list[str]:
@@ -250,10 +251,6 @@ def _refuse_unclear(path: Path, names: Sequence[str]) -> None:
         )
 
 
-def _all_match(distinct: pa.Array, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(distinct, pattern)).as_py())
-
-
 def _classify_index(values: pa.ChunkedArray, column: ColumnSchema) -> ColumnSchema:
     """Return an unnamed first column as the identifier, or left out when its values repeat or are missing."""
     if column.distinct == len(values):
@@ -268,7 +265,7 @@ def _are_dates(distinct: pa.Array) -> bool:
 def _refuse_lost_classes(path: Path, target: str, values: pa.ChunkedArray, reading: Reading) -> None:
     """Raise DataError when a mark that is a gap in other columns is a class of a target that is text."""
     lost = values.filter(pc.and_(values.is_valid(), reading.table[target].is_null()))
-    if len(lost) and not _all_match(pc.unique(reading.table[target].drop_null()), NUMBER):
+    if len(lost) and not all_match(pc.unique(reading.table[target].drop_null()), PLAIN):
         raise DataError(
             f"{path}: {lost[0]} is a class of {target}, the target, and marks a gap in a column of numbers: leave the "
             "gaps empty, or give the class another name."

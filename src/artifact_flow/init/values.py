@@ -1,7 +1,8 @@
-"""Values: texts as numbers, and how many of them differ."""
+"""Values: texts as numbers, how many of them differ, and whether all match a pattern."""
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def to_numbers(texts: pa.Array) -> np.ndarray | None:
@@ -23,3 +24,8 @@ def count_distinct(values: np.ndarray) -> int:
 def are_whole(numbers: np.ndarray) -> bool:
     """Return whether every number is whole."""
     return bool((numbers == np.trunc(numbers)).all())
+
+
+def all_match(texts: pa.Array, pattern: str) -> bool:
+    """Return whether a pattern matches every text that is not null."""
+    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from artifact_flow.core.base.errors import ArtifactFlowError, TrackError
 from artifact_flow.core.base.files import hash_file, repository_root
+from artifact_flow.core.table.numbers import PLAIN
 from artifact_flow.core.table.source import read_names
-from artifact_flow.init.schema import NUMBER
 from artifact_flow.init.sniff import Given, sniff_form
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.dvc import run_dvc
@@ -87,7 +87,7 @@ def _next_steps(root: Path, path: Path) -> tuple[tuple[str, ...], str]:
     except ArtifactFlowError as error:
         return (_git_add(kept),), f"`init` cannot use this file: {error}"
     options = ["--target", names[-1]]
-    if any(re.fullmatch(NUMBER, name) for name in names):  # the first row is data, not a header
+    if any(re.fullmatch(PLAIN, name) for name in names):  # the first row is data, not a header
         names = read_names(table, replace(form, header=False))
         options = ["--no-header", "--target", names[-1]]
     init = shlex.join(["artifact-flow", "init", "--data", str(table), *options])

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+from artifact_flow.core.table.numbers import FINITE
+
+NUMBER = re.compile(FINITE)
 
 
 @dataclass(frozen=True)

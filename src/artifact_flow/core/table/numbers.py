@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 
 from artifact_flow.core.base.params import Style
 
-PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity|nan)$"
+FINITE = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"  # 1234.5, the whole text
+NOT_FINITE = r"^[+-]?(?i:inf|infinity|nan)$"
+PLAIN = rf"^{FINITE}$|{NOT_FINITE}"
 _CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL)"
 _SIGN, _SPACE = "+\\-\u2212", " \u00a0\u202f"
 # style → (the characters that part groups of digits, the decimal mark)
@@ -53,7 +55,7 @@ def parse_numbers(texts: pa.ChunkedArray, style: Style) -> pa.ChunkedArray:
     Raises pa.ArrowInvalid when a text is not written so.
     """
     parts = pc.extract_regex(texts, PATTERNS[style])
-    plain = pc.fill_null(pc.match_substring_regex(texts, r"^[+-]?(?i:inf|infinity|nan)$"), False)
+    plain = pc.fill_null(pc.match_substring_regex(texts, NOT_FINITE), False)
     if not pc.all(pc.or_(pc.or_(parts.is_valid(), texts.is_null()), plain)).as_py():
         raise pa.ArrowInvalid(f"not a number written as {style}")
     groups, point = MARKS[style]
