@@ -136,9 +136,7 @@ def plain(value: Any) -> Any:
 
 def blocks_of(data: DataParams, train: TrainParams) -> dict[str, Any]:
     """Return the blocks `data` and `train` as a contract records them."""
-    unset = {name for name in ("search", "keywords") if getattr(train, name) is None}
-    block = train.model_dump(exclude=unset)
-    return dict(plain({"data": data.model_dump(exclude_none=True), "train": block}))
+    return dict(plain({"data": data.model_dump(exclude_none=True), "train": train.model_dump()}))
 
 
 def check_params(contract: Contract, params: Params) -> None:

@@ -73,10 +73,6 @@ class SplitParams(_Block):
     ] = None
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class DataParams(_Block):
     """Where the rows come from, how they are pre-processed and how they are split."""
 
@@ -86,8 +82,7 @@ class DataParams(_Block):
     test_size: Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1, both excluded")]
     seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")]
     stratify: Annotated[bool, Field(description="true or false")]
-    # left out where it is not set: contracts and tables without it keep their bytes
-    split: Annotated[SplitParams | None, Field(description="a block of keys", exclude_if=_is_none)] = None
+    split: Annotated[SplitParams | None, _optional("a block of keys")] = None
 
 
 Strategy = Literal["grid", "random", "halving"]
@@ -127,17 +122,13 @@ class TrainParams(_Block):
         Field(description="the import path of an estimator, such as sklearn.linear_model.LogisticRegression"),
     ]
     threads: Annotated[int, Field(ge=1, le=1024, description="a whole number of threads, from 1")]
-    search: Annotated[SearchParams | None, Field(description="a block of keys")] = None
+    search: Annotated[SearchParams | None, _optional("a block of keys")] = None
     keywords: Annotated[
-        dict[str, Any] | None, Field(description="a mapping of the arguments whose names are reserved in this block")
+        dict[str, Any] | None, _optional("a mapping of the arguments whose names are reserved in this block")
     ] = None
-
     threshold: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | ThresholdParams | None,
-        Field(
-            description="a number between 0 and 1, both excluded, or a block with maximize and the name of a scorer",
-            exclude_if=_is_none,
-        ),
+        _optional("a number between 0 and 1, both excluded, or a block with maximize and the name of a scorer"),
     ] = None
 
     @property
