@@ -32,7 +32,7 @@ def draw_folds(plan: FoldPlan, y: np.ndarray, key: Key | None = None) -> np.ndar
     few rows, groups or times.
     """
     try:
-        if key is not None and key.by == "time":
+        if key is not None and is_in_time(key):
             return _cut_in_time(plan.count, key.values)
         return _draw(plan, y, key.values if key is not None and key.by == "group" else None)
     except ValueError as error:
@@ -40,6 +40,18 @@ def draw_folds(plan: FoldPlan, y: np.ndarray, key: Key | None = None) -> np.ndar
             f"{PARAMS}: {plan.name} is {plan.count}, but the train split cannot be split so: "
             f"{' '.join(str(error).split()).rstrip('.')}; choose fewer folds."
         ) from error
+
+
+def split_folds(plan: FoldPlan, y: np.ndarray, key: Key | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each fold the indices of the rows that its model is fitted on, and of those that it is scored on."""
+    folds, in_time = draw_folds(plan, y, key), is_in_time(key)
+    parts = (rows_of_fold(folds, fold, in_time) for fold in range(plan.count))
+    return [(np.flatnonzero(fit), np.flatnonzero(held)) for fit, held in parts]
+
+
+def is_in_time(key: Key | None) -> bool:
+    """Return whether folds follow each other in time, as those of a split by time do."""
+    return key is not None and key.by == "time"
 
 
 def rows_of_fold(folds: np.ndarray, fold: int, in_time: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, InferParams
-from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
+from artifact_flow.core.model.folds import FoldPlan, split_folds
 from artifact_flow.core.model.imports import import_function
 from artifact_flow.core.model.own_code import OWN
 from artifact_flow.core.model.predictions import Predictions, predict_rows
@@ -117,14 +117,14 @@ def score_folds(
     no value in some fold is left out. Raises ParamsError when there are too few rows for the folds.
     """
     plan = FoldPlan("infer.cross_validation", count, train.roles.params.seed, train.roles.task)
-    folds, in_time = draw_folds(plan, train.y, train.key), train.key is not None and train.key.by == "time"
+    parts = split_folds(plan, train.y, train.key)
     scores: list[dict[str, float]] = []
     notes: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stage `train` showed those of the final fit
-        for fold in range(count):
-            scored = _fit_without(estimator, X, train, rows_of_fold(folds, fold, in_time))
-            values, left_out = measure(found, scored, f"fold {fold + 1}")
+        for fold, (fit, held) in enumerate(parts, start=1):
+            scored = _fit_and_predict(estimator, X, train, fit, held)
+            values, left_out = measure(found, scored, f"fold {fold}")
             scores.append(values)
             notes += left_out
     summary = {}
@@ -136,9 +136,9 @@ def score_folds(
     return summary, notes
 
 
-def _fit_without(estimator: Any, X: np.ndarray, train: Table, parts: tuple[np.ndarray, np.ndarray]) -> Scored:
-    """Return the rows of a fold with what a clone of the estimator, fitted on the other part, predicts for them."""
-    (fit, held), classes = parts, train.roles.classes
+def _fit_and_predict(estimator: Any, X: np.ndarray, train: Table, fit: np.ndarray, held: np.ndarray) -> Scored:
+    """Return the rows `held` with what a clone of the estimator, fitted on the rows `fit`, predicts for them."""
+    classes = train.roles.classes
     try:
         model = clone(estimator).fit(X[fit], train.y[fit])
     except Exception as error:  # scikit-learn's estimators raise various exceptions

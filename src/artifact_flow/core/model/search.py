@@ -21,7 +21,7 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, SearchParams, Task, TrainParams
-from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
+from artifact_flow.core.model.folds import FoldPlan, draw_folds, is_in_time, rows_of_fold
 from artifact_flow.core.table.splits import Key
 
 FACTOR = 3  # halving: each round keeps a third of the candidates, on three times the rows, as in scikit-learn
@@ -174,7 +174,7 @@ def prepare_bench(  # noqa: PLR0913, PLR0917 - the one place that collects what 
         )
     fold = draw_folds(FoldPlan("train.search.cv", search.cv, search.seed, task), y, key)
     place = np.random.RandomState(search.seed).permutation(len(y))
-    return Bench(X, y, fold, place, search, threads, in_time=key is not None and key.by == "time")
+    return Bench(X, y, fold, place, search, threads, in_time=is_in_time(key))
 
 
 def draw_candidates(search: SearchParams) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 
 from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.params import PARAMS, ThresholdParams, TrainParams
-from artifact_flow.core.model.folds import FoldPlan, draw_folds, rows_of_fold
+from artifact_flow.core.model.folds import FoldPlan, split_folds
 from artifact_flow.core.model.imports import import_function
 from artifact_flow.core.model.search import Build
 from artifact_flow.core.table.tables import Table
@@ -38,13 +38,11 @@ def choose_threshold(params: TrainParams, build: Build, chosen: TrainParams, X: 
     if not isinstance(wanted, ThresholdParams):
         return float(wanted or 0)
     plan = FoldPlan("train.threshold.cv", wanted.cv, train.roles.params.seed, "classification")
-    folds, in_time = draw_folds(plan, train.y, train.key), train.key is not None and train.key.by == "time"
-    parts = [rows_of_fold(folds, fold, in_time) for fold in range(wanted.cv)]
     search = TunedThresholdClassifierCV(
         build(chosen),
         scoring=_find_scorer(wanted.maximize, train.roles.classes),
         response_method="predict_proba",
-        cv=[(np.flatnonzero(fit), np.flatnonzero(held)) for fit, held in parts],
+        cv=split_folds(plan, train.y, train.key),
         random_state=0,
     )
     try:
