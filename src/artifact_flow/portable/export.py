@@ -8,7 +8,7 @@ names (a missing text is "", a missing number NaN), with an underscore behind a 
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
 from artifact_flow.core.model.thresholds import without_threshold
+from artifact_flow.portable.names import free_names, rename, set_aside
 from artifact_flow.portable.prepare import CONVERTERS, SHAPES, prepare
 from artifact_flow.portable.threshold import set_label
 
@@ -142,9 +143,9 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
     del model.opset_import[:]  # the converter lowers a domain to what its own nodes need
     model.opset_import.extend([*others, helper.make_opsetid("ai.onnx.ml", ML_OPSET)])
     graph, inputs, nodes = model.graph, [], []
-    names = _free_names([feature.name for feature in features], {output.name for output in graph.output})
-    codes = _free_names([f"code_{number}" for number in range(len(features))], set(names))
-    _set_aside(graph, {*names, *codes})
+    names = free_names([feature.name for feature in features], {output.name for output in graph.output})
+    codes = free_names([f"code_{number}" for number in range(len(features))], set(names))
+    set_aside(graph, {*names, *codes})
     rows, rest = graph.input[0].name, list(graph.node)
     for number, feature in enumerate(features):
         text = feature.type == "category"
@@ -221,36 +222,5 @@ def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
     graph = model.graph
     del graph.output[len(names) :]
     renamed = {output.name: name for output, name in zip(graph.output, names, strict=True) if output.name != name}
-    _set_aside(graph, set(renamed.values()))
-    _rename(graph, renamed)
-
-
-def _free_names(names: Sequence[str], taken: set[str]) -> list[str]:
-    """Return the names, with underscores behind those that are taken."""
-    free: dict[str, None] = {}
-    asked = set(names)
-    for name in names:
-        new = name
-        while new in taken or new in free or (new != name and new in asked):
-            new += "_"
-        free[new] = None
-    return list(free)
-
-
-def _set_aside(graph: onnx.GraphProto, wanted: set[str]) -> None:
-    """Rename what a graph calls by one of the `wanted` names, except its outputs, so that these names are free."""
-    outputs = {output.name for output in graph.output}
-    used = {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.initializer}
-    found = sorted((wanted & used) - outputs)
-    _rename(graph, dict(zip(found, _free_names(found, used | wanted | outputs), strict=True)))
-
-
-def _rename(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
-    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        value.name = renamed.get(value.name, value.name)
-    for node in graph.node:
-        for place in (node.input, node.output):
-            place[:] = [renamed.get(name, name) for name in place]
-        for attribute in node.attribute:
-            if attribute.HasField("g"):  # the body of a loop sees the names around it
-                _rename(attribute.g, renamed)
+    set_aside(graph, set(renamed.values()))
+    rename(graph, renamed)
