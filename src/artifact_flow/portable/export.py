@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import UNSEEN
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
+from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions, run_portable
 from artifact_flow.core.model.thresholds import without_threshold
 from artifact_flow.portable.names import free_names, rename, set_aside
@@ -73,7 +73,7 @@ def check_classes(estimator: Any, classes: Sequence[str]) -> None:
 
 def name_of(estimator: Any) -> str:
     """Return the name of an estimator's class, without its pre-processing."""
-    return type(estimator[-1] if isinstance(estimator, Pipeline) else estimator).__name__
+    return type(final_step(estimator)).__name__
 
 
 def is_rounded(estimator: Any) -> bool:
@@ -81,7 +81,7 @@ def is_rounded(estimator: Any) -> bool:
 
     So it is of one in `ROUNDED`, and of one made of other estimators: what its parts lose to float32 adds up.
     """
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final = final_step(estimator)
     parts = [final, *(part for part in final.get_params(deep=True).values() if hasattr(part, "predict"))]
     paths = [f"{type(part).__module__}.{type(part).__name__}" for part in parts]
     return len(parts) > 1 or paths[0].startswith(ROUNDED)
@@ -108,7 +108,7 @@ def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn  # noqa: PLC0415 - a second that most importers do not need
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
 
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final = final_step(estimator)
     options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
     if type(final).__name__ == "LinearSVC":  # behind other steps its converter asks itself for options it has not
         options = {id(final): {"nocl": False}}

@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.model.models import final_step
 
 BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
@@ -24,7 +25,7 @@ def prepare(estimator: Any, X: np.ndarray) -> Any:
     side of each threshold as float32; where two values of a column are equal as float32, they cannot. Raises
     InapplicableError for splits by category.
     """
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final = final_step(estimator)
     if isinstance(final, VotingClassifier):
         prepared = copy.copy(final)
         prepared.flatten_transform = False  # of `transform`, which no prediction uses; the converter rejects True

@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
 from artifact_flow.portable.threshold import set_label
@@ -71,7 +72,7 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
 
     Raises InapplicableError when the estimator is not a linear function of its pre-processed rows.
     """
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    final = final_step(estimator)
     refusal = InapplicableError(
         f"{type(final).__name__} is not a linear model, and only the weights of linear models are quantized"
     )

@@ -24,7 +24,7 @@ from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
 from artifact_flow.core.model.estimators import uses_own_code
 from artifact_flow.core.model.handover import draw_contract, record_threshold
-from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.models import build_model, final_step, fit_model
 from artifact_flow.core.model.own_code import hash_own_code
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.core.model.thresholds import apply_threshold, check_threshold, choose_threshold
@@ -66,9 +66,9 @@ def main(params: Params, folder: Path) -> None:
         drawn = draw_contract(table, features, params.train, sha256, best)
         write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
-    final, prepared = (fitted[-1], ", pre-processed") if isinstance(fitted, Pipeline) else (fitted, "")
+    prepared = ", pre-processed" if isinstance(fitted, Pipeline) else ""
     decided = "" if threshold is None else f", {roles.classes[1]} from a probability of {show_figure(threshold)}"
-    print(f"{final}: fitted on {len(X)} rows{prepared}{decided}, sha256 {sha256[MODEL.name][:12]}…")
+    print(f"{final_step(fitted)}: fitted on {len(X)} rows{prepared}{decided}, sha256 {sha256[MODEL.name][:12]}…")
 
 
 def find_best(params: TrainParams, build: Build, X: np.ndarray, train: Table) -> Found | None:

@@ -87,6 +87,11 @@ def fit_model(model: Any, X: np.ndarray, y: np.ndarray, params: TrainParams) -> 
         raise ParamsError(explain_refusal(params, error)) from error
 
 
+def final_step(estimator: Any) -> Any:
+    """Return the estimator behind the pre-processing steps of a pipeline; another estimator as it is."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
 def _ask(is_kind: Callable[[Any], bool], estimator: Any, params: TrainParams) -> bool:
     """Return whether an estimator is of a kind; raise ParamsError when it cannot tell, for want of one inside it."""
     try:
