@@ -12,7 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from unit.tables import matrix
 
 from artifact_flow.core.base.contract import CONTRACT, read_contract
-from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.errors import ModelError, ParamsError
 from artifact_flow.core.base.params import (
     PARAMS,
     DataParams,
@@ -41,16 +41,21 @@ def tumours() -> Table:
     return split_rows(load_builtin(DataParams.model_validate({**SOURCE, "stratify": True})))
 
 
-def run_flow(folder: Path, table: Table, threshold: Any, **infer_keywords: Any) -> np.ndarray:
-    """Run the stages with a threshold and return the probability of the second class."""
-    write_table(table, folder / DATA)
-    params = Params(
+def make_params(table: Table, threshold: Any, max_difference: float = 1e-4, **infer_keywords: Any) -> Params:
+    """Return the parameters of a flow whose estimator is linear."""
+    return Params(
         data=table.roles.params,
         train=TrainParams(estimator=ESTIMATOR, threads=1, threshold=threshold),
         infer=InferParams(decimals=8, **infer_keywords),
-        export=ExportParams(opset=17, max_difference=1e-4),
+        export=ExportParams(opset=17, max_difference=max_difference),
         quantize=QuantizeParams(max_quality_loss=0.05, min_agreement=0.95),
     )
+
+
+def run_flow(folder: Path, table: Table, threshold: Any, **infer_keywords: Any) -> np.ndarray:
+    """Run the stages with a threshold and return the probability of the second class."""
+    write_table(table, folder / DATA)
+    params = make_params(table, threshold, **infer_keywords)
     for stage in (train, infer, export, quantize):
         stage.main(params, folder)
     contract = read_contract(folder / CONTRACT)
@@ -79,6 +84,15 @@ def test_every_form_of_the_model_has_the_threshold(tmp_path: Path, tumours: Tabl
     assert scores["test"]["accuracy"] == pytest.approx(np.mean(expected[test] == tumours.y[test]), abs=1e-7)
     assert scores["test"]["precision"] == pytest.approx(np.mean(tumours.y[test][expected[test]]), abs=1e-7)
     assert scores["cv"]["precision"] > 0.97
+
+
+def test_a_linear_model_that_differs_as_onnx_is_an_error_with_a_threshold_too(tmp_path: Path, tumours: Table) -> None:
+    """A threshold around an estimator does not make export inapplicable to it."""
+    write_table(tumours, tmp_path / DATA)
+    params = make_params(tumours, 0.3, max_difference=1e-12)
+    train.main(params, tmp_path)
+    with pytest.raises(ModelError, match=r"^model\.onnx and model_train\.pkl predict differently on \d+ of 569 rows"):
+        export.main(params, tmp_path)
 
 
 def test_the_estimator_inside_is_the_one_without_a_threshold(tmp_path: Path, tumours: Table) -> None:

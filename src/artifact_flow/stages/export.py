@@ -43,10 +43,10 @@ def _export(given: Handover, block: ExportParams, contract_sha256: str) -> tuple
         expected = predict_rows(given.estimator, X, contract.target.classes)
     found = predict_portable(model, contract, X)
     difference, wrong = check_parity(expected, found, given.table.y, block.max_difference, threshold)
-    if wrong and is_rounded(given.estimator):
-        name = name_of(without_threshold(given.estimator, threshold))
+    plain = without_threshold(given.estimator, threshold)
+    if wrong and is_rounded(plain):
         raise InapplicableError(
-            f"{name} predicts differently as ONNX, in float32, on {wrong} of {len(X)} rows, by "
+            f"{name_of(plain)} predicts differently as ONNX, in float32, on {wrong} of {len(X)} rows, by "
             f"more than export.max_difference, {block.max_difference:.1e}"
         )
     if wrong:
