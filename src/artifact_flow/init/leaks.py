@@ -33,13 +33,14 @@ def find_leaks(y: np.ndarray, columns: Mapping[str, np.ndarray], classes: Sequen
         yield from (Leak((name,), "reproduces") for name, column in columns.items() if _tells_class(column, y))
         return
     unexplained = {name: _unexplained(column, y) for name, column in columns.items()}
-    for name, column in columns.items():
-        if np.allclose(column, y):
+    copies = {name for name, column in columns.items() if np.allclose(column, y)}
+    for name in columns:
+        if name in copies:
             yield Leak((name,), "reproduces")
         elif unexplained[name] <= UNEXPLAINED and len(y) >= LEAST_ROWS:
             yield Leak((name,), "reproduces, in other units,")
     near = sorted(columns, key=unexplained.__getitem__)[:COLUMNS]
-    kept = {name: column for name, column in columns.items() if name in near and not np.allclose(column, y)}
+    kept = {name: column for name, column in columns.items() if name in near and name not in copies}
     for names in _sums(y, kept):
         yield Leak(names, "reproduce")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.encoding import Text, encode_rows
 from artifact_flow.core.base.errors import DataError, InapplicableError, ModelError
@@ -71,7 +72,7 @@ def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
         model = build_model(params, table.roles.task, features, "auto")
         estimator = fit_model(model, X[train], trial.y[train], params)
         try:
-            _try_export(estimator, trial, params, X)
+            _try_export(estimator, trial, draw_contract(trial, features, params, {}), X)
         except ModelError as error:
             reasons["export"] = str(error)
         try:
@@ -82,9 +83,8 @@ def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
     return reasons
 
 
-def _try_export(estimator: Any, trial: Table, params: TrainParams, X: np.ndarray) -> None:
+def _try_export(estimator: Any, trial: Table, contract: Contract, X: np.ndarray) -> None:
     """Raise ModelError when the estimator has no ONNX form that predicts the same for the rows."""
-    contract = draw_contract(trial, trial.describe(), params, {})
     content = serialize(export_model(estimator, contract, opset=17, X=X), "")
     found = predict_portable(content, contract, X)
     difference, wrong = check_parity(predict_rows(estimator, X, trial.roles.classes), found, trial.y, PARITY)

@@ -15,7 +15,7 @@ from artifact_flow.core.base.contract import CONTRACT, Contract, read_contract
 from artifact_flow.core.base.errors import ModelError, ServeError
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import locked_md5, nearest_lock
-from artifact_flow.core.model.artifacts import QUANTIZED, open_portable
+from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_portable
 from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
 from artifact_flow.serving.problems import Problem
@@ -43,7 +43,7 @@ class ServedModel:
         self.name = self.contract.model_name
         self.weights = {"float": _open(path, lock, settings)}
         quantized = path.with_name(QUANTIZED.name)
-        if quantized != path and _holds_model(quantized) and _is_known(quantized, lock, settings):
+        if quantized != path and holds_model(quantized) and _is_known(quantized, lock, settings):
             self.weights["8bit"] = _open(quantized, lock, settings)
         self.metrics = _read_metrics(path.with_name(METRICS.name), lock)
         self.rows = Rows(self.contract, settings.max_rows)
@@ -164,11 +164,6 @@ def _open(path: Path, lock: Path, settings: ServiceSettings) -> Weights:
         outputs = [name for name in ("label", "probabilities") if name in outputs]
     matrix = inputs[0].name if len(inputs) == 1 and inputs[0].type == "tensor(float)" else None
     return Weights(sha256, session, outputs, matrix)
-
-
-def _holds_model(path: Path) -> bool:
-    """Return whether a file exists and is not empty, as it is if the stage quantize does not apply."""
-    return path.is_file() and path.stat().st_size > 0
 
 
 def _refuse_infinite(answers: list[float]) -> None:

@@ -140,6 +140,11 @@ def is_empty(sha256: str) -> bool:
     return sha256 == hash_bytes(b"")
 
 
+def holds_model(path: Path) -> bool:
+    """Return whether a model file exists and is not empty, as it is if its stage does not apply."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def describe_absence(reason: str) -> str:
     """Return the JSON that a stage writes, beside an empty model file, if it does not apply to the estimator."""
     return json.dumps({"applies": False, "reason": reason}, indent=2) + "\n"
@@ -153,7 +158,7 @@ def _why_empty(path: Path) -> str:
     except (OSError, ValueError, LookupError, TypeError):
         reason = ""
     beside = [path.with_name(model.name) for model in (PORTABLE, QUANTIZED, MODEL)]
-    others = [f"--model {other}" for other in beside if other.is_file() and other.stat().st_size]
+    others = [f"--model {other}" for other in beside if holds_model(other)]
     return (
         f"{path} is empty, because the stage {stage} does not apply to this estimator{reason}: predict with another "
         f"file ({' or '.join(others) or 'there is none'}); only an ONNX file can be served."
