@@ -18,8 +18,9 @@ from artifact_flow.core.base.encoding import Text
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import missing_columns, to_column, type_columns
+from artifact_flow.core.table.dialect import find_separator
 from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.source import open_table, read_names, sniff_separator
+from artifact_flow.core.table.source import open_table, read_names, read_start
 from artifact_flow.core.table.typed_rows import read_columns, read_texts, stream_columns
 
 Roles = Mapping[str, Role]
@@ -71,6 +72,13 @@ VALUES = {
 }
 
 
+def separator_of(path: Path) -> str:
+    """Return the separator that is found in a file's first rows."""
+    text = read_start(path, Form())
+    assert text is not None
+    return find_separator(text)
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress, b"\xef\xbb\xbf".__add__], ids=["plain", "gzip", "mark"])
@@ -78,7 +86,7 @@ def test_a_text_table_is_read_however_it_is_written(tmp_path: Path, mark: str, e
     """Separator, line ends, gzip and byte order mark change nothing; the separator is found."""
     content = wrap(TEXTS.replace(";", mark).replace("\n", end).encode())
     path = written(tmp_path, content)
-    form = Form(separator=sniff_separator(path))
+    form = Form(separator=separator_of(path))
     assert form.separator == mark
     assert read_names(path, form) == list(ROLES)
     assert read_columns(path, form, ROLES).to_pydict() == VALUES
@@ -98,12 +106,12 @@ def test_a_text_table_is_read_however_it_is_written(tmp_path: Path, mark: str, e
 )
 def test_the_separator_is_the_one_that_parts_evenly(tmp_path: Path, text: str, mark: str) -> None:
     """What stands in quotes, or only in some rows, is no separator."""
-    assert sniff_separator(written(tmp_path, text)) == mark
+    assert separator_of(written(tmp_path, text)) == mark
 
 
 def test_a_parquet_file_has_no_separator_to_find(tmp_path: Path) -> None:
     """Its bytes are not looked at as text."""
-    assert sniff_separator(written(tmp_path, pa.table({"a": ["x\ry"] * 9}))) == ","
+    assert read_start(written(tmp_path, pa.table({"a": ["x\ry"] * 9})), Form()) is None
 
 
 def test_without_a_header_the_columns_are_numbered(tmp_path: Path) -> None:
@@ -307,7 +315,7 @@ def test_a_parquet_file_cut_off_is_told(tmp_path: Path, length: int) -> None:
 def test_what_is_no_file_is_told(tmp_path: Path, name: str) -> None:
     """A path that leads nowhere, or to a folder."""
     with pytest.raises(DataError, match=r"cannot be read: .*: name a CSV, Parquet or JSON lines file\.$"):
-        sniff_separator(tmp_path / name)
+        read_start(tmp_path / name, Form())
 
 
 def test_a_row_far_down_a_pipe_is_named() -> None:

@@ -15,12 +15,12 @@ from typing import IO
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.streams import BLOCK_BYTES, join_blocks
 
 SEPARATORS = (",", ";", "\t", "|")
 BLANKS = " "  # as a separator: any number of blanks and tabs
 SNIFFED_ROWS = 20
 COMMENT = "#"
-BLOCK = 1 << 22
 SAMPLE = 1 << 14  # bytes from which an encoding is guessed
 SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?\"?sep=(.)\"?\r?\n", re.IGNORECASE)  # what Excel reads and writes
 # byte order marks; UTF-8's own is left to the readers
@@ -41,13 +41,13 @@ def clean(stream: IO[bytes], start: bytes, form: Form, name: Name) -> IO[bytes]:
     encoding = mark or (None if start.startswith(codecs.BOM_UTF8) else form.encoding)
     if not (encoding or form.comment or form.separator == BLANKS or SEPARATOR_LINE.match(start)):
         return stream
-    return io.BufferedReader(_Blocks(_clean_blocks(stream, encoding, form, name)), BLOCK)
+    return join_blocks(_clean_blocks(stream, encoding, form, name))
 
 
 def _clean_blocks(stream: IO[bytes], encoding: str | None, form: Form, name: Name) -> Iterator[bytes]:
     decode = _decoder(encoding, name)
     rest, first = b"", True
-    while block := stream.read(BLOCK):
+    while block := stream.read(BLOCK_BYTES):
         text = rest + decode(block, False)
         cut = len(text) if form.separator != BLANKS else text.rfind(b"\n") + 1
         text, rest = text[:cut], text[cut:]
@@ -92,27 +92,6 @@ def _single_blanks(text: bytes) -> bytes:
     return re.sub(rb'"[^"]*"|[ \t]+', lambda found: found[0] if found[0].startswith(b'"') else b" ", lines)
 
 
-class _Blocks(io.RawIOBase):
-    """A stream of the blocks that an iterator gives."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self.blocks, self.left = blocks, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self.left:
-            block = next(self.blocks, None)
-            if block is None:
-                return 0
-            self.left = memoryview(block)
-        part = self.left[: len(buffer)]
-        buffer[: len(part)] = part
-        self.left = self.left[len(part) :]
-        return len(part)
-
-
 def guess_encoding(stream: IO[bytes]) -> str | None:
     """Return the encoding of a text file, or None if it is UTF-8, from all of its bytes that are not ASCII.
 
@@ -120,7 +99,7 @@ def guess_encoding(stream: IO[bytes]) -> str | None:
     """
     decoder, odd = codecs.getincrementaldecoder("utf-8")(), b""
     first = True
-    while block := stream.read(BLOCK):
+    while block := stream.read(BLOCK_BYTES):
         if first and (wide := _wide(block)):
             return wide
         first = False

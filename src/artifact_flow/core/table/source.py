@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.complaints import damaged_file
-from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean, find_separator
+from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.kinds import refuse_others
 from artifact_flow.core.table.names import Header, name_columns
+from artifact_flow.core.table.streams import rejoin
 
 Format = Literal["CSV", "Parquet", "JSON lines"]
 # The type of a JSON value; a column takes the type of its first value.
@@ -33,7 +34,6 @@ GZIP, PARQUET = b"\x1f\x8b", b"PAR1"  # the first bytes of such files
 START_BYTES = 64  # enough to detect the format and a byte order mark
 HEAD_BYTES = 1 << 20  # enough to detect the format, the separator and the names
 NO_BLANK = re.compile(r"\S")
-BLOCK_BYTES = 1 << 22
 COLUMN_BYTES = 1 << 16  # read at a time from a Parquet column, so that a whole column chunk is never in memory
 
 
@@ -134,25 +134,6 @@ def open_parquet(file: Any, name: Name) -> pq.ParquetFile:
         raise damaged_file(name, error) from error
 
 
-def rejoin(head: bytes, rest: IO[bytes]) -> IO[bytes]:
-    """Return a stream that yields `head`, bytes already read from `rest`, and then the rest."""
-    return io.BufferedReader(_Rejoined(head, rest), BLOCK_BYTES)
-
-
-class _Rejoined(io.RawIOBase):
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self.head, self.rest = memoryview(head), rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self.head[: len(buffer)] or self.rest.read(len(buffer))
-        self.head = self.head[len(part) :]
-        buffer[: len(part)] = part
-        return len(part)
-
-
 def read_names(path: Path, form: Form) -> list[str]:
     """Return the names of a file's columns; column_1, column_2 … for a CSV without a header.
 
@@ -211,12 +192,6 @@ def csv_rows(head: bytes, form: Form, path: Name) -> list[list[str]]:
     elif form.header and not rows:
         raise DataError(f"{path} has a header and no rows.")
     return [first, *rows]
-
-
-def sniff_separator(path: Path) -> str:
-    """Return the separator that best splits the first rows of a file; a comma for a file that is not CSV."""
-    text = read_start(path, Form())
-    return find_separator(text) if text is not None else ","
 
 
 def read_start(path: Path, form: Form) -> str | None:

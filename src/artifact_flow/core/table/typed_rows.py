@@ -18,7 +18,6 @@ from artifact_flow.core.table.columns import FALSE, TRUE, TYPES, type_columns
 from artifact_flow.core.table.complaints import damaged_file, explain_refusal
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import (
-    BLOCK_BYTES,
     Source,
     detect_format,
     open_parquet,
@@ -27,6 +26,7 @@ from artifact_flow.core.table.source import (
     read_head,
     read_names,
 )
+from artifact_flow.core.table.streams import BLOCK_BYTES
 
 BATCH_ROWS = 1 << 16
 PADDING = 4  # blanks allowed on each side of a missing mark or a boolean: fewer than this
