@@ -219,6 +219,14 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Process]]:
         yield json.loads(told.read_bytes())["address"], process
 
 
+@contextmanager
+def joined(tmp_path: Path, *command: str, environ: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+    """Yield a worker that its scheduler knows: to start takes it longer than a search waits for one, on a busy machine."""
+    with started(tmp_path, *command, environ=environ) as process:
+        wait_until(lambda: b"Registered to:" in (tmp_path / "dask.log").read_bytes(), 60, "the worker has joined")
+        yield process
+
+
 def worker(address: str, *options: str) -> tuple[str, ...]:
     """Return the command of a worker, which has one thread unless told otherwise."""
     return ("worker", address, "--nthreads", "1", "--no-dashboard", *options)
@@ -235,7 +243,7 @@ def test_an_external_cluster_gives_the_same_scores(scheduler: tuple[str, Any], t
     """Its workers are pinned regardless of their shell's settings, and a lost scheduler is one sentence."""
     address, process = scheduler
     hostile = {"OPENBLAS_NUM_THREADS": "4", "OPENBLAS_CORETYPE": "Prescott"} | UNTRIMMED
-    with started(tmp_path, *worker(address, "--preload", "artifact_flow.core.base.determinism"), environ=hostile):
+    with joined(tmp_path, *worker(address, "--preload", "artifact_flow.core.base.determinism"), environ=hostile):
         settings = BackendChoice("dask", scheduler=address)
         assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
         with pytest.raises(ScaleError, match="the Dask scheduler is gone: start it, then run the command again"):
@@ -249,7 +257,7 @@ def test_a_cluster_that_loses_all_workers_is_one_sentence(
     monkeypatch.setattr("artifact_flow.scale.cluster.LOST_SECONDS", 2)
     monkeypatch.setattr("artifact_flow.scale.cluster.POLL_SECONDS", 0.5)
     said = "the cluster has had no worker for 2 s: start workers, then run the command again"
-    with started(tmp_path, *worker(scheduler[0])) as process, pytest.raises(ScaleError, match=said):
+    with joined(tmp_path, *worker(scheduler[0])) as process, pytest.raises(ScaleError, match=said):
         run_slowly(BackendChoice("dask", 1, scheduler[0]), tmp_path, process.terminate)
 
 
@@ -259,7 +267,7 @@ def test_a_worker_with_another_library_version_is_refused(scheduler: tuple[str, 
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 9.9.9\n")
     environ = {"PYTHONPATH": os.pathsep.join([str(folder.parent), *sys.path])}
-    with started(tmp_path, *worker(scheduler[0]), environ=environ):
+    with joined(tmp_path, *worker(scheduler[0]), environ=environ):
         sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
     assert " has scipy 9.9.9, but this process has " in sentence
     assert sentence.startswith("worker tcp://127.0.0.1:")
@@ -269,7 +277,7 @@ def test_a_worker_with_another_library_version_is_refused(scheduler: tuple[str, 
 def test_a_worker_with_another_blas_kernel_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """If a worker loaded numpy before it was pinned, the sentence has the command that starts it correctly."""
     environ = {"OPENBLAS_CORETYPE": "Sandybridge"}
-    with started(tmp_path, *worker(scheduler[0], "--preload", "sklearn"), environ=environ):
+    with joined(tmp_path, *worker(scheduler[0], "--preload", "sklearn"), environ=environ):
         sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
     assert " has the BLAS kernel Sandybridge, but this process has Haswell: " in sentence
     assert f"`dask worker {scheduler[0]} --nthreads 1 " in sentence
@@ -277,7 +285,7 @@ def test_a_worker_with_another_blas_kernel_is_refused(scheduler: tuple[str, Any]
 
 def test_a_worker_with_several_threads_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """Two fits in one process would share one random generator."""
-    with started(tmp_path, "worker", scheduler[0], "--nthreads", "2", "--no-dashboard"):
+    with joined(tmp_path, "worker", scheduler[0], "--nthreads", "2", "--no-dashboard"):
         sentence = sentence_of(BackendChoice("dask", scheduler=scheduler[0]), lambda number: Pinned(number, 0))
     assert " has 2 threads, but each fit needs its own process: start it with --nthreads 1" in sentence
 

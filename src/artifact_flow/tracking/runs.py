@@ -99,6 +99,8 @@ class Runs:
         tags = {f"{SHA256_TAG}{path}": sha256 for path, sha256 in result.sha256.items()}
         tags |= {"mlflow.source.name": str(PARAMS), DATA_TAG: result.data_md5}
         tags |= {f"{MEASURED_TAG}{fact}": value for fact, value in result.measured_on.items()}
+        # Before the run is finished: if two processes add the same tag at the same moment, the database refuses one
+        tags |= _commit_tags(run, result)
         try:
             client.update_run(run_id, status="RUNNING")
             params = [mlflow.entities.Param(*pair) for pair in _shortened(result.params).items()]
@@ -146,17 +148,8 @@ class Runs:
         return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
     def _tag_commit(self, run: Any, result: Result) -> None:
-        """Tag the run with the commit that gives the result; a clean commit that is tagged already stays."""
-        if run.data.tags.get(DIRTY_TAG) == "false":
-            return
-        tags = {
-            "mlflow.source.git.commit": result.git.commit,
-            "mlflow.source.git.branch": result.git.branch,
-            "git.branch": result.git.branch,
-            DIRTY_TAG: str(result.git.dirty).lower(),
-            "mlflow.runName": result.title,
-        }
-        for name, value in tags.items():
+        """Tag a run that another process or an earlier call made with the commit that gives the result."""
+        for name, value in _commit_tags(run, result).items():
             self.server.client.set_tag(run.info.run_id, name, value)
 
     def _point_project_run(self, run: Any) -> None:
@@ -183,6 +176,20 @@ class Runs:
 
 def _age(run: Any) -> float:
     return time.time() - float(run.info.start_time) / 1000
+
+
+def _commit_tags(run: Any, result: Result) -> dict[str, str]:
+    """Return the tags of the commit that gives the result, if they differ; a run keeps those of a clean commit."""
+    if run.data.tags.get(DIRTY_TAG) == "false":
+        return {}
+    tags = {
+        "mlflow.source.git.commit": result.git.commit,
+        "mlflow.source.git.branch": result.git.branch,
+        "git.branch": result.git.branch,
+        DIRTY_TAG: str(result.git.dirty).lower(),
+        "mlflow.runName": result.title,
+    }
+    return {name: value for name, value in tags.items() if run.data.tags.get(name) != value}
 
 
 def _allowed(metrics: Mapping[str, float]) -> dict[str, float]:
