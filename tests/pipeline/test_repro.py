@@ -103,19 +103,19 @@ def test_a_changed_parameter_makes_its_stage_stale(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stages"),
+    ("changes", "stages"),
     [
-        ("decimals: 8", "decimals: 6", ["infer"]),
-        ("C: 1.0", "C: 0.01", AFTER_DATA),
-        ("test_size: 0.2", "test_size: 0.25", ["data", *AFTER_DATA]),
-        ("opset: 17", "opset: 18", ["export", "quantize"]),
+        ({"decimals: 8": "decimals: 6"}, ["infer"]),
+        ({"opset: 17": "opset: 18"}, ["export", "quantize"]),
+        ({"test_size: 0.2": "test_size: 0.25", "C: 1.0": "C: 0.01"}, ["data", *AFTER_DATA]),
     ],
 )
 def test_a_changed_parameter_runs_its_block_and_what_follows(
-    project: Project, old: str, new: str, stages: list[str]
+    project: Project, changes: dict[str, str], stages: list[str]
 ) -> None:
-    """A parameter belongs to one stage; infer's never retrain."""
-    project.set_param(old, new)
+    """A parameter belongs to one stage; infer's never retrain. Another C alone: test_two_branches_are_compared."""
+    for old, new in changes.items():
+        project.set_param(old, new)
     assert project.repro() == stages
 
 
@@ -155,7 +155,7 @@ def test_a_failing_gate_stops_the_training(project: Project) -> None:
 
 
 def test_a_users_own_model_passes_the_gate(project: Project) -> None:
-    """The gate tests the code, not the live parameters: another model and table go through."""
+    """The gate tests the code, not the live parameters: it passes with another model and table, which both load."""
     project.edit("tests/unit/test_files.py", append_comment)
     project.set_param("source: digits", "source: wine")
     project.edit(
@@ -166,7 +166,7 @@ def test_a_users_own_model_passes_the_gate(project: Project) -> None:
             + "infer:\n  decimals: 8\nexport:\n  opset: 17\n  max_difference: 1e-5\n"
         ),
     )
-    assert set(project.repro("infer", "export")) == ALL - {"quantize"}
+    assert project.repro("train") == ["test", "data", "train"]
 
 
 def test_bad_parameters_stop_dvc_and_keep_its_outputs(project: Project) -> None:
@@ -200,14 +200,13 @@ def test_an_edited_contract_is_refused_by_infer(project: Project) -> None:
 def test_an_interrupted_stage_is_recovered(project: Project) -> None:
     """Stopped in the middle of a long fit, DVC and its stage leave the old outputs; the next `dvc repro` ends well."""
     shipped, defaults = project.hashes(), (project.root / "params.yaml").read_text()
-    for trees, sign in ((10, signal.SIGINT), (11, signal.SIGTERM), (12, signal.SIGKILL)):
-        before = project.hashes()
-        (project.root / "params.yaml").write_text(
-            defaults.split("  estimator:")[0]
-            + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 10000\n"
-            + "  verbose: 2\n"
-            + "infer:\n  decimals: 8\n"
-        )
+    (project.root / "params.yaml").write_text(
+        defaults.split("  estimator:")[0]
+        + "  estimator: sklearn.ensemble.RandomForestClassifier\n  threads: 1\n  n_estimators: 10000\n"
+        + "  verbose: 2\n"
+        + "infer:\n  decimals: 8\n"
+    )
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with subprocess.Popen(
             ["dvc", "repro", "train"],
             cwd=project.root,
@@ -225,10 +224,10 @@ def test_an_interrupted_stage_is_recovered(project: Project) -> None:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
         assert process.returncode != 0
-        assert project.hashes() == before
-        project.set_param("n_estimators: 10000", f"n_estimators: {trees}")
-        assert project.repro("train") == ["train"]
-        assert project.hashes() != before
+        assert project.hashes() == shipped
+    project.set_param("n_estimators: 10000", "n_estimators: 10")
+    assert project.repro("train") == ["train"]
+    assert project.hashes() != shipped
     (project.root / "params.yaml").write_text(defaults)
     assert project.repro() == ["train"]
     assert project.hashes() == shipped

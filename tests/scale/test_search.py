@@ -136,7 +136,7 @@ def test_every_backend_gives_the_same_bytes(project: Project) -> None:
     defaults = (project.root / "params.yaml").read_text()
     head, tail = defaults.split("  # Reserved:")[0], defaults.split("\ninfer:")[1]
     (project.root / "params.yaml").write_text(head + FOREST + tail)
-    expected = train(project)
+    expected = train(project, BACKEND="serial")
     for environ in (
         {"BACKEND": "loky", "WORKERS": "2"},
         {"BACKEND": "loky", "WORKERS": "3"},
@@ -221,7 +221,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, Process]]:
 
 @contextmanager
 def joined(tmp_path: Path, *command: str, environ: dict[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
-    """Yield a worker that its scheduler knows: to start takes it longer than a search waits for one, on a busy machine."""
+    """Yield a worker that its scheduler knows; its start can take longer than a search waits for a worker."""
     with started(tmp_path, *command, environ=environ) as process:
         wait_until(lambda: b"Registered to:" in (tmp_path / "dask.log").read_bytes(), 60, "the worker has joined")
         yield process
