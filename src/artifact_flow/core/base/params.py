@@ -84,9 +84,7 @@ class TextParams(_Block):
         Field(min_length=2, max_length=2, description="the least and the largest number of words in a row, 1 to 5"),
     ] = [1, 1]
     min_df: Annotated[int, Field(ge=1, description="a whole number of rows in which a word is, at least, from 1")] = 1
-    stop_words: Annotated[
-        list[str] | Literal["english"] | None, _optional("english, or a list of words that do not count")
-    ] = None
+    stop_words: Annotated[list[str] | Literal["english"] | None, _optional("english, or a list of words")] = None
 
 
 class DataParams(_Block):
