@@ -249,6 +249,8 @@ def _describe(feature: Feature, optional: bool) -> str:
     if feature.type in ("number", "boolean", "date") and feature.min is not None and feature.max is not None:
         low, high = (_shown(bound, feature) for bound in (feature.min, feature.max))
         words += f", in training {low} to {high}" if feature.type != "boolean" else ""
+    if feature.type == "text" and feature.min is not None:
+        words += f", in training of {feature.min:g} to {feature.max:g} characters"
     if feature.type == "category":
         known = feature.categories or []
         words += f", in training one of {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"
