@@ -33,7 +33,7 @@ def convert_words(scope: Any, operator: Any, container: Any) -> None:
         container.add_node(kind, [names[-1], *others], output, name=node, op_domain=domain, op_version=version, **of)
         names.append(output)
 
-    flat, weights = scope.get_unique_variable_name("flat"), scope.get_unique_variable_name("weights")
+    flat, weights = (scope.get_unique_variable_name(f"words_{name}") for name in ("flat", "weights"))
     container.add_initializer(flat, TensorProto.INT64, [1], [-1])
     container.add_initializer(weights, TensorProto.FLOAT, [len(vectorizer.idf_)], vectorizer.idf_.astype(np.float32))
     add("Reshape", (flat,), version=13)
