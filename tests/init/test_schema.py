@@ -80,7 +80,7 @@ def numbered(count: int, form: str = "{}") -> list[str]:
     ],
 )
 def test_a_column_is_what_its_values_say(values: list[str | None], role: str, note: str) -> None:
-    """Numbers, booleans, dates and categories and free text go in; identifiers, constants and names stay out, with a reason."""
+    """Numbers, booleans, dates, categories and texts go in; identifiers, constants and names stay out, with why."""
     column = classify(values)
     assert (column.role, column.note) == (role, note)
     assert (column.missing, column.distinct) == (values.count(None), len({*values} - {None}))

@@ -18,8 +18,16 @@ from artifact_flow.cli import main
 SOURCE = Path(__file__).resolve().parents[2]
 STAGES = ("data", "train", "infer", "export", "quantize")
 LINES = {
-    "spam": ["WIN £1000 cash now, call {} today!", "Free prize for you: claim code {} at http://x.y", "STOP {} and İÇ ΣΑΣ"],
-    "ham": ["I'll be late, see you at {} then", "did you\nread page {} of it, naïve as I am?", "lunch at {} or so, 日本 語"],
+    "spam": [
+        "WIN £1000 cash now, call {} today!",
+        "Free prize for you: claim code {} at http://x.y",
+        "STOP {} and İÇ ΣΑΣ",
+    ],
+    "ham": [
+        "I'll be late, see you at {} then",
+        "did you\nread page {} of it, naïve as I am?",
+        "lunch at {} or so, 日本 語",
+    ],
 }
 
 

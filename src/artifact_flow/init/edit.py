@@ -68,7 +68,7 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         "task": "classification or regression",
         "missing": "what stands for a missing value",
         "drop_missing_target": "true: leave rows without a target out",
-        "columns": "each one number, boolean, date (or day-first date, month-first date), category, text, id or left out",
+        "columns": "number, boolean, date (or day-first date, month-first date), category, text, id or left out",
     }.items():
         table.yaml_add_eol_comment(comment, key, column=0)
     block.pop("table", None)

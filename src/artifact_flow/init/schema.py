@@ -83,16 +83,15 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     """
     header = read_header(path, form)
     names = header.names
-    named = (
-        overrides.categories,
-        overrides.texts,
-        overrides.left_out,
-        overrides.day_first,
-        overrides.month_first,
-    )
+    named = (overrides.categories, overrides.texts, overrides.left_out, overrides.day_first, overrides.month_first)
     missing_columns([target, *(name for one in named for name in one), *filter(None, [overrides.id])], names, path)
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
-    said = {*overrides.categories, *overrides.texts, overrides.id or "", target if overrides.task == "classification" else ""}
+    said = {
+        *overrides.categories,
+        *overrides.texts,
+        overrides.id or "",
+        target if overrides.task == "classification" else "",
+    }
     reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
     original, table, form, task = table, reading.table, reading.form, overrides.task
     columns, mixed = _classify_columns(table, header, target, overrides), []

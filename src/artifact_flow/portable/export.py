@@ -104,7 +104,8 @@ def predict_portable(content: bytes, contract: Contract, X: np.ndarray) -> Predi
 def convert(estimator: Any, features: Sequence[Feature], opset: int) -> onnx.ModelProto:
     """Return skl2onnx's model of an estimator or transformer over one float32 input [rows, features].
 
-    Where there are texts, each feature has an input of its own [rows, 1]. Raises InapplicableError when skl2onnx cannot write it.
+    Where there are texts, each feature has an input of its own [rows, 1]. Raises InapplicableError when skl2onnx cannot
+    write it.
     """
     from skl2onnx import convert_sklearn  # noqa: PLC0415 - a second that most importers do not need
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType  # noqa: PLC0415

@@ -100,6 +100,6 @@ def _alias(operator: Any) -> str:
     return f"Sklearn{type(operator.raw_operator).__name__}"
 
 
-# What skl2onnx 1.20.0 calls for these classes; its own converter of boosted trees passes on booleans, which onnx rejects.
+# What skl2onnx 1.20.0 calls for these classes; its own converter of trees passes on booleans, which onnx rejects.
 CONVERTERS = {**dict.fromkeys(BOOSTED, _convert), Vectorizer: convert_words}
 SHAPES = {**dict.fromkeys(BOOSTED, _shape), Vectorizer: shape_words}

@@ -104,7 +104,7 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
 
 def preprocess(estimator: Any, X: np.ndarray) -> np.ndarray:
     """Return encoded rows as the linear part sees them, float64 [rows, columns]."""
-    Z = estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X
+    Z: Any = estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X
     return np.asarray(Z.toarray() if issparse(Z) else Z, dtype=np.float64)
 
 

@@ -56,7 +56,7 @@ class Feature(_Part):
     shares: list[float]  # of the rows with a value; they add up to 1
 
     @property
-    def middle(self) -> Any:
+    def middle(self) -> Any:  # noqa: PLR0911 - a type, a return
         """A typical value of the train split, in JSON's types: the median, the most frequent category, or None.
 
         The contract does not have one of a text; the word "text" stands for it.

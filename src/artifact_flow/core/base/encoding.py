@@ -99,7 +99,7 @@ def have_text(features: Sequence[FeatureLike]) -> bool:
     return any(feature.type == "text" for feature in features)
 
 
-def measure_texts(texts: Sequence[str]) -> np.ndarray:
+def measure_texts(texts: Sequence[str] | np.ndarray) -> np.ndarray:
     """Return the number of characters of each text, float64 of shape [rows], NaN for an empty one."""
     lengths = np.array([len(text) for text in texts], dtype=np.float64)
     return np.where(lengths > 0, lengths, np.nan)

@@ -1,7 +1,7 @@
 """Models: builds an estimator from parameters and fits it. Pure: reads and writes no file.
 
-With `data.preprocess: auto`, an imputer, a one-hot encoder, a scaler and a vectorizer of texts, built from the contract's
-features, precede the estimator, so that the model takes rows as `encoding` returns them.
+With `data.preprocess: auto`, an imputer, a one-hot encoder, a scaler and a vectorizer of texts, built from the
+contract's features, precede the estimator, so that the model takes rows as `encoding` returns them.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def build_preprocessor(
     categories, texts = places["category"], places["text"]
     numbers = [i for i in range(len(features)) if i not in {*categories, *texts}]
     codes = [np.arange(len(features[i].categories or ()) + (features[i].missing > 0), dtype=float) for i in categories]
-    steps = []
+    steps: list[tuple[str, Any, list[int] | int]] = []
     if numbers:
         impute = SimpleImputer(strategy="median", keep_empty_features=True)
         scaled = Pipeline([("impute", impute), ("scale", StandardScaler())])

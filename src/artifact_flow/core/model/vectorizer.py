@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 SIMPLE = str.maketrans({"\u0130": "i", "\u03a3": "\u03c3"})
 
 
-class Vectorizer(TfidfVectorizer):
+class Vectorizer(TfidfVectorizer):  # type: ignore[misc]
     """Scikit-learn's TfidfVectorizer with letters in lower case one by one, and a pickle of reproducible bytes."""
 
     def __init__(  # noqa: D107 - scikit-learn reads an estimator's arguments from this signature
