@@ -4,6 +4,7 @@ Of those that are accepted, the values and the test score are those of plain sci
 """
 
 import contextlib
+import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from init.odd import adopt, check_score, refuse
+from init.odd import adopt, check_score, predict, refuse
 
 from artifact_flow.stages import infer
 
@@ -137,6 +138,25 @@ def test_a_column_that_is_easily_misread_is_read(tmp_path: Path, odd: Odd) -> No
     assert odd.says in "\n".join(line.rstrip() for line in adopted.printed.splitlines()) + "\n"
     features: Mapping[str, Sequence[Any]] = {"size": SIZE} | ({} if odd.values is None else {odd.name: odd.values})
     check_score(adopted, features, odd.target)
+
+
+def test_free_text_is_learned_from_and_names_are_not(tmp_path: Path) -> None:
+    """Many texts of several words are `text`, with gaps too; names are left out; few distinct texts are a category."""
+    texts = [f"a note about {kind}, the {place}th of many" if place % 9 else "" for place, kind in enumerate(KIND)]
+    sentences = cycle("as good as it was before", "not so good as it was")
+    rows = zip(texts, sentences, KIND, strict=True)
+    content = "note,state,person,y\n" + "".join(
+        f'"{text}",{state},Ann {place * 2 // 3} May,{y}\n' for place, (text, state, y) in enumerate(rows)
+    )
+    adopted = adopt(tmp_path, content, "--target", "y")
+    assert adopted.roles == {"note": "text", "state": "category", "person": "left out"}
+    assert "free text of 8 words, by the median; or --leave-out" in adopted.printed
+    assert "does not apply" not in adopted.printed
+    assert adopted.params.data.text is not None
+    assert adopted.scores["test"]["accuracy"] > 0.8
+    with (tmp_path / "predictions.csv").open() as file:
+        promised = [row["prediction"] for row in csv.DictReader(file)]
+    assert predict(tmp_path, content) == promised
 
 
 REFUSED = {

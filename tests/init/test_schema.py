@@ -72,12 +72,15 @@ def numbered(count: int, form: str = "{}") -> list[str]:
         (numbered(21, "{}7"), "number", ""),
         (numbered(21, "x{}"), "id", "as many values as rows"),
         (numbered(20, "x{}"), "category", ""),
-        ([*numbered(300, "x{}")] * 3, "left out", "free text: too many values for a category"),
-        ([*numbered(30, "x{}"), *numbered(10, "x{}")], "left out", "free text: too many values for a category"),
+        ([*numbered(300, "x{}")] * 3, "left out", "short texts: too many values for a category"),
+        (numbered(21, "a text of words, number {}"), "text", "free text of 6 words, by the median; or --leave-out"),
+        (numbered(300, "the {} of May") * 3, "left out", "short texts: too many values for a category"),
+        (["all of these words again", "and the other words too"] * 30, "category", ""),
+        ([*numbered(30, "x{}"), *numbered(10, "x{}")], "left out", "short texts: too many values for a category"),
     ],
 )
 def test_a_column_is_what_its_values_say(values: list[str | None], role: str, note: str) -> None:
-    """Numbers, booleans, dates and categories go in; identifiers, constants and free text stay out, with a reason."""
+    """Numbers, booleans, dates, categories and texts go in; identifiers, constants and names stay out, with why."""
     column = classify(values)
     assert (column.role, column.note) == (role, note)
     assert (column.missing, column.distinct) == (values.count(None), len({*values} - {None}))

@@ -185,7 +185,7 @@ CASES = {
     "reviews": Case(
         published.reviews,
         ["--target", "again"],
-        {"review_id": "id", "text": "left out", "nights": "number", "country": "category"},
+        {"review_id": "id", "text": "text", "nights": "number", "country": "category"},
         "accuracy",
         0.4,
         Form(separator="\t"),

@@ -30,7 +30,8 @@ def add(commands: Commands) -> None:
         "--decimal", choices=[".", ","], help="the decimal mark; default: the one that the values suggest"
     )
     init.add_argument("--drop-missing-target", action="store_true", help="leave out rows without a target")
-    init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as text")
+    init.add_argument("--category", nargs="+", default=[], metavar="COLUMN", help="columns to read as categories")
+    init.add_argument("--text", nargs="+", default=[], metavar="COLUMN", help="columns of free text to learn from")
     init.add_argument("--leave-out", nargs="+", default=[], metavar="COLUMN", help="columns not to use")
     init.add_argument(
         "--day-first", nargs="+", default=[], metavar="COLUMN", help="dates with the day first: 28.1.2024"
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
             given=Given(separator, not arguments.no_header, tuple(arguments.missing), arguments.encoding),
             overrides=Overrides(
                 categories=arguments.category,
+                texts=arguments.text,
                 left_out=arguments.leave_out,
                 day_first=arguments.day_first,
                 month_first=arguments.month_first,

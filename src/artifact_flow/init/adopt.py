@@ -21,6 +21,7 @@ from artifact_flow.core.base.params import (
     SplitParams,
     TableParams,
     Task,
+    TextParams,
     TrainParams,
     load_params,
 )
@@ -137,6 +138,7 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
         source=source,
         table=table,
         preprocess="auto",
+        text=TextParams() if "text" in table.columns.values() else None,
         test_size=0.2,
         seed=42,
         stratify=schema.task == "classification" and request.split is None,
@@ -147,7 +149,7 @@ def _data_params(source: str, schema: Schema, request: Request) -> DataParams:
 def _without_key(request: Request) -> Overrides:
     """Return the user's roles, with the column of groups or of the file's own split left out unless it has one."""
     split, overrides = request.split, request.overrides
-    if split is None or split.by == "time" or split.column in (*overrides.categories, overrides.id):
+    if split is None or split.by == "time" or split.column in (*overrides.categories, *overrides.texts, overrides.id):
         return overrides
     return replace(overrides, left_out=[*overrides.left_out, split.column])
 

@@ -50,6 +50,7 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         return
     block.ca.items.pop("source", None)
     block.pop("split", None)
+    block.pop("text", None)
     block.update({"source": data.source, "preprocess": data.preprocess, "stratify": data.stratify})
     table = CommentedMap(data.table.model_dump(exclude={"columns"}))
     missing = CommentedSeq(data.table.missing)
@@ -67,11 +68,15 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         "task": "classification or regression",
         "missing": "what stands for a missing value",
         "drop_missing_target": "true: leave rows without a target out",
-        "columns": "each one number, boolean, date (or day-first date, month-first date), category, id or left out",
+        "columns": "number, boolean, date (or day-first date, month-first date), category, text, id or left out",
     }.items():
         table.yaml_add_eol_comment(comment, key, column=0)
     block.pop("table", None)
     block.insert(1, "table", table)
+    if data.text:
+        text = CommentedMap({"max_features": data.text.max_features})
+        text.yaml_add_eol_comment("words with a column of their own in the model, the most frequent", "max_features")
+        block.insert(2, "text", text)
     if data.split:
         block.insert(2, "split", CommentedMap(data.split.model_dump(exclude_none=True)))
 

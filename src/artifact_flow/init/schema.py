@@ -31,6 +31,7 @@ from artifact_flow.init.values import all_match, are_whole, count_distinct, to_n
 WHOLE, PADDED = r"^[+-]?\d+$", r"^0\d\d+$"
 BOOLEANS = [{yes, no} for yes, no in zip(TRUE, FALSE, strict=True)]
 SET = "set by you"
+WORDS = 5  # in half of a column's distinct texts, at least, from which they are texts to learn from; names have fewer
 MANY = 255  # distinct texts above which a column is free text, as it is above half the number of rows
 FEW_CLASSES = 20  # a target with at most so many distinct whole numbers is a class
 FIRST_DATE, LAST_DATE = 19000101, 20991231  # written without marks
@@ -53,6 +54,7 @@ class Overrides:
     """The roles, the task and the decimal mark that the user sets, which take precedence over the inferred ones."""
 
     categories: Collection[str] = ()
+    texts: Collection[str] = ()
     left_out: Collection[str] = ()
     day_first: Collection[str] = ()
     month_first: Collection[str] = ()
@@ -81,10 +83,15 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     """
     header = read_header(path, form)
     names = header.names
-    named = (overrides.categories, overrides.left_out, overrides.day_first, overrides.month_first)
+    named = (overrides.categories, overrides.texts, overrides.left_out, overrides.day_first, overrides.month_first)
     missing_columns([target, *(name for one in named for name in one), *filter(None, [overrides.id])], names, path)
     table = read_texts(path, form, [name for name in names if name not in overrides.left_out or name == target])
-    said = {*overrides.categories, overrides.id or "", target if overrides.task == "classification" else ""}
+    said = {
+        *overrides.categories,
+        *overrides.texts,
+        overrides.id or "",
+        target if overrides.task == "classification" else "",
+    }
     reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
     original, table, form, task = table, reading.table, reading.form, overrides.task
     columns, mixed = _classify_columns(table, header, target, overrides), []
@@ -93,7 +100,7 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
         task = "regression" if target in form.numbers else task
     for column in columns:
         if column.note != SET and column.name != header.index:
-            text = column.role == "category"
+            text = column.role in ("category", "text")
             other = f"; or, if the column is text, add --category {column.name}"
             mixed += find_mixed(column.name, table[column.name], text, other)
     _refuse_unclear(path, [column.name for column in columns if column.note == UNCLEAR])
@@ -133,14 +140,14 @@ def classify_column(  # noqa: PLR0911, PLR0912 - a rule, a return
 ) -> ColumnSchema:
     """Return the role of a column of texts, in which a missing value is null."""
     present = values.drop_null()
-    said = {*overrides.categories, *overrides.day_first, *overrides.month_first, overrides.id}
+    said = {*overrides.categories, *overrides.texts, *overrides.day_first, *overrides.month_first, overrides.id}
     numbers = None if name in said else to_numbers(present)
     if numbers is not None and not are_whole(numbers) and (values.null_count or np.ptp(numbers)):
         return ColumnSchema(name, "number", values.null_count, count_distinct(numbers))
     distinct = pc.unique(present)
     counts = values.null_count, len(distinct)
-    if name == overrides.id or name in overrides.categories:
-        return ColumnSchema(name, "id" if name == overrides.id else "category", *counts, SET)
+    if given := _given_text(name, overrides):
+        return ColumnSchema(name, given, *counts, SET)
     if not len(distinct):
         return ColumnSchema(name, "left out", *counts, "empty")
     if len(distinct) == 1 and not values.null_count:
@@ -165,11 +172,27 @@ def classify_column(  # noqa: PLR0911, PLR0912 - a rule, a return
             return ColumnSchema(name, "id" if named else "number", *counts, named)
     elif date := tell_date(distinct):
         return ColumnSchema(name, date[0], *counts, date[1])
+    many = len(distinct) > MANY or len(distinct) > max(FEW_CLASSES, len(present) / 2)
+    if many and numbers is None and (words := _count_words(distinct)) >= WORDS:
+        return ColumnSchema(name, "text", *counts, f"free text of {words} words, by the median; or --leave-out")
     if unique:
         return ColumnSchema(name, "left out" if overrides.id else "id", *counts, reason or "as many values as rows")
-    if len(distinct) > MANY or len(distinct) > max(FEW_CLASSES, len(present) / 2):
-        return ColumnSchema(name, "left out", *counts, f"{reason or 'free text'}: too many values for a category")
+    if many:
+        return ColumnSchema(name, "left out", *counts, f"{reason or 'short texts'}: too many values for a category")
     return ColumnSchema(name, "category", *counts, reason or differ_in_case(distinct))
+
+
+def _given_text(name: str, overrides: Overrides) -> Role | None:
+    """Return the role of a column that the user takes for the identifier, a category or a text."""
+    if name == overrides.id:
+        return "id"
+    return "category" if name in overrides.categories else "text" if name in overrides.texts else None
+
+
+def _count_words(distinct: pa.Array) -> int:
+    """Return the median number of words, parted by blanks, of at least one text."""
+    words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(distinct)))
+    return int(np.median(words.to_numpy(zero_copy_only=False)))
 
 
 def classify_target(path: Path, name: str, values: pa.ChunkedArray, task: Task | None) -> tuple[ColumnSchema, Task]:

@@ -69,7 +69,7 @@ def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
     reasons = {}
     with reproducible(params.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stage `train` shows the warnings of the real fit
-        model = build_model(params, table.roles.task, features, "auto")
+        model = build_model(params, table.roles.task, features, "auto", table.roles.params.text)
         estimator = fit_model(model, X[train], trial.y[train], params)
         try:
             _try_export(estimator, trial, draw_contract(trial, features, params, {}), X)

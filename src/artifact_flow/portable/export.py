@@ -2,7 +2,8 @@
 
 The graph takes raw rows. Where every feature is a number it has one input, `features`, float32 [rows, features], in the
 contract's order; a table with text has one input a column in that order, float32 or string [rows, 1], by the contract's
-names (a missing text is "", a missing number NaN), with an underscore behind a name that an output has. Outputs:
+names (a missing text is "", a missing number NaN), with an underscore behind a name that an output has. Free text is
+split into words by an operator that only ONNX Runtime has. Outputs:
 `label` (class index, int64 [rows]) and `probabilities` (float32 [rows, classes]), or `prediction` (float32 [rows, 1]).
 """
 
@@ -17,7 +18,7 @@ from onnx import TensorProto, helper
 from sklearn.base import is_classifier
 
 from artifact_flow.core.base.contract import Contract, Feature
-from artifact_flow.core.base.encoding import UNSEEN
+from artifact_flow.core.base.encoding import UNSEEN, have_text
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.models import final_step
@@ -49,7 +50,7 @@ def export_model(estimator: Any, contract: Contract, opset: int, X: np.ndarray) 
     threshold = contract.target.threshold
     estimator = without_threshold(estimator, threshold)
     check_classes(estimator, contract.target.classes)
-    model = convert(prepare(estimator, X), len(contract.features), opset)
+    model = convert(prepare(estimator, X), contract.features, opset)
     if name_of(estimator) == "QuadraticDiscriminantAnalysis":
         _flatten_label(model)
     outputs = [LABEL, PROBABILITIES][: len(model.graph.output)] if is_classifier(estimator) else [PREDICTION]
@@ -100,30 +101,37 @@ def predict_portable(content: bytes, contract: Contract, X: np.ndarray) -> Predi
         raise InapplicableError(f"the ONNX model that skl2onnx writes cannot run: {reason}") from error
 
 
-def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
+def convert(estimator: Any, features: Sequence[Feature], opset: int) -> onnx.ModelProto:
     """Return skl2onnx's model of an estimator or transformer over one float32 input [rows, features].
 
-    Raises InapplicableError when skl2onnx cannot write it.
+    Where there are texts, each feature has an input of its own [rows, 1]. Raises InapplicableError when skl2onnx cannot
+    write it.
     """
     from skl2onnx import convert_sklearn  # noqa: PLC0415 - a second that most importers do not need
-    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType  # noqa: PLC0415
 
     final = final_step(estimator)
     options = {id(final): {"zipmap": False}} if hasattr(final, "predict_proba") else None
     if type(final).__name__ == "LinearSVC":  # behind other steps its converter asks itself for options it has not
         options = {id(final): {"nocl": False}}
+    inputs = [(FEATURES, FloatTensorType([None, len(features)]))]
+    if have_text(features):
+        kinds = [StringTensorType if feature.type == "text" else FloatTensorType for feature in features]
+        inputs = [(f"{FEATURES}_{place}", kind([None, 1])) for place, kind in enumerate(kinds)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is deprecated in what the converter calls
             model: onnx.ModelProto = convert_sklearn(
                 estimator,
                 name="artifact_flow",
-                initial_types=[(FEATURES, FloatTensorType([None, features]))],
+                initial_types=inputs,
                 target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
                 options=options,
                 custom_conversion_functions=CONVERTERS,
                 custom_shape_calculators=SHAPES,
             )
+    except InapplicableError:
+        raise
     except Exception as error:  # the converter raises various exceptions, some with messages of thousands of lines
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         reason = re.sub(r" at 0x[0-9a-f]+", "", reason)[:160]  # an address is another one in each run
@@ -137,7 +145,8 @@ def convert(estimator: Any, features: int, opset: int) -> onnx.ModelProto:
 
 def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.ModelProto:
     """Return a model over encoded rows as one over raw rows: itself where every feature is a number."""
-    if all(feature.type != "category" for feature in features):
+    texts = have_text(features)
+    if not texts and all(feature.type != "category" for feature in features):
         return model
     others = [opset for opset in model.opset_import if opset.domain != "ai.onnx.ml"]
     del model.opset_import[:]  # the converter lowers a domain to what its own nodes need
@@ -146,12 +155,10 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
     names = free_names([feature.name for feature in features], {output.name for output in graph.output})
     codes = free_names([f"code_{number}" for number in range(len(features))], set(names))
     set_aside(graph, {*names, *codes})
-    rows, rest = graph.input[0].name, list(graph.node)
     for number, feature in enumerate(features):
-        text = feature.type == "category"
-        kind = TensorProto.STRING if text else TensorProto.FLOAT
+        kind = TensorProto.STRING if feature.type in ("category", "text") else TensorProto.FLOAT
         inputs.append(helper.make_tensor_value_info(names[number], kind, [None, 1]))
-        if text:
+        if feature.type == "category":
             values = [*(feature.categories or ()), ""]
             nodes.append(
                 helper.make_node(
@@ -165,7 +172,11 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
                 )
             )
     encoded = [codes[i] if feature.type == "category" else names[i] for i, feature in enumerate(features)]
-    nodes.append(helper.make_node("Concat", encoded, [rows], axis=1))
+    if texts:  # the graph has an input for each feature
+        rename(graph, dict(zip([value.name for value in graph.input], encoded, strict=True)))
+    else:
+        nodes.append(helper.make_node("Concat", encoded, [graph.input[0].name], axis=1))
+    rest = list(graph.node)
     del graph.input[:], graph.node[:]
     graph.input.extend(inputs)
     graph.node.extend([*nodes, *rest])

@@ -14,6 +14,8 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.model.models import final_step
+from artifact_flow.core.model.vectorizer import Vectorizer
+from artifact_flow.portable.words import convert_words, shape_words
 
 BOOSTED = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
@@ -98,5 +100,6 @@ def _alias(operator: Any) -> str:
     return f"Sklearn{type(operator.raw_operator).__name__}"
 
 
-# What skl2onnx 1.20.0 calls for these classes; its own converter passes on booleans, which onnx rejects.
-CONVERTERS, SHAPES = dict.fromkeys(BOOSTED, _convert), dict.fromkeys(BOOSTED, _shape)
+# What skl2onnx 1.20.0 calls for these classes; its own converter of trees passes on booleans, which onnx rejects.
+CONVERTERS = {**dict.fromkeys(BOOSTED, _convert), Vectorizer: convert_words}
+SHAPES = {**dict.fromkeys(BOOSTED, _shape), Vectorizer: shape_words}

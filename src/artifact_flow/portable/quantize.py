@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
@@ -103,7 +104,8 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
 
 def preprocess(estimator: Any, X: np.ndarray) -> np.ndarray:
     """Return encoded rows as the linear part sees them, float64 [rows, columns]."""
-    return np.asarray(estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X, dtype=np.float64)
+    Z: Any = estimator[:-1].transform(X) if isinstance(estimator, Pipeline) else X
+    return np.asarray(Z.toarray() if issparse(Z) else Z, dtype=np.float64)
 
 
 def quantize_linear(linear: Linear, Z: np.ndarray) -> Quantized:
@@ -155,7 +157,7 @@ def write_quantized(
 ) -> onnx.ModelProto:
     """Return the ONNX model: pre-processing as `export` writes it, then the 8-bit linear part, in and out as there."""
     if isinstance(estimator, Pipeline):
-        onnx_model = convert(estimator[:-1], len(features), opset)
+        onnx_model = convert(estimator[:-1], features, opset)
         (output,) = onnx_model.graph.output
         rows = output.name
         del onnx_model.graph.output[:]

@@ -1,8 +1,8 @@
 """Drift: compare the distribution of each column in recent rows with that in the training rows. numpy only.
 
 Each column's rows are counted in the bins of the contract's reference (quantile bins of a number, the values of a
-category, and one bin each for values that training never saw and for missing values). A column drifts when two
-measures agree:
+category, and one bin each for values that training never saw and for missing values). A text counts by its number of
+characters. A column drifts when two measures agree:
 
 - population stability index, Σ (p - q) ln(p / q) (Siddiqi, Credit Risk Scorecards, 2006): from 0.1 a column deserves
   attention, from 0.25 it has changed. It measures the size of the change, independently of the number of rows.

@@ -10,6 +10,7 @@ from string import Template
 import numpy as np
 
 from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
 from artifact_flow.serving.problems import Problem
@@ -45,10 +46,10 @@ def read_logs(paths: Sequence[Path], contract: Contract, sha256: str | None) -> 
         if row is not None:
             waiting.append(row)
         if len(waiting) == CHUNK_ROWS:
-            chunks.append(rows.encode(waiting))
+            chunks.append(measure_rows(contract.features, rows.encode(waiting)))
             waiting.clear()
     if waiting:
-        chunks.append(rows.encode(waiting))
+        chunks.append(measure_rows(contract.features, rows.encode(waiting)))
     if not chunks:
         raise DataError(
             f"{', '.join(map(str, paths))}: no rows of this model ({logged.others} lines about other models, "

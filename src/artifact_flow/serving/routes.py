@@ -13,6 +13,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
@@ -116,7 +117,7 @@ class ModelRoutes:
         return self._drift[1]
 
     def _remember(self, request: Request, X: np.ndarray, rows: list[Any], answers: list[dict[str, Any]]) -> None:
-        self.window.add(X)
+        self.window.add(measure_rows(self.model.contract.features, X))
         if len(answers) == 1:
             meters.prediction_meter(self.model.name, answers[0].get("class_name", ""))(1)
         else:

@@ -19,14 +19,20 @@ from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.dates import parse_date
-from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN
+from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN, have_text
 from artifact_flow.core.base.errors import closest
 from artifact_flow.core.base.params import MISSING
 from artifact_flow.serving.problems import Problem
 
 FLOAT32_MAX = 3.4e38  # a model takes float32
 DESCRIBED_COLUMNS = 256  # up to which each column has its own entry in the OpenAPI document
-EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21", "category": "text"}
+EXPECTED = {
+    "number": "a number",
+    "boolean": "true or false",
+    "date": "a date such as 2026-11-21",
+    "category": "text",
+    "text": "text",
+}
 
 Number = Annotated[float, Field(strict=True, ge=-FLOAT32_MAX, le=FLOAT32_MAX, allow_inf_nan=False)]
 Row = Mapping[str, Any]
@@ -44,6 +50,7 @@ class Rows:
         self.optional = {name for name, feature in self.features.items() if contract.may_miss(feature)}
         self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
         self.names = list(self.features)
+        self.texts = have_text(contract.features)
         self.wide = self.plain and len(self.features) > DESCRIBED_COLUMNS
         row: Any = WideRow if self.wide else self._typed()
         limits = Field(min_length=1, max_length=max_rows, fail_fast=True)
@@ -105,10 +112,11 @@ class Rows:
         return rows, self.encode(rows)
 
     def encode(self, rows: Sequence[Row]) -> np.ndarray:
-        """Return the matrix [rows, features], float64, equal to that of `encoding.encode_rows` for the same values."""
+        """Return the matrix [rows, features] that `encoding.encode_rows` returns for the same values."""
         if self.plain:  # a parsed row has every column, in the contract's order
             return np.array([list(row.values()) for row in rows], np.float64)
-        return np.array([[code(row.get(name)) for name, code in self._codes] for row in rows], np.float64)
+        values = [[code(row.get(name)) for name, code in self._codes] for row in rows]
+        return np.array(values, object if self.texts else np.float64)
 
     def example(self) -> dict[str, Any]:
         """Return a row of each column's middle value in training."""
@@ -208,8 +216,10 @@ class Rows:
         return f"an object with {', '.join(names[:8])}{f' … {names[-1]}' if len(names) > 8 else ''}"
 
 
-def _coder(feature: Feature) -> Callable[[Any], float]:
+def _coder(feature: Feature) -> Callable[[Any], Any]:
     offset = feature.offset or 0.0
+    if feature.type == "text":
+        return lambda value: value or ""
     if feature.type == "category":
         categories = feature.categories or []
         codes: dict[Any, float] = {value: float(code) for code, value in enumerate(categories)}
@@ -239,6 +249,8 @@ def _describe(feature: Feature, optional: bool) -> str:
     if feature.type in ("number", "boolean", "date") and feature.min is not None and feature.max is not None:
         low, high = (_shown(bound, feature) for bound in (feature.min, feature.max))
         words += f", in training {low} to {high}" if feature.type != "boolean" else ""
+    if feature.type == "text" and feature.min is not None:
+        words += f", in training of {feature.min:g} to {feature.max:g} characters"
     if feature.type == "category":
         known = feature.categories or []
         words += f", in training one of {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"

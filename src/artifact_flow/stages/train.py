@@ -44,7 +44,13 @@ def main(params: Params, folder: Path) -> None:
     raw = train.raw
     features = describe_features(roles.features, raw, centred=roles.params.preprocess == "auto")
     X, _ = encode_rows(features, raw)
-    build = partial(build_model, task=roles.task, features=features, preprocess=roles.params.preprocess)
+    build = partial(
+        build_model,
+        task=roles.task,
+        features=features,
+        preprocess=roles.params.preprocess,
+        text=roles.params.text,
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = find_best(params.train, build, X, train)

@@ -7,7 +7,7 @@ from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.tracking.result import Result
 
-TYPES = {"number": "double", "boolean": "boolean", "date": "datetime", "category": "string"}
+TYPES = {"number": "double", "boolean": "boolean", "date": "datetime", "category": "string", "text": "string"}
 
 
 def dataset_input(name: str, md5: str, source: dict[str, str], schema: Any = None) -> Any:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifact_flow.core.base.bins import FLOAT32_ROUNDING, count_bins, draw_edges
 from artifact_flow.core.base.difference import find_difference
-from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
+from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text, measure_texts
 from artifact_flow.core.base.errors import ContractError
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
@@ -39,7 +39,8 @@ class Feature(_Part):
     A number, boolean or date has a range, moments and quantile bins: the share `shares[i]` of its values is in
     (`edges[i]`, `edges[i + 1]`] as `count_bins` counts them; the first bin includes its lower edge. A frequent value
     has its own bin; if it is the minimum or the maximum, one more bin, whose edge is listed twice, holds the values
-    beyond it. A column with a single value has one edge. A category has its values and their shares.
+    beyond it. A column with a single value has one edge. A category has its values and their shares. A text is
+    described by its number of characters, as a number is; the contract holds no texts.
     """
 
     name: str
@@ -55,8 +56,13 @@ class Feature(_Part):
     shares: list[float]  # of the rows with a value; they add up to 1
 
     @property
-    def middle(self) -> Any:
-        """A typical value of the train split, in JSON's types: the median, the most frequent text, or None."""
+    def middle(self) -> Any:  # noqa: PLR0911 - a type, a return
+        """A typical value of the train split, in JSON's types: the median, the most frequent category, or None.
+
+        The contract does not have one of a text; the word "text" stands for it.
+        """
+        if self.type == "text":
+            return "text"
         if self.type == "category":
             if not self.categories:
                 return "" if self.shares else None
@@ -201,6 +207,8 @@ def read_contract(path: Path = CONTRACT, lock: Path = LOCK) -> Contract:
 
 
 def _describe(name: str, kind: Type, column: Column, bins: bool) -> Feature:
+    if kind == "text" and isinstance(column, Text):
+        column = np.append(measure_texts(column.values), np.nan)[column.index]  # index -1 selects the last
     if isinstance(column, Text):
         counts = np.bincount(column.index[column.index >= 0], minlength=len(column.values))
         order = sorted(range(len(column.values)), key=lambda i: column.values[i])

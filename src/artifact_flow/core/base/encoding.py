@@ -3,7 +3,7 @@
 `train`, `infer`, `predict` and the service share it, so that a row means the same everywhere: numbers are unchanged,
 booleans are 0 and 1, dates are days since 1970, categories are their index in the contract; a feature's offset,
 if it has one, is subtracted. A missing number is NaN, a missing category the index after the last category, an unseen
-category -1 (which has no column in a one-hot encoder).
+category -1 (which has no column in a one-hot encoder). A text stays a text, and a missing one is empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ class FeatureLike(Protocol):
 
     @property
     def type(self) -> str:
-        """One of number, boolean, date, category."""
+        """One of number, boolean, date, category, text."""
 
     @property
     def min(self) -> float | None:
-        """The smallest value in the train split; None for a category."""
+        """The smallest value in the train split, of a text its length; None for a category."""
 
     @property
     def max(self) -> float | None:
-        """The largest value in the train split; None for a category."""
+        """The largest value in the train split, of a text its length; None for a category."""
 
     @property
     def offset(self) -> float | None:
@@ -78,17 +78,42 @@ class Findings:
 def encode_rows(
     features: Sequence[FeatureLike], columns: Mapping[str, Column], dtype: type[np.floating] = np.float64
 ) -> tuple[np.ndarray, Findings]:
-    """Return the row-major matrix of shape [rows, features] and the findings of encoding it."""
+    """Return the row-major matrix of shape [rows, features], of objects if it has texts, and the findings."""
     rows = len(_index(columns[features[0].name])) if features else 0
-    X, findings = np.empty((rows, len(features)), dtype), Findings()
+    kind = object if have_text(features) else dtype
+    X, findings = np.empty((rows, len(features)), kind), Findings()
     for number, feature in enumerate(features):
         column = columns[feature.name]
-        if isinstance(column, Text):
+        if feature.type == "text" and isinstance(column, Text):
+            X[:, number] = np.array([*column.values, ""], dtype=object)[column.index]  # index -1 selects the last
+        elif isinstance(column, Text):
             X[:, number] = _encode_text(feature, column, findings)
         else:
             _count_out_of_range(feature, column, findings)
             X[:, number] = column - feature.offset if feature.offset else column
     return X, findings
+
+
+def have_text(features: Sequence[FeatureLike]) -> bool:
+    """Return whether one of the features is a text, so that encoded rows are objects."""
+    return any(feature.type == "text" for feature in features)
+
+
+def measure_texts(texts: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Return the number of characters of each text, float64 of shape [rows], NaN for an empty one."""
+    lengths = np.array([len(text) for text in texts], dtype=np.float64)
+    return np.where(lengths > 0, lengths, np.nan)
+
+
+def measure_rows(features: Sequence[FeatureLike], X: np.ndarray) -> np.ndarray:
+    """Return encoded rows [rows, features] as numbers only: a text as its number of characters."""
+    if not have_text(features):
+        return X
+    columns = [
+        measure_texts(X[:, number]) if feature.type == "text" else X[:, number].astype(np.float64)
+        for number, feature in enumerate(features)
+    ]
+    return np.column_stack(columns)
 
 
 def _index(column: Column) -> np.ndarray:

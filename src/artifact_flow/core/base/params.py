@@ -23,7 +23,7 @@ MISSING = ("", "NA")  # the default texts that mark a missing value
 
 Task = Literal["classification", "regression"]
 # The type of a feature column, and the roles a column of the user's table can have.
-Type = Literal["number", "boolean", "date", "category"]
+Type = Literal["number", "boolean", "date", "category", "text"]
 Role = Literal[Type, "day-first date", "month-first date", "id", "left out"]
 By = Literal["group", "time", "column"]
 # How the number 1234.5 is written in a column of a text table.
@@ -73,12 +73,27 @@ class SplitParams(_Block):
     ] = None
 
 
+class TextParams(_Block):
+    """How the texts of a column become numbers: arguments of scikit-learn's TfidfVectorizer, one for each column."""
+
+    max_features: Annotated[
+        int, Field(ge=1, le=100_000, description="a whole number of words from 1 to 100000, the most frequent")
+    ] = 5000
+    ngram_range: Annotated[
+        list[Annotated[int, Field(ge=1, le=5)]],
+        Field(min_length=2, max_length=2, description="the least and the largest number of words in a row, 1 to 5"),
+    ] = [1, 1]
+    min_df: Annotated[int, Field(ge=1, description="a whole number of rows in which a word is, at least, from 1")] = 1
+    stop_words: Annotated[list[str] | Literal["english"] | None, _optional("english, or a list of words")] = None
+
+
 class DataParams(_Block):
     """Where the rows come from, how they are pre-processed and how they are split."""
 
     source: Annotated[str, Field(description="the name of a built-in data set, or the path of a CSV or Parquet file")]
     table: Annotated[TableParams | None, Field(description="a block of keys, as `artifact-flow init` writes it")] = None
     preprocess: Annotated[Literal["none", "auto"], Field(description="none or auto")] = "none"
+    text: Annotated[TextParams | None, _optional("a block of keys")] = None
     test_size: Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1, both excluded")]
     seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")]
     stratify: Annotated[bool, Field(description="true or false")]

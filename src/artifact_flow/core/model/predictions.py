@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from artifact_flow.core.base.encoding import FeatureLike
+from artifact_flow.core.base.encoding import FeatureLike, have_text
 from artifact_flow.core.base.errors import ModelError
 
 PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
 RUNTIME_ROWS = 1 << 16  # rows per call of the runtime, at most
+TEXT_ROWS = 1 << 11  # where a row has texts, which the runtime spreads over thousands of columns: 40 MB
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ def run_portable(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -
     """Return an opened ONNX model's predictions for every row of X, encoded and of shape [rows, features]."""
     names = [output.name for output in session.get_outputs()]
     parts = []
-    for start in range(0, max(len(X), 1), RUNTIME_ROWS):
-        rows = np.ascontiguousarray(X[start : start + RUNTIME_ROWS], dtype=np.float32)
+    texts = have_text(features)
+    size = TEXT_ROWS if texts else RUNTIME_ROWS
+    for start in range(0, max(len(X), 1), size):
+        rows = X[start : start + size] if texts else np.ascontiguousarray(X[start : start + size], dtype=np.float32)
         parts.append(session.run(names, raw_inputs(session, features, rows)))
     whole = {name: np.concatenate(arrays) for name, arrays in zip(names, zip(*parts, strict=True), strict=True)}
     if "prediction" in whole:
@@ -75,7 +78,7 @@ def run_portable(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -
 
 
 def raw_inputs(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Return encoded rows as the graph's inputs: one matrix, or one input per column with categories as text."""
+    """Return encoded rows as the graph's inputs: one matrix, or one per column, of text for categories and texts."""
     inputs = session.get_inputs()
     if len(inputs) == 1 and inputs[0].type == "tensor(float)":
         return {inputs[0].name: X}
@@ -86,5 +89,7 @@ def raw_inputs(session: Any, features: Sequence[FeatureLike], X: np.ndarray) -> 
             known = feature.categories or []
             unseen = "?" + "".join(known)  # longer than each category, so equal to none
             column = np.array([*known, "", unseen], dtype=object)[column.astype(np.int64)]
+        elif feature.type != "text":
+            column = column.astype(np.float32, copy=False)
         columns[inputs[number].name] = column  # by position: an input whose name is an output's is renamed
     return columns

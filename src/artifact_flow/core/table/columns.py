@@ -29,6 +29,7 @@ TYPES: dict[str, pa.DataType] = {
     "day-first date": pa.timestamp("s"),
     "month-first date": pa.timestamp("s"),
     "category": pa.string(),
+    "text": pa.string(),
     "id": pa.string(),
 }
 NAMED = 10  # columns listed in a message, at most

@@ -44,6 +44,7 @@ function makeControl(feature, attributes) {
   if (feature.type === "number") {
     return make("input", { ...attributes, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
   }
+  if (feature.type === "text") return make("textarea", { ...attributes, rows: 3 });
   const categories = (feature.categories ?? []).filter((value) => value !== "");
   if (categories.length > 0 && categories.length <= LISTED) return choose(categories);
   return make("input", { ...attributes, autocomplete: "off" });
@@ -68,6 +69,7 @@ function known(feature) {
   const shown = feature.type === "date" ? isoDate : (value) => short(value, 6);
   if (feature.type === "category") return `: ${count(feature.categories?.length ?? 0, "value")}`;
   if (feature.min === undefined) return ": no values";
+  if (feature.type === "text") return `: ${shown(feature.min)} to ${count(feature.max, "character")}`;
   return feature.min === feature.max
     ? `: always ${shown(feature.min)}`
     : `: ${shown(feature.min)} to ${shown(feature.max)}`;
@@ -76,9 +78,15 @@ function known(feature) {
 function isOutside(feature, text) {
   if (text === "" || feature.type === "boolean") return false;
   if (feature.type === "category") return !(feature.categories ?? []).includes(text.trim());
-  const value = feature.type === "date" ? Date.parse(text) / DAY : Number(text);
+  const value = measure(feature, text);
   const slack = feature.type === "date" ? 1 : 1e-6 * Math.max(Math.abs(feature.min), Math.abs(feature.max));
   return value < feature.min - slack || value > feature.max + slack;
+}
+
+/** Return a text as the number that its column's range is of. */
+function measure(feature, text) {
+  if (feature.type === "date") return Date.parse(text) / DAY;
+  return feature.type === "text" ? [...text.trim()].length : Number(text);
 }
 
 function readRow(fields) {
@@ -110,6 +118,7 @@ function blame(fields, sentence) {
 /** Return a random value from the contract's reference distribution, null for a missing value. */
 function drawValue(feature) {
   if (Math.random() < feature.missing) return null;
+  if (feature.type === "text") return "text"; // the contract has no example
   if (feature.type === "category") return feature.categories?.[pick(feature.shares)] ?? null;
   if (feature.type === "boolean") return String(Math.random() < (feature.mean ?? 0.5));
   const edges = feature.edges ?? [];
