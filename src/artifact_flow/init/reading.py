@@ -17,7 +17,7 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Style
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.numbers import MARKS, PLAIN, are_numbers, choose_style, find_styles, parse_numbers
-from artifact_flow.init.values import all_match
+from artifact_flow.init.values import all_match, are_finite
 
 GAPS = ("null", "none", "na", "n/a", "#n/a", "n.a.", "<na>", "nan", "nil", "missing", "?", ".", "-", "--")  # lower case
 SENTINELS = ("-9", "-99", "-999", "-9999", "-99999", "-999.0", "-9999.0", "999", "9999", "99999", "999999")
@@ -37,9 +37,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """A column of numbers: its distinct values without gap marks, and the styles in which all of them are numbers."""
+    """A column of numbers: its values without gap marks, and the styles in which all of them are numbers."""
 
-    values: pa.Array
+    values: pa.Array | pa.ChunkedArray  # distinct, unless all are plain and finite
     styles: Mapping[Style, pa.Array]
     plain: bool  # every value is written as 1234.5
 
@@ -63,7 +63,11 @@ def read_as_meant(path: Path, table: pa.Table, form: Form, hints: Hints) -> Read
     for name in table.column_names:
         if name in hints.texts:
             continue
-        distinct = pc.unique(table[name].drop_null())
+        present = table[name].drop_null()
+        if are_finite(present):  # so none of them marks a gap
+            columns[name] = _Numbers(present, {}, plain=True)
+            continue
+        distinct = pc.unique(present)
         marks = pc.is_in(pc.utf8_lower(distinct), pa.array(GAPS))
         values = distinct.filter(pc.invert(marks)) if _any(marks) else distinct
         numbers = _find_numbers(path, name, table[name], values, form)
@@ -126,17 +130,18 @@ def _choose_styles(
     chosen: dict[str, Style] = {}
     notes = []
     for name, numbers in columns.items():
-        styles = numbers.styles
+        styles, values = numbers.styles, numbers.values
         if numbers.plain:
-            if not comma or not _any(pc.match_substring(numbers.values, ".")):
+            if not comma or not _any(pc.match_substring(values, ".")):
                 continue
-            styles = find_styles(numbers.values)
+            values = pc.unique(values)
+            styles = find_styles(values)
         style, other = choose_style(styles, (",", ".") if comma else (".", ","))
         if style == "1234.5" and numbers.plain:
             continue
         chosen[name] = style
-        place = _telling(styles[style], styles[other] if other else None, numbers.values)
-        text, value = numbers.values[place].as_py(), styles[style][place].as_py()
+        place = _telling(styles[style], styles[other] if other else None, values)
+        text, value = values[place].as_py(), styles[style][place].as_py()
         note = f"{name}: {text} is read as {value:.15g}"
         if other:
             note += f"; --decimal {MARKS[other][1]} reads it as {styles[other][place].as_py():.15g}"
@@ -174,11 +179,12 @@ def _note_gaps(gaps: Mapping[str, pa.Array]) -> list[str]:
 def _note_sentinels(table: pa.Table, columns: Mapping[str, _Numbers]) -> list[str]:
     """Return a note for each number that may stand for a gap: it repeats, and the others are far from it."""
     found: dict[str, list[str]] = {}
+    sentinels = pa.array(SENTINELS)
     for name, numbers in columns.items():
         if not numbers.plain:
             continue
-        for text in numbers.values.filter(pc.is_in(numbers.values, pa.array(SENTINELS))).to_pylist():
-            others = numbers.values.filter(pc.not_equal(numbers.values, text)).cast(pa.float64()).to_numpy()
+        for text in pc.unique(numbers.values.filter(pc.is_in(numbers.values, sentinels))).to_pylist():
+            others = pc.unique(numbers.values.filter(pc.not_equal(numbers.values, text))).cast(pa.float64()).to_numpy()
             value = float(text)
             far = others.min(initial=np.inf) >= 0 if value < 0 else 10 * others.max(initial=-np.inf) < value
             if len(others) > 1 and far and pc.sum(pc.equal(table[name], text)).as_py() > 1:
@@ -190,15 +196,14 @@ def _note_sentinels(table: pa.Table, columns: Mapping[str, _Numbers]) -> list[st
 
 
 def _apply(table: pa.Table, form: Form, missing: list[str]) -> pa.Table:
-    for place, name in enumerate(table.column_names):
-        column = table[name]
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
         if missing:
             column = pc.if_else(pc.is_in(column, pa.array(missing)), pa.scalar(None, pa.string()), column)
         if name in form.numbers:
             column = parse_numbers(column, form.numbers[name]).cast(pa.string())
-        if column is not table[name]:
-            table = table.set_column(place, name, column)
-    return table
+        columns[name] = column
+    return pa.table(columns)
 
 
 def _all(found: pa.Array) -> bool:

@@ -95,11 +95,11 @@ def understand(path: Path, form: Form, target: str, overrides: Overrides) -> Sch
     reading = read_as_meant(path, table, form, Hints(said, overrides.decimal, _are_dates))
     original, table, form, task = table, reading.table, reading.form, overrides.task
     columns, mixed = _classify_columns(table, header, target, overrides), []
-    if task != "classification":
+    if task != "classification" and to_numbers(table[target].drop_null()) is None:
         mixed += find_mixed(target, table[target], True, "; or, if it is a class, add --task classification")
-        task = "regression" if target in form.numbers else task
+    task = "regression" if target in form.numbers and task != "classification" else task
     for column in columns:
-        if column.note != SET and column.name != header.index:
+        if column.role != "number" and column.note != SET and column.name != header.index:
             text = column.role in ("category", "text")
             other = f"; or, if the column is text, add --category {column.name}"
             mixed += find_mixed(column.name, table[column.name], text, other)

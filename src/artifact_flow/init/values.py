@@ -15,6 +15,12 @@ def to_numbers(texts: pa.Array) -> np.ndarray | None:
         return None
 
 
+def are_finite(texts: pa.ChunkedArray) -> bool:
+    """Return whether there is a text and every one is a number as Arrow writes it, none infinite or nan."""
+    numbers = to_numbers(texts)
+    return numbers is not None and bool(np.isfinite(numbers).all())
+
+
 def count_distinct(values: np.ndarray) -> int:
     """Return the number of distinct values of at least one; sorting takes a tenth of the time of `numpy.unique`."""
     ordered = np.sort(values)

@@ -105,7 +105,8 @@ def _read_own(path: Path, table: TableParams, split: SplitParams | None) -> pa.T
             "data.table.columns, such as left out."
         )
     roles = {name: role for name, role in table.columns.items() if role != "left out" and name != table.target}
-    taken = [name for name in roles if name in {stored_name(other) for other in roles if other in RESERVED}]
+    stored = {stored_name(name) for name in roles if name in RESERVED}
+    taken = [name for name in roles if name in stored]
     if taken:
         raise DataError(f"{path}: the column name {taken[0]} is reserved: rename the column, or leave it out.")
     if split:
