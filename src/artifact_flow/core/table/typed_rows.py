@@ -114,6 +114,7 @@ def stream_batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Rec
 
 def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], threads: bool) -> dict[str, Any]:
     """Return the keyword arguments with which Arrow's CSV readers parse the columns named in `roles`."""
+    booleans = "boolean" in roles.values()  # Arrow copies these words for each column: 0.2 s for 2000 columns
     return {
         "read_options": csv.ReadOptions(
             use_threads=threads,
@@ -131,8 +132,8 @@ def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], thr
             },
             null_values=[*(" " * blanks for blanks in range(PADDING**2)), *_padded(form.missing)],
             strings_can_be_null=True,
-            true_values=_padded((*TRUE, "1")),
-            false_values=_padded((*FALSE, "0")),
+            true_values=_padded((*TRUE, "1")) if booleans else [],
+            false_values=_padded((*FALSE, "0")) if booleans else [],
         ),
     }
 
