@@ -197,7 +197,8 @@ def _note_sentinels(table: pa.Table, columns: Mapping[str, _Numbers]) -> list[st
 
 def _apply(table: pa.Table, form: Form, missing: list[str]) -> pa.Table:
     columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    for name in table.column_names:
+        column = table[name]
         if missing:
             column = pc.if_else(pc.is_in(column, pa.array(missing)), pa.scalar(None, pa.string()), column)
         if name in form.numbers:
