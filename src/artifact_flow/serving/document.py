@@ -6,9 +6,11 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import create_model
 
+from artifact_flow.serving.media import CSV, JSON, LINES
 from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
-from artifact_flow.serving.routes import CSV, JSON, LINES, Endpoint, ModelRoutes
-from artifact_flow.serving.rows import DESCRIBED_COLUMNS
+from artifact_flow.serving.routes import Endpoint, ModelRoutes
+from artifact_flow.serving.rows import FLOAT32_MAX
+from artifact_flow.serving.schema import DESCRIBED_COLUMNS, describe_row
 
 ANY_OBJECT = {"type": "object"}
 
@@ -54,7 +56,7 @@ def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str
 def _request_bodies(routes: ModelRoutes) -> dict[str, dict[str, Any]]:
     """Return path → media type → schema of what is sent, with an example unless the columns are too many."""
     rows = routes.model.rows
-    row, example = rows.schema(), rows.example()
+    row, example = describe_row(rows, FLOAT32_MAX), rows.example()
     shown = len(example) <= DESCRIBED_COLUMNS
     array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
     lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
