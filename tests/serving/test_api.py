@@ -272,8 +272,9 @@ def test_the_api_documentation_describes_the_model_and_loads_nothing_external(se
     """Column names, ranges and a working example; the page loads its files from the service only."""
     api = served.get("/openapi.json").document
     body = api["paths"]["/models/iris/predict"]["post"]["requestBody"]["content"]["application/json"]
-    assert list(body["schema"]["properties"]) == list(IRIS_ROW)
-    assert body["schema"]["properties"]["sepal_length"]["description"].startswith("a number, in training 4.3 to")
+    row = api["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+    assert list(row["properties"]) == list(IRIS_ROW)
+    assert row["properties"]["sepal_length"]["description"].startswith("a number, in training 4.3 to")
     assert served.post("/models/iris/predict", body["example"]).status == 200
     page = served.get("/docs").body.decode()
     assert "swagger-ui" in page
