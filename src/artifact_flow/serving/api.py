@@ -57,7 +57,7 @@ def build_api(resources: Resources) -> Api:
     names, schemas = name_types(resources.models), dict[str, Any]()
     for number, (name, routes) in enumerate(resources.routes.items()):
         types = build_types(routes.model, names[name])
-        schemas |= describe_rows(routes.model, types)
+        schemas |= describe_rows(routes.model, types, resources.settings.max_bytes)
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
             for path, endpoint in describe_api(app, prefix, routes, types).items():
                 api.models[path] = resources.models[name]

@@ -12,6 +12,7 @@ from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
 from artifact_flow.serving.routes import Endpoint, ModelRoutes
 from artifact_flow.serving.schema import DESCRIBED_COLUMNS, describe_row
 
+VALUE_BYTES = 32  # of a long number in JSON, with the marks around it and its name
 COMPONENTS = "#/components/schemas/"
 
 
@@ -20,11 +21,12 @@ def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTy
     return _add_predictions(api, prefix, routes, types) | _add_descriptions(api, prefix, routes)
 
 
-def describe_rows(model: ServedModel, types: AnswerTypes) -> dict[str, Any]:
+def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dict[str, Any]:
     """Return the schemas of a model's row and of its batch, by the names that requests refer to."""
     rows = model.rows
+    most = max(1, min(rows.max_rows, max_bytes // sum(len(name) + VALUE_BYTES for name in rows.names)))
     row = describe_row(rows, model.find_limit()) | {"title": types.row}
-    batch = {"type": "array", "items": {"$ref": COMPONENTS + types.row}, "minItems": 1, "maxItems": rows.max_rows}
+    batch = {"type": "array", "items": {"$ref": COMPONENTS + types.row}, "minItems": 1, "maxItems": most}
     return {types.row: row, f"{types.row}s": batch | {"title": f"{types.row}s"}}
 
 

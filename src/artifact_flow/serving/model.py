@@ -132,7 +132,7 @@ class ServedModel:
             "example": self.rows.example(),
             "optional": sorted(self.rows.optional),
             "metrics": self.metrics,
-            "contract": self.contract.model_dump(mode="json", exclude_none=True),
+            "contract": self.contract.model_dump(mode="json", exclude_none=True) | {"id": self.contract.id},
         }
 
 
