@@ -189,8 +189,9 @@ def render_http(document: Mapping[str, Any]) -> str:
     content = row["requestBody"]["content"]["application/json"]
     lines += ["", "## A row", "", f"The columns of the model `{ROW}`; each model has its own.", ""]
     lines += ["| field | type | about |", "|---|---|---|"]
-    required = content["schema"].get("required", ())
-    for name, field in content["schema"]["properties"].items():
+    schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    required = schema.get("required", ())
+    for name, field in schema["properties"].items():
         kind = str(field.get("type", "any")) + ("" if name in required else ", optional")
         lines.append(f"| `{name}` | {kind} | {field.get('description', '')} |")
     lines += ["", "## Errors", "", "Every error has this form:", ""]

@@ -161,7 +161,7 @@ REFUSED: list[tuple[str, Any, int, str]] = [
     ("predict", b"{", 422, "invalid JSON: EOF while parsing an object at line 1 column 1: send an object with"),
     ("predict", [IRIS_ROW], 422, "the body is not a JSON object: send an object with sepal_length, sepal_width"),
     ("predict", {}, 422, "sepal_length is missing: send a number."),
-    ("predict", IRIS_ROW | {"sepal_length": "5"}, 422, 'sepal_length is "5": send a number.'),
+    ("predict", IRIS_ROW | {"sepal_length": "1_0"}, 422, 'sepal_length is "1_0": send a number.'),
     ("predict", IRIS_ROW | {"sepal_length": True}, 422, "sepal_length is true: send a number."),
     ("predict", IRIS_ROW | {"sepal_length": None}, 422, "sepal_length is null: send a number."),
     (
@@ -179,11 +179,11 @@ REFUSED: list[tuple[str, Any, int, str]] = [
         "'petal' is not a column of this model (did you mean petal_width?): ",
     ),
     ("predict?weights=4bit", IRIS_ROW, 422, "iris has no weights named '4bit': choose float or 8bit."),
-    ("predict/batch", [], 422, "the body contains too few or too many rows: send 1 to 10000."),
+    ("predict/batch", [], 422, "the body contains no rows: send at least one."),
     ("predict/batch", [IRIS_ROW, {}], 422, "row 2: sepal_length is missing: send a number."),
     ("predict/batch", [IRIS_ROW, 5], 422, "row 2: the value is not a JSON object: send an object with"),
     ("predict/batch", IRIS_ROW, 422, "the body is not a JSON array: send an array, each item an object with sepal"),
-    ("predict/batch", [IRIS_ROW] * 10_001, 413, "the body contains too few or too many rows: send 1 to 10000."),
+    ("predict/batch", [IRIS_ROW] * 10_001, 413, "the body has 10001 rows, more than 10000: send them in"),
     ("predict/image", b"x", 404, "there is no endpoint /models/iris/predict/image: /docs lists the endpoints."),
 ]
 
@@ -203,7 +203,10 @@ def test_bad_files_get_one_clear_sentence(served: Server) -> None:
     lines = served.post(path, b'{"size": 1}\n{"since": "soon"}\n', "application/jsonl")
     other = served.post(path, b"<a/>", "application/xml")
     assert (table.status, table.detail) == (422, 'row 2: size is "x": send a number.')
-    assert (ragged.status, ragged.detail) == (422, "row 1 has 1 values, the header has 2: fix that row.")
+    assert (ragged.status, ragged.detail) == (
+        422,
+        "row 1 has 1 values, the header has 2: fix that row, or quote its separators.",
+    )
     assert (lines.status, lines.detail) == (422, 'row 2: since is "soon": send a date such as 2026-11-21.')
     assert (other.status, other.detail.partition(":")[0]) == (
         415,
@@ -269,8 +272,9 @@ def test_the_api_documentation_describes_the_model_and_loads_nothing_external(se
     """Column names, ranges and a working example; the page loads its files from the service only."""
     api = served.get("/openapi.json").document
     body = api["paths"]["/models/iris/predict"]["post"]["requestBody"]["content"]["application/json"]
-    assert list(body["schema"]["properties"]) == list(IRIS_ROW)
-    assert body["schema"]["properties"]["sepal_length"]["description"].startswith("a number, in training 4.3 to")
+    row = api["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+    assert list(row["properties"]) == list(IRIS_ROW)
+    assert row["properties"]["sepal_length"]["description"].startswith("a number, in training 4.3 to")
     assert served.post("/models/iris/predict", body["example"]).status == 200
     page = served.get("/docs").body.decode()
     assert "swagger-ui" in page

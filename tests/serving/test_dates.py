@@ -90,13 +90,14 @@ def test_a_column_may_mix_ways_to_write_a_date() -> None:
 def test_the_service_reads_a_date_as_training_did() -> None:
     """In JSON and CSV, offsets count, a number of seconds is no date, and the role gives the order of day and month."""
     document = {"name": "d", "type": "date", "missing": 0.5, "min": 19000.0, "max": 20000.0, "shares": [1.0]}
+    table = {"target": "y", "task": "regression", "columns": {"d": "day-first date"}}
     contract = Contract.model_validate(
         {
             "version": 2,
             "target": {"name": "y", "task": "regression", "classes": []},
             "id": None,
             "rows": {"train": 2, "test": 1},
-            "params": {"data": {"preprocess": "auto", "table": {"columns": {"d": "day-first date"}}}},
+            "params": {"data": {"preprocess": "auto", "table": table}},
             "sha256": {},
             "libraries": {},
             "features": [document],

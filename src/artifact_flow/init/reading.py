@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.core.base.cells import MARKS, PLAIN
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Style
 from artifact_flow.core.table.form import Form
-from artifact_flow.core.table.numbers import MARKS, PLAIN, are_numbers, choose_style, find_styles, parse_numbers
+from artifact_flow.core.table.numbers import are_numbers, choose_style, find_styles, parse_numbers
 from artifact_flow.init.values import all_match, are_finite
 
 GAPS = ("null", "none", "na", "n/a", "#n/a", "n.a.", "<na>", "nan", "nil", "missing", "?", ".", "-", "--")  # lower case

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.core.base.cells import FALSE, PLAIN, TRUE
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role, Task
-from artifact_flow.core.table.columns import FALSE, TRUE, missing_columns
+from artifact_flow.core.table.columns import missing_columns
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.names import Header
-from artifact_flow.core.table.numbers import PLAIN
 from artifact_flow.core.table.source import read_header
 from artifact_flow.core.table.typed_rows import read_texts
 from artifact_flow.init.identifiers import identifier_reason

@@ -24,11 +24,11 @@ from artifact_flow.core.base.contract import CONTRACT, Contract, Feature, read_c
 from artifact_flow.core.base.encoding import Findings, encode_rows
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.lock import nearest_lock
-from artifact_flow.core.base.params import Role, TableParams
+from artifact_flow.core.base.params import Role
 from artifact_flow.core.model.artifacts import MODEL, open_portable, open_vouched
 from artifact_flow.core.model.predictions import Predictions, predict_rows, run_portable
-from artifact_flow.core.table.columns import Name, missing_columns, to_column
-from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.columns import missing_columns, to_column
+from artifact_flow.core.table.form import Form, Name
 from artifact_flow.core.table.source import Source, open_raw, open_table, parquet_names
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET
 from artifact_flow.core.table.typed_rows import stream_columns
@@ -177,7 +177,7 @@ def _opened(path: Path, contract: Contract, report: Report) -> Iterator[Source]:
 
 def open_rows(name: Name, stream: IO[bytes], contract: Contract) -> Source:
     """Open a stream as a table in the format of the model's training data; raise DataError when it is not a table."""
-    table = _own_table(contract)
+    table = contract.table
     form = Form.of(table) if table else Form()
     features = [feature.name for feature in contract.features]
     source = open_table(name, stream, form, features)
@@ -201,7 +201,7 @@ def note_ignored(source: Source, contract: Contract, report: Report) -> None:
     """
     features = [feature.name for feature in contract.features]
     missing_columns(features, source.names, source.name)
-    table = _own_table(contract)
+    table = contract.table
     known = {*features, contract.id, contract.target.name, ID, TARGET, SPLIT, *(table.columns if table else ())}
     for name, given in source.renamed.items():
         if given in features and name not in known:
@@ -209,12 +209,6 @@ def note_ignored(source: Source, contract: Contract, report: Report) -> None:
     ignored = [name for name in source.names if name not in known]
     if ignored:
         report.ignored[str(source.name)] = ignored
-
-
-def _own_table(contract: Contract) -> TableParams | None:
-    """Return the parameters with which the training table was read, or None for a built-in data set."""
-    table = contract.params["data"].get("table")
-    return TableParams.model_validate(table) if table else None
 
 
 @contextmanager

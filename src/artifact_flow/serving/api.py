@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,10 +14,12 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from artifact_flow.serving import meters
-from artifact_flow.serving.document import describe_api
+from artifact_flow.serving.answers import build_types, name_types
+from artifact_flow.serving.document import describe_api, describe_rows, problems
+from artifact_flow.serving.key import PUBLIC, SCHEMES
 from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.problems import Problem, ProblemDetail
+from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.routes import Endpoint
 
 STATIC = Path(__file__).parent / "static"
@@ -43,6 +46,7 @@ def build_api(resources: Resources) -> Api:
         lifespan=resources.run,
         title="artifact-flow",
         version=resources.settings.commit[:12],
+        separate_input_output_schemas=False,
         swagger_ui_oauth2_redirect_url="/docs/oauth2",
         description="Predictions of models that can be reproduced from one commit. Every response carries "
         "X-Request-ID, X-Model-SHA256 and X-Commit.",
@@ -50,15 +54,19 @@ def build_api(resources: Resources) -> Api:
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, answer_error)
     api = Api(app)
+    names, schemas = name_types(resources.models), dict[str, Any]()
     for number, (name, routes) in enumerate(resources.routes.items()):
+        types = build_types(routes.model, names[name])
+        schemas |= describe_rows(routes.model, types, resources.settings.max_bytes)
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
-            for path, endpoint in describe_api(app, prefix, routes).items():
+            for path, endpoint in describe_api(app, prefix, routes, types).items():
                 api.models[path] = resources.models[name]
                 if "/predict" in path:
                     api.predictions[path] = endpoint
     for path in ("/", "/health", "/ready", "/metrics", "/models"):
         api.models[path] = resources.first
     _describe_service(app, resources)
+    _complete_document(app, schemas, resources.settings.api_key is not None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return api
 
@@ -79,6 +87,25 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return Problem(500, FAULT).response()
 
 
+def _complete_document(app: FastAPI, schemas: dict[str, Any], needs_key: bool) -> None:
+    """Add what requests refer to and, if a key is needed, where it is sent, to the OpenAPI document."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = describe()
+        document["components"]["schemas"] |= schemas
+        if needs_key:
+            document["components"]["securitySchemes"] = SCHEMES
+            for path, methods in document["paths"].items():
+                for operation in methods.values():
+                    operation["security"] = [] if path in PUBLIC else [{name: []} for name in SCHEMES]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 def _describe_service(app: FastAPI, resources: Resources) -> None:
     """Add the endpoints that belong to no model."""
 
@@ -97,7 +124,7 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
         tags=["service"],
         summary="Whether the models are loaded and predict",
         operation_id="ready",
-        responses={503: {"model": ProblemDetail}},
+        responses=problems(503),
     )
     async def ready() -> dict[str, str]:
         if resources.draining:
@@ -106,7 +133,13 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
             model.check()
         return {"status": "ready"}
 
-    @app.get("/models", tags=["service"], summary="Names of the models; the first is also at the root")
+    @app.get(
+        "/models",
+        tags=["service"],
+        summary="Names of the models; the first is also at the root",
+        operation_id="models",
+        responses=problems(401, 503),
+    )
     async def models() -> list[str]:
         return list(resources.models)
 
@@ -114,8 +147,9 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
         "/metrics",
         tags=["service"],
         summary="Metrics in the Prometheus text format",
+        operation_id="metrics",
         response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(401, 503)},
     )
     async def metrics() -> Response:
         def work() -> bytes:

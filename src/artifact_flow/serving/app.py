@@ -15,6 +15,7 @@ from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving import meters
 from artifact_flow.serving.api import FAULT, build_api, logger
 from artifact_flow.serving.headers import Headers, ResponseHeaders
+from artifact_flow.serving.key import ApiKey
 from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.limits import Admission
 from artifact_flow.serving.logs import RequestRecord
@@ -32,6 +33,7 @@ class Service:
         """Build the endpoints of every model; those of the first are also at the root."""
         self.settings = settings
         self.resources, self.admission = Resources(models, settings), Admission(settings)
+        self.key = ApiKey(settings.api_key)
         self.api = build_api(self.resources)
         self.headers = ResponseHeaders(models.values(), settings.commit, self.api.predictions)
 
@@ -83,6 +85,7 @@ class Service:
     async def _predict(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response of a prediction endpoint, None for any other path; raise Problem."""
         self.admission.check(scope)
+        self.key.check(scope)
         endpoint = self.api.predictions.get(scope["path"]) if scope["method"] == "POST" else None
         if endpoint is None:
             return None

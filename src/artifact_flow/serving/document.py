@@ -4,23 +4,34 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import create_model
 
+from artifact_flow.serving.answers import AnswerTypes, DriftReport, ModelCard
+from artifact_flow.serving.media import CSV, JSON, LINES
+from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
-from artifact_flow.serving.routes import CSV, JSON, LINES, Endpoint, ModelRoutes
-from artifact_flow.serving.rows import DESCRIBED_COLUMNS
+from artifact_flow.serving.routes import Endpoint, ModelRoutes
+from artifact_flow.serving.schema import DESCRIBED_COLUMNS, describe_row
 
-ANY_OBJECT = {"type": "object"}
+VALUE_BYTES = 32  # of a long number in JSON, with the marks around it and its name
+COMPONENTS = "#/components/schemas/"
 
 
-def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
+def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
     """Add a model's endpoints under a path prefix; return path → endpoint."""
-    return _add_predictions(api, prefix, routes) | _add_descriptions(api, prefix, routes)
+    return _add_predictions(api, prefix, routes, types) | _add_descriptions(api, prefix, routes)
 
 
-def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
-    model, answer = routes.model, routes.model.answer_type()
-    batch = create_model(f"Answers_{model.name}", predictions=(list[answer], ...))  # type: ignore[valid-type]
+def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dict[str, Any]:
+    """Return the schemas of a model's row and of its batch, by the names that requests refer to."""
+    rows = model.rows
+    most = max(1, min(rows.max_rows, max_bytes // sum(len(name) + VALUE_BYTES for name in rows.names)))
+    row = describe_row(rows, model.find_limit()) | {"title": types.row}
+    batch = {"type": "array", "items": {"$ref": COMPONENTS + types.row}, "minItems": 1, "maxItems": most}
+    return {types.row: row, f"{types.row}s": batch | {"title": f"{types.row}s"}}
+
+
+def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
+    model = routes.model
     weights = {
         "name": "weights",
         "in": "query",
@@ -32,7 +43,7 @@ def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str
     if model.grid:
         about["/predict/image"] = "Predict an image of any size: PNG, JPEG or WebP"
         endpoints["/predict/image"] = partial(routes.predict_image, model.grid)
-    bodies = _request_bodies(routes)
+    bodies = _request_bodies(routes, types)
     for path, endpoint in endpoints.items():
         api.add_api_route(
             prefix + path,
@@ -43,29 +54,32 @@ def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str
             summary=about[path],
             operation_id=_operation_id(path, prefix),
             responses={
-                200: {"model": batch if path == "/predict/batch" else answer, "description": "The prediction"},
-                **_problems(401, 408, 413, 415, 422, 500, 503),
+                200: {"model": types.many if path == "/predict/batch" else types.one, "description": "The prediction"},
+                **problems(400, 401, 408, 413, 415, 422, 500, 503),
             },
             openapi_extra={"parameters": [weights], "requestBody": {"required": True, "content": bodies[path]}},
         )
     return {prefix + path: endpoint for path, endpoint in endpoints.items()}
 
 
-def _request_bodies(routes: ModelRoutes) -> dict[str, dict[str, Any]]:
+def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> dict[str, dict[str, Any]]:
     """Return path → media type → schema of what is sent, with an example unless the columns are too many."""
     rows = routes.model.rows
-    row, example = rows.schema(), rows.example()
+    example, array = rows.example(), f"{COMPONENTS}{types.row}s"
     shown = len(example) <= DESCRIBED_COLUMNS
-    array = {"type": "array", "items": row, "minItems": 1, "maxItems": rows.max_rows}
+    table = f"a header with the columns' names, then 1 to {rows.max_rows} rows; separated by {rows.form.separator!r}"
     lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
     binary = {"type": "string", "format": "binary"}
     form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
     return {
-        "/predict": {JSON: {"schema": row, **({"example": example} if shown else {})}},
+        "/predict": {JSON: {"schema": {"$ref": COMPONENTS + types.row}, **({"example": example} if shown else {})}},
         "/predict/batch": {
-            JSON: {"schema": array, **({"example": [example, example]} if shown else {})},
-            CSV: {"schema": {"type": "string"}, **({"example": lines} if shown else {})},
-            LINES: {"schema": {"type": "string"}},
+            JSON: {
+                "schema": {"$ref": array},
+                **({"example": [example, example]} if shown else {}),
+            },
+            CSV: {"schema": {"type": "string", "description": table}, **({"example": lines} if shown else {})},
+            LINES: {"schema": {"type": "string", "description": "rows as JSON objects, one on each line"}},
         },
         "/predict/image": {
             **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
@@ -76,9 +90,9 @@ def _request_bodies(routes: ModelRoutes) -> dict[str, dict[str, Any]]:
 
 def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
     found: dict[str, Endpoint] = {}
-    for path, endpoint, summary in (
-        ("/model", routes.card, "The model card: contract, metrics, commit, hashes"),
-        ("/drift", routes.drift, "Drift of the most recent rows from the training rows"),
+    for path, endpoint, kind, summary in (
+        ("/model", routes.card, ModelCard, "The model card: contract, metrics, commit, hashes"),
+        ("/drift", routes.drift, DriftReport, "Drift of the most recent rows from the training rows"),
     ):
         api.add_api_route(
             prefix + path,
@@ -88,7 +102,7 @@ def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[st
             tags=[routes.model.name],
             summary=summary,
             operation_id=_operation_id(path, prefix),
-            responses={200: {"content": {JSON: {"schema": ANY_OBJECT}}}, **_problems(401, 503)},
+            responses={200: {"model": kind, "description": summary}, **problems(401, 503)},
         )
         found[prefix + path] = endpoint
     return found
@@ -98,7 +112,8 @@ def _operation_id(path: str, prefix: str) -> str:
     return f"{path[1:]}{prefix}".replace("/", "_")
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of error responses by status."""
     return {status: {"model": ProblemDetail, "description": STATUS_MEANINGS[status]} for status in statuses}
 
 

@@ -4,7 +4,6 @@ The time limit on a request's arrival is in `server`, where its bytes are read.
 """
 
 import asyncio
-import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,36 +14,23 @@ from starlette.types import Scope
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
 
-OPEN = ("/", "/health", "/ready")  # answered without an API key, and at any load
+OPEN = ("/", "/health", "/ready")  # answered at any load
 SMALL = 10_000  # bytes of a body that arrived in one message: too few to count
 READ_TO_REFUSE = 8  # times the allowed size: a body is read up to this far before it is cut off
 
 
 class Admission:
-    """Decides whether a request is answered at all, by the number of concurrent requests and the API key."""
+    """Decides whether a request is answered at all, by the number of concurrent requests."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Start with no request in flight."""
         self.limit, self.in_flight = settings.in_flight, 0
-        self._key = settings.api_key.encode() if settings.api_key else None
 
     def check(self, scope: Scope) -> None:
-        """Raise Problem when too many requests are in flight, or the request lacks the API key."""
+        """Raise Problem when too many requests are in flight."""
         path: str = scope["path"]
         if self.in_flight > self.limit and path not in OPEN:
             raise Problem(503, "too many concurrent requests: retry later.", {"Retry-After": "1"})
-        if self._key is not None and path not in OPEN and not path.startswith("/static/"):
-            self._check_key(scope, self._key)
-
-    def _check_key(self, scope: Scope, key: bytes) -> None:
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
-        if not hmac.compare_digest(given, key):
-            raise Problem(
-                401,
-                "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token.",
-                {"WWW-Authenticate": "Bearer"},
-            )
 
 
 class SlowLane:

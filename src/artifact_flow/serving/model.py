@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field, create_model
-from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import CONTRACT, Contract, read_contract
 from artifact_flow.core.base.errors import ModelError, ServeError
@@ -19,8 +17,10 @@ from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_port
 from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Rows
+from artifact_flow.serving.rows import FLOAT32_MAX, Rows
 from artifact_flow.serving.settings import MODEL_SHA256, ServiceSettings
+
+LIMITS = (FLOAT32_MAX, 1e36, 1e30, 1e24, 1e18, 1e12, 1e9)  # of a number, by which the largest valid one is found
 
 
 @dataclass(frozen=True)
@@ -106,20 +106,20 @@ class ServedModel:
             if not math.isclose(shares, 1.0, abs_tol=1e-3):
                 raise ModelError(f"{self.name} ({kind}) gives probabilities that sum to {shares}, not 1.")
 
-    def answer_type(self) -> type[BaseModel]:
-        """Return the type of a prediction, which `/docs` shows."""
-        if not self.classes:
-            fields: dict[str, Any] = {"value": (float, Field(description=f"the predicted {self.contract.target.name}"))}
-        else:
-            fields = {
-                "class_index": (int, Field(ge=0, lt=len(self.classes), description="index in the contract's classes")),
-                "class_name": (str, Field(description=f"one of {', '.join(self.classes[:40])}")),
-            }
-            if any("probabilities" in weights.names for weights in self.weights.values()):
-                shares = TypedDict("Probabilities", dict.fromkeys(self.classes, float))  # type: ignore[misc]
-                fields["confidence"] = (float, Field(description="probability of the predicted class"))
-                fields["probabilities"] = (shares, Field(description="class name → probability"))
-        return create_model(f"Answer_{self.name}", **fields)
+    def find_limit(self) -> float:
+        """Return the largest of LIMITS whose numbers, of either sign in any column, give a finite prediction."""
+        numbers = np.array([feature.type == "number" for feature in self.contract.features])
+        signs = np.random.default_rng(0).choice((-1.0, 1.0), (16, len(numbers)))
+        signs[0], signs[1] = 1.0, -1.0
+        for limit in LIMITS:
+            X = np.where(numbers, signs * limit, 0.0)
+            try:
+                for weights in self.weights.values():
+                    self.answer(self.predict(X, weights))
+            except Problem:
+                continue
+            return limit
+        return LIMITS[-1]
 
     def card(self, commit: str) -> dict[str, Any]:
         """Return the model card: contract, metrics, the commit of the build, and hashes of the files."""
@@ -132,7 +132,7 @@ class ServedModel:
             "example": self.rows.example(),
             "optional": sorted(self.rows.optional),
             "metrics": self.metrics,
-            "contract": self.contract.model_dump(mode="json", exclude_none=True),
+            "contract": self.contract.model_dump(mode="json", exclude_none=True) | {"id": self.contract.id},
         }
 
 

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 import numpy as np
 import orjson
@@ -18,6 +17,7 @@ from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
 from artifact_flow.serving.limits import BodyMemory, SlowLane, read_body
+from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
@@ -25,7 +25,7 @@ from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-JSON, LINES, CSV = "application/json", "application/x-ndjson", "text/csv"
+ROW_TYPES = (JSON, FORM)
 BATCH_TYPES = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
 LOGGED_PIXELS = 256  # of an image; the log describes a larger one by its statistics only
 DRIFT_SECONDS = 5.0  # for which a measured drift is kept
@@ -54,6 +54,7 @@ class ModelRoutes:
 
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
+        check_media(request.scope, ROW_TYPES, f"a JSON object as {JSON}")
         body = await read_body(request, self.settings, self.memory)
         weights = self.model.choose(_weights(request))
         row = self.model.rows.parse_one(body)
@@ -64,17 +65,18 @@ class ModelRoutes:
 
     async def predict_batch(self, request: Request) -> Response:
         """Predict rows: a JSON array, JSON lines or CSV."""
-        kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        if kind not in BATCH_TYPES:
-            accepted = ", ".join(f"{words} as {name}" for name, words in BATCH_TYPES.items())
-            raise Problem(415, f"the content type {kind[:60]!r} is not supported: send {accepted}.")
+        accepted = ", ".join(f"{words} as {name}" for name, words in BATCH_TYPES.items())
+        rows = self.model.rows
+        charsets = [rows.form.encoding.lower()] if rows.form.encoding else []
+        media = check_media(request.scope, BATCH_TYPES, accepted, charsets)
         body = await read_body(request, self.settings, self.memory)
         weights = self.model.choose(_weights(request))
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
-            rows = self.model.rows
-            read = {JSON: rows.read_many, CSV: rows.read_csv}.get(kind, rows.read_lines)
-            parsed, X = read(body)
+            if media.kind == CSV:
+                parsed, X = rows.read_csv(body, media.charset)
+            else:
+                parsed, X = rows.read_many(body) if media.kind == JSON else rows.read_lines(body)
             answers = self.model.answer(self.model.predict(X, weights))
             return X, parsed, answers, orjson.dumps({"predictions": answers})
 
@@ -127,8 +129,7 @@ class ModelRoutes:
 
 
 def _weights(request: Request) -> str:
-    query = request.scope["query_string"]
-    return parse_qs(query.decode("latin-1"), keep_blank_values=True).get("weights", ["float"])[-1] if query else "float"
+    return choose_parameter(request.scope, "weights", "float")
 
 
 async def _first_file(request: Request, body: bytes) -> bytes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from artifact_flow.core.base.cells import PLAIN
 from artifact_flow.core.base.errors import ArtifactFlowError, TrackError
 from artifact_flow.core.base.files import hash_file, repository_root
-from artifact_flow.core.table.numbers import PLAIN
 from artifact_flow.core.table.source import read_names
 from artifact_flow.init.sniff import Given, sniff_form
 from artifact_flow.tracking.client import Server, shown

@@ -21,7 +21,7 @@ from artifact_flow.core.base.errors import ContractError
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
 from artifact_flow.core.base.lock import LOCK, locked_md5
-from artifact_flow.core.base.params import DataParams, Params, Role, Task, TrainParams, Type
+from artifact_flow.core.base.params import DataParams, Params, Role, TableParams, Task, TrainParams, Type
 
 CONTRACT = Path("contract.json")
 SHARE_DIGITS = 6  # significant digits of a share and a standard deviation; a mean is rounded at the latter's scale
@@ -105,6 +105,12 @@ class Contract(_Part):
         """The model's name among several: its source's name in letters, digits, "-" and "_"."""
         name = Path(str(self.params["data"]["source"])).name.split(".")[0]
         return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
+
+    @property
+    def table(self) -> TableParams | None:
+        """How the training table was read, or None for a built-in data set."""
+        table = self.params["data"].get("table")
+        return TableParams.model_validate(table) if table else None
 
     def role_of(self, feature: Feature) -> Role:
         """Return the role by which a feature's values are read: its type, or a date with the order of day and month."""

@@ -4,24 +4,20 @@ A value that does not fit its column raises DataError with its row. Blanks aroun
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.core.base.cells import FALSE, TRUE
 from artifact_flow.core.base.dates import RULES, WHOLE_SECONDS, ZONED
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text
 from artifact_flow.core.base.errors import DataError, closest
 from artifact_flow.core.base.params import Role, Style
-from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.form import Form, Name
 from artifact_flow.core.table.numbers import parse_numbers
 
-Name: TypeAlias = Path | str  # of a table: its path, or its URL
-
-TRUE = tuple(form(word) for word in ("true", "yes", "t", "y") for form in (str.lower, str.title, str.upper))
-FALSE = tuple(form(word) for word in ("false", "no", "f", "n") for form in (str.lower, str.title, str.upper))
 TYPES: dict[str, pa.DataType] = {
     "number": pa.float64(),
     "boolean": pa.bool_(),

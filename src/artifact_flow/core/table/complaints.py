@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.columns import WORDS, Name, no_fit
+from artifact_flow.core.table.columns import WORDS, no_fit
+from artifact_flow.core.table.form import Name
 
 JSON_WORDS = {
     "string": "text",

@@ -13,8 +13,7 @@ from itertools import islice
 from typing import IO
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.columns import Name
-from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.form import Form, Name
 from artifact_flow.core.table.streams import BLOCK_BYTES, join_blocks
 
 SEPARATORS = (",", ";", "\t", "|")

@@ -1,9 +1,13 @@
-"""Form: how a text table is written, as `data.table` declares it."""
+"""Form: how a text table is written, as `data.table` declares it, and what messages call the table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
 
 from artifact_flow.core.base.params import MISSING, Style, TableParams
+
+Name: TypeAlias = Path | str  # of a table: its path, or its URL
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Kinds: files that are not a text table or Parquet, told by their first bytes, with what to do about each."""
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.columns import Name
+from artifact_flow.core.table.form import Name
 
 SHEET, UNPACK = "save its sheet as CSV", "unpack it, and name the file in it"
 PARQUET = "write it as Parquet or CSV"

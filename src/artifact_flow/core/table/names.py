@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from artifact_flow.core.table.numbers import FINITE
+from artifact_flow.core.base.cells import FINITE
 
 NUMBER = re.compile(FINITE)
 

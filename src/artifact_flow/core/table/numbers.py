@@ -10,42 +10,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artifact_flow.core.base.cells import MARKS, NOT_FINITE, PATTERNS, PLAIN, SPACE, SUFFIXES
 from artifact_flow.core.base.params import Style
 
-FINITE = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"  # 1234.5, the whole text
-NOT_FINITE = r"^[+-]?(?i:inf|infinity|nan)$"
-PLAIN = rf"^{FINITE}$|{NOT_FINITE}"
-_CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL)"
-_SIGN, _SPACE = "+\\-\u2212", " \u00a0\u202f"
-# style → (the characters that part groups of digits, the decimal mark)
-MARKS: dict[Style, tuple[str, str]] = {
-    "1234.5": ("", "."),
-    "1,234.5": (",", "."),
-    "1234,5": ("", ","),
-    "1.234,5": (".", ","),
-    "1 234.5": (_SPACE, "."),
-    "1 234,5": (_SPACE, ","),
-    "1'234.5": ("'\u2019", "."),
-}
-SUFFIXES = {"k": "e3", "K": "e3", "M": "e6", "B": "e9", "bn": "e9"}
-
-
-def _pattern(style: Style) -> str:
-    """Return RE2's pattern of a style: its groups are the signs, the digits and what follows them."""
-    groups, point = MARKS[style]
-    whole = r"\d+"
-    if groups:
-        lakhs = r"[1-9]\d{0,2}(?:,\d{2})+,\d{3}|" if groups == "," else ""  # 12,34,567, as in India
-        whole = rf"{lakhs}[1-9]\d{{0,2}}(?:[{groups}]\d{{3}})+|\d+"
-    digits = rf"(?:{whole})(?:[{point}]\d*)?|[{point}]\d+"
-    sign = f"[{_SIGN}]?"
-    return (
-        rf"^(?P<open>\(?)(?P<first>{sign})[{_SPACE}]*{_CURRENCY}?[{_SPACE}]*(?P<second>{sign})"
-        rf"(?P<digits>{digits})(?P<end>[eE][+-]?\d+|{'|'.join(SUFFIXES)}|[{_SPACE}]*%|)[{_SPACE}]*{_CURRENCY}?\)?$"
-    )
-
-
-PATTERNS: dict[Style, str] = {style: _pattern(style) for style in MARKS}
 _ANY = "|".join([PLAIN, *(re.sub(r"\?P<\w+>", "?:", pattern) for pattern in PATTERNS.values())])
 
 
@@ -63,7 +30,7 @@ def parse_numbers(texts: pa.ChunkedArray, style: Style) -> pa.ChunkedArray:
     if groups:
         digits = pc.replace_substring_regex(digits, f"[{groups}]", "")
     digits = pc.replace_substring(digits, point, ".")
-    end = pc.replace_substring_regex(pc.struct_field(parts, "end"), f"[{_SPACE}]*%", "")
+    end = pc.replace_substring_regex(pc.struct_field(parts, "end"), f"[{SPACE}]*%", "")
     for suffix, exponent in SUFFIXES.items():
         end = pc.if_else(pc.equal(end, suffix), exponent, end)  # as text: 3.3 times a million would be rounded
     values = pc.binary_join_element_wise(digits, end, "").cast(pa.float64())

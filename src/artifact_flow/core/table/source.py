@@ -19,10 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artifact_flow.core.base.errors import DataError
-from artifact_flow.core.table.columns import Name
 from artifact_flow.core.table.complaints import damaged_file
 from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean
-from artifact_flow.core.table.form import Form
+from artifact_flow.core.table.form import Form, Name
 from artifact_flow.core.table.kinds import refuse_others
 from artifact_flow.core.table.names import Header, name_columns
 from artifact_flow.core.table.streams import rejoin

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, json
 
+from artifact_flow.core.base.cells import FALSE, TRUE
 from artifact_flow.core.base.dates import RULES
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
-from artifact_flow.core.table.columns import FALSE, TRUE, TYPES, type_columns
+from artifact_flow.core.table.columns import TYPES, type_columns
 from artifact_flow.core.table.complaints import damaged_file, explain_refusal
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import (

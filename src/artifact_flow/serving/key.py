@@ -1,0 +1,42 @@
+"""Key: the API key that a request must carry, if the environment sets one, and what is public all the same."""
+
+import hmac
+
+from starlette.types import Scope
+
+from artifact_flow.serving.problems import Problem
+
+PUBLIC = ("/", "/health", "/ready", "/docs", "/openapi.json")  # and /static: a browser asks for the key, or needs none
+SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+
+
+class ApiKey:
+    """Refuses requests without the API key; without one to compare with, it refuses none."""
+
+    def __init__(self, key: str | None) -> None:
+        """Take the key of the settings."""
+        self._key = key.encode() if key else None
+
+    def check(self, scope: Scope) -> None:
+        """Raise Problem when a request lacks the key that its path needs."""
+        path: str = scope["path"]
+        if self._key is None or path in PUBLIC or path.startswith("/static/"):
+            return
+        if not hmac.compare_digest(_given(scope), self._key):
+            raise Problem(
+                401,
+                "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+
+def _given(scope: Scope) -> bytes:
+    """Return the key that a request carries, b"" if none; an Authorization header names its scheme (RFC 9110)."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if key := headers.get(b"x-api-key"):
+        return key
+    scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
