@@ -11,14 +11,14 @@ from types import FrameType
 from fastapi import FastAPI
 
 from artifact_flow.serving import meters
+from artifact_flow.serving.listener import DRAIN_SECONDS
 from artifact_flow.serving.limits import BodyMemory, SlowLane
-from artifact_flow.serving.logs import PredictionLog, open_writer, shared_folder
+from artifact_flow.serving.logs import PredictionLog
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.output import open_writer, shared_folder
 from artifact_flow.serving.routes import ModelRoutes
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.window import Window
-
-DRAIN_SECONDS = 1.0  # between SIGTERM and the close of the listening socket
 
 
 class Resources:
@@ -28,7 +28,7 @@ class Resources:
         """Open the log and a window for each model; `models` maps name → model, and the first is also at the root."""
         self.models, self.settings = models, settings
         self.first = next(iter(models.values()))
-        self.log = PredictionLog(open_writer(settings.log_file), settings.log_inputs, meters.DROPPED.inc)
+        self.log = PredictionLog(open_writer(settings.log_file), settings, meters.DROPPED.inc)
         self.slow, self.memory = SlowLane(settings), BodyMemory(settings)
         self.draining = False
         self.routes = {name: self._open(model) for name, model in models.items()}

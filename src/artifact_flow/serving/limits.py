@@ -1,10 +1,12 @@
 """Limits: what protects the service from too many requests, too large bodies and too much queued work.
 
-The time limit on a request's arrival is in `server`, where its bytes are read.
+The limits on a request's head and on the time of its arrival are in `protocol`, where its bytes are read.
 """
 
 import asyncio
 import hmac
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,27 +14,31 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
+from artifact_flow.serving.origins import Origins
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
 
 OPEN = ("/", "/health", "/ready")  # answered without an API key, and at any load
 SMALL = 10_000  # bytes of a body that arrived in one message: too few to count
+MAX_RETRY = 60  # seconds that a refused client is asked to wait at most
 READ_TO_REFUSE = 8  # times the allowed size: a body is read up to this far before it is cut off
 
 
 class Admission:
-    """Decides whether a request is answered at all, by the number of concurrent requests and the API key."""
+    """Decides whether a request is answered at all: by the number of requests, where it comes from, and the API key."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Start with no request in flight."""
         self.limit, self.in_flight = settings.in_flight, 0
+        self.origins = Origins(settings)
         self._key = settings.api_key.encode() if settings.api_key else None
 
     def check(self, scope: Scope) -> None:
-        """Raise Problem when too many requests are in flight, or the request lacks the API key."""
+        """Raise Problem when too many requests are in flight, or the request is not allowed."""
         path: str = scope["path"]
         if self.in_flight > self.limit and path not in OPEN:
             raise Problem(503, "too many concurrent requests: retry later.", {"Retry-After": "1"})
+        self.origins.check(scope)
         if self._key is not None and path not in OPEN and not path.startswith("/static/"):
             self._check_key(scope, self._key)
 
@@ -48,22 +54,48 @@ class Admission:
 
 
 class SlowLane:
-    """A thread pool for work that would block other requests: some runs, some waits, the rest is refused."""
+    """A thread pool for work that would block other requests: some runs, some waits, none waits too long.
+
+    How long new work would wait is expected from the work that is taken and the time that such work took before.
+    """
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Start with an empty queue."""
         self.pool = ThreadPoolExecutor(settings.slow_at_once, "slow")
-        self.limit, self.taken = settings.slow_at_once + settings.slow_waiting, 0
+        self.at_once, self.limit = settings.slow_at_once, settings.wait_seconds
+        self._taken: dict[str, int] = {}  # kind of work → its size in all, running and waiting
+        self._pace: dict[str, float] = {}  # kind of work → seconds for one unit of size, averaged
 
-    async def run(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns, run in another thread; raise Problem when the queue is full."""
-        if self.taken >= self.limit:
-            raise Problem(503, "too many batch and image requests are queued: retry later.", {"Retry-After": "1"})
-        self.taken += 1
+    async def run(self, work: Callable[[], Any], kind: str, size: int = 1) -> Any:
+        """Return what `work` returns, run in another thread; raise Problem when it would wait too long for its turn.
+
+        `size` is in any unit to which the time of this kind of work is proportional.
+        """
+        waiting = sum(taken * self._pace.get(name, 0.0) for name, taken in self._taken.items()) / self.at_once
+        if waiting > self.limit:
+            raise self._too_busy(waiting)
+        begun = time.monotonic()
+        self._taken[kind] = self._taken.get(kind, 0) + size
+
+        def timed() -> Any:
+            start = time.monotonic()
+            if start - begun > self.limit:
+                raise self._too_busy(start - begun)
+            try:
+                return work()
+            finally:
+                pace = (time.monotonic() - start) / max(size, 1)
+                self._pace[kind] = pace if kind not in self._pace else 0.8 * self._pace[kind] + 0.2 * pace
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self.pool, timed)
         finally:
-            self.taken -= 1
+            self._taken[kind] -= size
+
+    def _too_busy(self, seconds: float) -> Problem:
+        shown = min(math.ceil(seconds), MAX_RETRY)
+        sentence = f"batches and images wait {shown} s for their turn, more than {self.limit:g} s: retry later."
+        return Problem(503, sentence, {"Retry-After": str(shown)})
 
 
 class BodyMemory:

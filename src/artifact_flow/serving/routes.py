@@ -77,7 +77,7 @@ class ModelRoutes:
             answers = self.model.answer(self.model.predict(X, weights))
             return X, parsed, answers, orjson.dumps({"predictions": answers})
 
-        X, parsed, answers, content = await self.slow.run(work)
+        X, parsed, answers, content = await self.slow.run(work, kind, len(body))
         self._remember(request, X, parsed, answers)
         return JsonResponse(content)
 
@@ -92,7 +92,7 @@ class ModelRoutes:
             X = read_pixels(body, grid, self.settings.max_pixels)
             return X, self.model.answer(self.model.predict(X, weights))
 
-        X, answers = await self.slow.run(work)
+        X, answers = await self.slow.run(work, "image")
         pixels = X[0].tolist()
         row = dict(zip(self.model.rows.features, pixels, strict=True)) if len(pixels) <= LOGGED_PIXELS else None
         self._remember(request, X, [row], answers)
@@ -104,7 +104,7 @@ class ModelRoutes:
 
     async def drift(self, request: Request) -> Response:
         """Return the drift of the most recent rows from the training rows."""
-        drift = await self.slow.run(self.measure)
+        drift = await self.slow.run(self.measure, "drift")
         return JsonResponse(orjson.dumps(drift.document(meters.DRIFT_COLUMNS)))
 
     def measure(self) -> Drift:
