@@ -21,6 +21,7 @@ from artifact_flow.serving.settings import ServiceSettings
 OPEN = ("/", "/health", "/ready")  # answered without an API key, and at any load
 SMALL = 10_000  # bytes of a body that arrived in one message: too few to count
 MAX_RETRY = 60  # seconds that a refused client is asked to wait at most
+ROW_BYTES = 1_000_000  # of the body of a single row, which is parsed while other requests wait
 READ_TO_REFUSE = 8  # times the allowed size: a body is read up to this far before it is cut off
 
 
@@ -118,8 +119,11 @@ class BodyMemory:
         self.held -= scope.get("held", 0)
 
 
-async def read_body(request: Request, settings: ServiceSettings, memory: BodyMemory) -> bytes:
-    """Return a request's whole body; raise Problem when it is too large or incomplete."""
+async def read_body(
+    request: Request, settings: ServiceSettings, memory: BodyMemory, limit: int | None = None
+) -> bytes:
+    """Return a request's whole body; raise Problem when it is incomplete or larger than `limit` or `max_bytes`."""
+    allowed = min(limit or settings.max_bytes, settings.max_bytes)
     message = await request.receive()
     if not message.get("more_body") and message["type"] == "http.request" and len(message["body"]) <= SMALL:
         return bytes(message["body"])
@@ -129,14 +133,14 @@ async def read_body(request: Request, settings: ServiceSettings, memory: BodyMem
         if message["type"] == "http.disconnect":
             raise Problem(400, "the request body ended early: send the complete body.")
         total += len(message["body"])
-        if total <= settings.max_bytes:
+        if total <= allowed:
             memory.take(request.scope, len(message["body"]))
             parts.append(message["body"])
         if not message.get("more_body") or total > READ_TO_REFUSE * settings.max_bytes:
             break
         message = await request.receive()
-    if total > settings.max_bytes:
+    if total > allowed:
         # the body is read to its end first: a client that is still sending would not see the response
         close = {"Connection": "close"} if message.get("more_body") else {}
-        raise Problem(413, f"the request body is larger than {settings.max_bytes} bytes: send a smaller one.", close)
+        raise Problem(413, f"the request body is larger than {allowed} bytes: send a smaller one.", close)
     return b"".join(parts)

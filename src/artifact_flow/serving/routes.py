@@ -16,10 +16,11 @@ from starlette.responses import Response
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
-from artifact_flow.serving.limits import BodyMemory, SlowLane, read_body
+from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shapes import check_csv, check_json, check_lines
 from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -53,7 +54,8 @@ class ModelRoutes:
 
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
-        body = await read_body(request, self.settings, self.memory)
+        body = await read_body(request, self.settings, self.memory, ROW_BYTES)
+        check_json(body, len(self.model.rows.features), 1)
         weights = self.model.choose(_weights(request))
         row = self.model.rows.parse_one(body)
         X = self.model.rows.encode([row])
@@ -72,6 +74,8 @@ class ModelRoutes:
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
             rows = self.model.rows
+            check = {JSON: check_json, CSV: check_csv}.get(kind, check_lines)
+            check(body, len(rows.features), self.settings.max_rows)
             read = {JSON: rows.read_many, CSV: rows.read_csv}.get(kind, rows.read_lines)
             parsed, X = read(body)
             answers = self.model.answer(self.model.predict(X, weights))
