@@ -10,6 +10,7 @@ from starlette.types import Scope
 from artifact_flow.serving.model import ServedModel
 
 REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}")  # the ids that a client may choose
+SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")  # no page elsewhere embeds an answer
 NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
 PAGE = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -52,7 +53,7 @@ class ResponseHeaders:
             headers.append((b"cache-control", b"no-cache"))  # the page and its scripts must be of one version
         if path not in self._predictions:
             policy = DOCS if path == "/docs" else PAGE if path == "/" else NO_PAGE
-            headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
+            headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer"), SAME_ORIGIN]
         if draining:
             headers.append((b"connection", b"close"))
         return headers
