@@ -4,20 +4,20 @@ import io
 import json
 import os
 import re
-import resource
+import shutil
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from serving.server import IRIS_ROW, Answer, Server, command
+from serving.server import IRIS_ROW, Answer, Server
 
 LIMITS = "ARTIFACT_FLOW_SERVE"
 MEGABYTES = 600  # of a server with its models, whatever it is sent
@@ -149,14 +149,15 @@ def test_hosts_in_the_settings_are_allowed(models: dict[str, Path]) -> None:
         assert server.ask("GET", "/model", Host="evil.example").status == 403
 
 
-def png(width: int, height: int, depth: int = 16, channels: int = 4) -> bytes:
+def png(width: int, height: int, depth: int = 16, whole: bool = True) -> bytes:
     """Return a grey PNG with an alpha channel that is small as a file and large when it is decoded."""
+
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    packer, row = zlib.compressobj(1), b"\0" + b"\x80" * (width * channels * depth // 8)
-    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, depth, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    packer, row = zlib.compressobj(1), b"\0" + b"\x80" * (width * 4 * depth // 8)
+    data = b"".join(packer.compress(row) for _ in range(height if whole else 1)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, depth, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -186,8 +187,8 @@ def test_hostile_bodies_and_pictures_take_bounded_memory(attacked: Server) -> No
         (image, "image/png", png(3535, 3535), 422),
         (image, "image/png", png(12_496_225, 1, 8), 422),
         (image, "image/webp", webp(3535), 422),
-        (image, "image/png", png(4000, 4000)[:100], 413),
-        (image, "image/png", png(4000, 4000)[:16] + struct.pack(">II", 60_000, 60_000), 422),
+        (image, "image/png", png(4000, 4000, whole=False), 413),
+        (image, "image/png", png(60_000, 60_000, whole=False), 413),
         (image, "image/webp", webp(16_383), 413),
     ]  # fmt: skip
     for path, kind, body, status in attacks:
@@ -208,3 +209,72 @@ def test_large_text_in_a_row_is_not_mistaken_for_many_rows(attacked: Server) -> 
     assert attacked.post("/models/own/predict/batch", rows).status == 422
     quoted = '"' + "\n" * 100_000 + '","' + "," * 130_000 + '"\n'
     assert attacked.post("/models/own/predict/batch", quoted.encode(), "text/csv").status == 422
+
+
+def test_more_connections_than_file_descriptors_is_a_log_line(models: dict[str, Path]) -> None:
+    """Connections beyond the limit get 503; those before it, and later ones, are answered."""
+    with Server(models["iris"], files=120) as server:
+        with ExitStack() as opened:
+            address = ("127.0.0.1", server.port)
+            held = [opened.enter_context(socket.create_connection(address, timeout=5)) for _ in range(150)]
+            time.sleep(0.3)
+            refused = send(server)
+            assert (refused.status, refused.detail, refused.headers["retry-after"]) == (
+                503,
+                "too many connections: retry later.",
+                "1",
+            )
+            held[0].sendall(b"GET /model HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert held[0].recv(15) == b"HTTP/1.1 200 OK"
+        time.sleep(0.3)
+        assert server.post("/predict", IRIS_ROW).status == 200
+        server.stop()
+        lines = [line for line in server.log() if "file descriptor" in line["message"]]
+        assert [line["level"] for line in lines] == ["ERROR"]
+        assert lines[0]["message"].endswith("connections leave no file descriptor free: raise the limit (ulimit -n).")
+
+
+def test_a_full_disk_loses_log_lines_aloud_and_no_answers(models: dict[str, Path], tmp_path: Path) -> None:
+    """Requests are answered; standard error and a metric tell of the lost lines; a log file has them all the same."""
+    file = tmp_path / "log.jsonl"
+    with open("/dev/full", "wb") as full, Server(models["iris"], arguments=("--log-file", str(file)), out=full) as server:
+        for number in range(3):
+            assert server.post("/predict", IRIS_ROW, X_Request_ID=f"r{number}").status == 200
+        time.sleep(0.5)
+        assert "artifact_flow_log_lines_dropped_total 3.0" in server.get("/metrics").body.decode()
+        server.process.send_signal(signal.SIGTERM)
+        said = server.process.stderr.read()
+        assert server.process.wait(20) == 0
+    assert said.count("the log loses lines ([Errno 28] No space left on device)") == 1
+    assert "Traceback" not in said
+    assert [json.loads(line)["request_id"] for line in file.read_text().splitlines()] == ["r0", "r1", "r2"]
+
+
+def test_a_worker_that_cannot_come_back_is_told(models: dict[str, Path], tmp_path: Path) -> None:
+    """The other worker serves on; /ready, a metric and the log tell of it; it comes back when it can start again."""
+    folder = Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
+    with Server(folder / "model.onnx", arguments=("--workers", "2")) as server:
+        contract = (folder / "contract.json").read_text()
+        (folder / "contract.json").write_text("{}")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        answer = until(lambda: server.get("/ready"), lambda answer: answer.status == 503)
+        assert answer.detail == "1 of 2 workers cannot start: see the service's log."
+        assert server.post("/predict", IRIS_ROW).status == 200
+        assert "artifact_flow_workers_absent 1.0" in server.get("/metrics").body.decode()
+        (folder / "contract.json").write_text(contract)
+        until(lambda: server.get("/ready"), lambda answer: answer.status == 200)
+        assert server.stop() == 0
+        said = [line["message"] for line in server.log() if "workers are absent" in line["message"]]
+    assert re.fullmatch(r"worker \d+ could not start and is tried again in 5 s: 1 of 2 workers are absent\.", said[0])
+    assert re.fullmatch(r"worker \d+ has started: 0 of 2 workers are absent\.", said[1])
+
+
+def until(ask: Callable[[], Answer], holds: Callable[[Answer], bool]) -> Answer:
+    """Ask until the answer is the wanted one, and return it."""
+    end = time.monotonic() + 40
+    while True:
+        answer = ask()
+        if holds(answer) or time.monotonic() > end:
+            assert holds(answer)
+            return answer
+        time.sleep(0.2)

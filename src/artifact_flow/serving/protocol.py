@@ -40,8 +40,9 @@ class Protocol(HttpToolsProtocol):
         if len(self.connections) <= allowed_connections():
             self._start_timer()
             return
-        crowded.say(f"{len(self.connections)} connections leave no file descriptor: raise the limit (ulimit -n).")
+        crowded.say(f"{len(self.connections)} connections leave no file descriptor free: raise the limit (ulimit -n).")
         self._refuse(Problem(503, "too many connections: retry later.", {"Retry-After": "1"}))
+        self.transport.close()  # at once: it takes a file descriptor
 
     def data_received(self, data: bytes) -> None:
         """Process bytes; stop the timer when the request is complete, else start it."""

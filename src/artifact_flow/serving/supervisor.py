@@ -15,7 +15,7 @@ from artifact_flow.serving.listener import DRAIN_SECONDS, stop_connections
 from artifact_flow.serving.output import shared_folder
 
 ABSENT = "absent"  # the file in the workers' shared folder with the number of workers that cannot be started
-RETRY_SECONDS = 10.0  # until a worker that could not start is tried again
+RETRY_SECONDS = 5.0  # until a worker that could not start is tried again
 
 logger = logging.getLogger("artifact_flow.serving")
 
