@@ -5,9 +5,8 @@ import os
 import re
 from collections.abc import Collection, Iterable
 
-from starlette.types import Scope
-
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.origins import Fields
 
 REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}")  # the ids that a client may choose
 SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")  # no page elsewhere embeds an answer
@@ -41,9 +40,9 @@ class ResponseHeaders:
         process = os.urandom(6).hex()
         self._ids = (f"{process}-{number:x}".encode() for number in itertools.count(1))
 
-    def request_id(self, scope: Scope) -> bytes:
+    def request_id(self, fields: Fields) -> bytes:
         """Return the request id that the client sent if it is valid, else a new one."""
-        given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+        given = fields.get(b"x-request-id", b"")
         return given if given and REQUEST_ID.fullmatch(given) else next(self._ids)
 
     def build(self, path: str, model: ServedModel, request_id: bytes, draining: bool) -> Headers:

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from artifact_flow.serving.origins import Origins
+from artifact_flow.serving.origins import Fields, Origins
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
 
@@ -34,18 +34,18 @@ class Admission:
         self.origins = Origins(settings)
         self._key = settings.api_key.encode() if settings.api_key else None
 
-    def check(self, scope: Scope) -> None:
+    def check(self, scope: Scope, fields: Fields) -> None:
         """Raise Problem when too many requests are in flight, or the request is not allowed."""
         path: str = scope["path"]
         if self.in_flight > self.limit and path not in OPEN:
             raise Problem(503, "too many concurrent requests: retry later.", {"Retry-After": "1"})
-        self.origins.check(scope)
+        self.origins.check(scope, fields)
         if self._key is not None and path not in OPEN and not path.startswith("/static/"):
-            self._check_key(scope, self._key)
+            self._check_key(fields, self._key)
 
-    def _check_key(self, scope: Scope, key: bytes) -> None:
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+    @staticmethod
+    def _check_key(fields: Fields, key: bytes) -> None:
+        given = fields.get(b"x-api-key") or fields.get(b"authorization", b"").removeprefix(b"Bearer ")
         if not hmac.compare_digest(given, key):
             raise Problem(
                 401,

@@ -46,8 +46,8 @@ class RequestRecord(NamedTuple):
     @property
     def size(self) -> int:
         """The number of values that it holds, about."""
-        columns = len(self.model.contract.features) if any(self.rows[:1]) else 0
-        return VALUES_A_REQUEST + len(self.answers) * (VALUES_A_ROW + columns)
+        rows = len(self.answers)
+        return VALUES_A_REQUEST + rows * (VALUES_A_ROW + len(self.model.rows.features)) if rows else VALUES_A_REQUEST
 
 
 class PredictionLog:
@@ -67,12 +67,12 @@ class PredictionLog:
 
     def put(self, record: RequestRecord) -> None:
         """Queue a request; never blocks."""
-        self._put += record.size
-        waiting = self._put - self._taken
+        size = record.size
+        waiting = self._put - self._taken + size
         if waiting > QUEUED and self._queue:
-            self._put -= record.size
             self._lose(1, "it is not read as fast as it is written")
             return
+        self._put += size
         self._queue.append(record)
         if waiting > QUEUED // 10:
             self._wake.set()
@@ -141,7 +141,9 @@ class PredictionLog:
             places = np.linspace(0, total - 1, self._rows).round().astype(int).tolist()
             found["logged_rows"] = places
             rows, answers = [rows[place] for place in places], [answers[place] for place in places]
-        if self._inputs:
+        if self._inputs and record.model.rows.plain:  # each row has every column, in order
+            found["input"] = dict(zip(features, zip(*(row.values() for row in rows), strict=True), strict=True))
+        elif self._inputs:
             found["input"] = {name: [row.get(name) for row in rows] for name in features}
         found["prediction"] = {
             key: [answer[key] for answer in answers] for key in answers[0] if key != "probabilities"

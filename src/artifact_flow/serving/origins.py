@@ -5,12 +5,15 @@ would count as traffic; one whose own name was pointed at this machine (DNS rebi
 """
 
 import ipaddress
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, ServiceSettings
+
+Fields = Mapping[bytes, bytes]  # a request's header fields
 
 HERE = ("localhost", "127.0.0.1", "::1")
 PROBES = ("/health", "/ready")  # for probes, which address a host as they like
@@ -29,32 +32,25 @@ class Origins:
         self.hosts = frozenset(names) if self.own or is_loopback(settings.host) else None
         self._known: set[bytes] = set()  # values of Host that were allowed
 
-    def check(self, scope: Scope) -> None:
+    def check(self, scope: Scope, fields: Fields) -> None:
         """Raise Problem for a request to a host that is not this service's, or from a page of another origin."""
-        host = origin = site = None
-        for name, value in scope["headers"]:
-            if name == b"host":
-                if host is not None:
-                    raise Problem(400, "the request has two Host headers: send one.")
-                host = value
-            elif name == b"origin":
-                origin = value
-            elif name == b"sec-fetch-site":
-                site = value
+        host = fields.get(b"host")
         if host not in self._known:
             self._check_host(host, scope)
-        if (origin is not None or site is not None) and scope["method"] not in READING:
-            self._check_page(host or b"", origin, site)
+        if len(fields) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Problem(400, "the request has two Host headers: send one.")
+        if (b"origin" in fields or b"sec-fetch-site" in fields) and scope["method"] not in READING:
+            self._check_page(host or b"", fields.get(b"origin"), fields.get(b"sec-fetch-site"))
 
     def _check_host(self, host: bytes | None, scope: Scope) -> None:
         if host is None:
             if scope["http_version"] != "1.0":
                 raise Problem(400, "the request has no Host header, which HTTP/1.1 requires: send one.")
             return
-        if self.hosts is None or scope["path"] in PROBES:
-            return
         name = host_name(host)
-        if name not in self.hosts:
+        if self.hosts is not None and name not in self.hosts:
+            if scope["path"] in PROBES:
+                return
             raise Problem(
                 403,
                 f"the host {name[:100]!r} is not this service's: address it as {' or '.join(sorted(self.hosts))}, "
