@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.server import IRIS_ROW, Answer, Server, command
+from ruamel.yaml import YAML
+from serving.server import IRIS_ROW, ROOT, Answer, Server, command
 
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import describe_absence
@@ -155,6 +156,18 @@ def test_a_request_is_logged_as_one_json_line(models: dict[str, Path]) -> None:
         422,
         "sepal_length is missing: send a number.",
     )
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/logs.md").read_text(), re.MULTILINE)
+    documented = {name for cell in table for name in re.findall("`(.*?)`", cell)}
+    assert {*one, *batch, *refused} <= documented
+    vrl = pytest.importorskip("vrl_python", reason="runs Vector's language: pip install vrl-python")
+    events: list[Any] = [{"message": json.dumps(line)} for line in (one, batch, refused)]
+    for name, step in YAML(typ="safe", pure=True).load(ROOT / "monitoring/vector.yaml")["transforms"].items():
+        made = [vrl.VRLRuntime.run(step["source"], event, "UTC").processed_event for event in events]
+        events = [event for item in made for event in (item if isinstance(item, list) else [item])]
+        assert all(event["status"] == ("error" if event["http_status"] == 422 else "success") for event in events), name
+    assert [event.get("row") for event in events] == [None, 0, 1, None]
+    assert [event["input"]["petal_width"] for event in events[:3]] == [0.2, 0.2, 2.2]
+    assert [event["prediction"]["class"] for event in events[:3]] == ["setosa"] * 3
 
 
 def test_a_large_batch_can_be_logged_as_a_sample(models: dict[str, Path]) -> None:
@@ -202,26 +215,30 @@ def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
     return found
 
 
-def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path]) -> None:
-    """After SIGTERM clients are told to reconnect elsewhere, every request is answered and logged, exit code 0."""
-    with Server(models["iris"]) as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path], workers: str) -> None:
+    """After SIGTERM clients are told to reconnect, until no connection begins; every request is answered and logged."""
+    with Server(models["iris"], arguments=("--workers", workers)) as server:
         local = threading.local()
 
         def ask(number: int) -> int | None:
-            if getattr(local, "gone", False):
-                return None
-            if not hasattr(local, "connection"):
+            if getattr(local, "connection", None) is None:
                 local.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+                try:
+                    local.connection.connect()
+                except ConnectionRefusedError:
+                    return None
+                time.sleep(0.01 * (number % 3))
             local.connection.request("POST", "/predict", json.dumps(IRIS_ROW), {"X-Request-ID": f"r{number}"})
             response = local.connection.getresponse()
             response.read()
-            local.gone = response.getheader("connection") == "close"
-            if local.gone:
+            if response.getheader("connection") == "close" or number % 5 == 0:
                 local.connection.close()
+                local.connection = None
             return response.status
 
         threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
-        threading.Timer(1.3, lambda: late.append(server.get("/ready"))).start()
+        threading.Timer(1.9, lambda: late.append(server.get("/ready"))).start()
         late: list[Answer] = []
         found = load(8, ask)
         assert server.process.wait(10) == 0

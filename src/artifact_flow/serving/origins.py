@@ -34,11 +34,11 @@ class Origins:
 
     def check(self, scope: Scope, fields: Fields) -> None:
         """Raise Problem for a request to a host that is not this service's, or from a page of another origin."""
+        if len(fields) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            raise Problem(400, "the request has two Host headers: send one.")
         host = fields.get(b"host")
         if host not in self._known:
             self._check_host(host, scope)
-        if len(fields) < len(scope["headers"]) and sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise Problem(400, "the request has two Host headers: send one.")
         if (b"origin" in fields or b"sec-fetch-site" in fields) and scope["method"] not in READING:
             self._check_page(host or b"", fields.get(b"origin"), fields.get(b"sec-fetch-site"))
 
