@@ -1,7 +1,8 @@
 """Measure what README.md and docs/ claim, show it, and write it to .artifact-flow/benchmarks.json.
 
 With --write it also writes a page with pictures, docs/benchmarks.md, and README.md's summary of the bars. A missed bar
-is reported and is not an error, because a busy machine misses bars; a command that fails is an error.
+is reported and is not an error, because a busy machine misses bars; a command that fails is an error, after the other
+groups are measured.
 """
 
 import argparse
@@ -36,7 +37,7 @@ environment."""
 
 
 def main() -> None:
-    """Measure HEAD, print the table and write the results; raise CommandError when a figure cannot be measured."""
+    """Measure HEAD, print the table and write the results; then raise CommandError if a command failed."""
     arguments = parse_arguments()
     runs, (groups, skipped) = arguments.runs, choose_groups(arguments.only)
     if skipped and (arguments.write or not groups):
@@ -59,7 +60,11 @@ def main() -> None:
     results = {"commit": commit, "machine": machine, "load": load, "cores_of_others": others, "quiet": quiet}
     results["skipped"] = skipped
     results["groups"] = {
-        one.group.name: {"seconds": one.seconds, "figures": [figure.as_json() for figure in one.figures]}
+        one.group.name: {
+            "seconds": one.seconds,
+            "figures": [figure.as_json() for figure in one.figures],
+            "error": one.error,
+        }
         for one in measured
     }
     RESULTS.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,7 +72,8 @@ def main() -> None:
         f"The machine was {'quiet' if quiet else 'not quiet'} (load {load:.2f} at the start; other processes used "
         f"{others:.2f} of {CORES} cores during the run)."
     )
-    if arguments.write:
+    errors = [f"{one.group.name} ended early: {one.error}" for one in measured if one.error]
+    if arguments.write and not errors:
         caption = (
             f"Medians of {runs} runs in turn on {CORES} × {machine['cpu']}, Python {machine['python']}, "
             f"scikit-learn {machine['scikit-learn']}, DVC {machine['dvc']}"
@@ -80,6 +86,8 @@ def main() -> None:
     if skipped:
         console.print(f"[yellow]{skipped}[/]")
     console.print(quietness if quiet else f"[red]{quietness} Measure again on a quiet machine.[/]")
+    if errors:
+        raise CommandError("\n".join(errors) + ("\nNo page was written." if arguments.write else ""))
 
 
 def write_page(measured: Sequence[Measured], caption: str) -> None:

@@ -21,7 +21,6 @@ from benchmarks.workspace import LOADING_CORE, CommandError, Workspace, one_core
 WARM_SECONDS, SECONDS = 1, 5  # seconds of load: the warm-up, which is discarded, and the measurement
 FIRST_ANSWER = 120.0  # seconds allowed until the first answer of a service
 STOPPING = 10.0  # seconds allowed to stop before it is killed
-FAILING = 0.01  # maximum share of failed answers: later than 10 s, or not 2xx
 POST = Path(__file__).with_name("serving_peers") / "post.lua"
 PR_SET_CHILD_SUBREAPER = 36  # see prctl(2)
 
@@ -40,11 +39,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Answered:
-    """The result of wrk: answers per second, and their latencies in ms."""
+    """The result of wrk: good answers per second, latencies in ms, and the share of requests that failed, in %."""
 
     rate: float
     median: float
     p99: float
+    failed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Running:
         return content
 
     def load(self, connections: int, body: Path, seconds: int) -> Answered:
-        """Load it over a number of keep-alive connections; raise CommandError when too many answers fail."""
+        """Load it over a number of keep-alive connections."""
         url = f"http://127.0.0.1:{self.port}{self.service.path}"
         shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "10s"]
         command = ["wrk", *shape, "--latency", "--script", str(POST), url, "--", str(body)]
@@ -78,9 +78,9 @@ class Running:
         if done.returncode:
             raise CommandError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
         seen = json.loads(done.stdout.splitlines()[-1])
-        if seen["failures"] > FAILING * seen["requests"]:
-            raise CommandError(f"{self.service.name} failed {seen['failures']} of {seen['requests']} requests of wrk")
-        return Answered(seen["requests"] / seen["seconds"], seen["median_ms"], seen["p99_ms"])
+        answered = seen["requests"] - seen["failures"]
+        failed = 100 * seen["failures"] / max(seen["requests"], 1)
+        return Answered(answered / seen["seconds"], seen["median_ms"], seen["p99_ms"], failed)
 
     def megabytes(self) -> float:
         """Return the resident memory of its process, in MB."""

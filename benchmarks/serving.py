@@ -17,6 +17,7 @@ from benchmarks.workspace import Workspace
 
 THINGS = 7 + 3 + 1  # measured once a turn: services for rows, for batches, and the one with four models
 ASKED = 5  # requests to each model before the memory is read
+ALLOWED_FAILURES = 1.0  # % of the requests: answered later than 10 s, or not with 2xx
 ALLOWED_SECONDS, ALLOWED_MILLISECONDS, ALLOWED_MEGABYTES = 1.2, 10.0, 130.0
 
 
@@ -46,11 +47,19 @@ class Taken:
         name = f"{self.service.name}: p99, {connections} connections"
         return Series(name, [each.p99 for each in self.answered[connections]], "ms")
 
+    def failures(self) -> Iterator[Figure]:
+        """Yield a missed bar for each number of connections at which too many requests failed."""
+        for connections, answered in self.answered.items():
+            name = f"{self.service.name}: failed requests of {self.service.path}, {connections} connections"
+            failed = max(each.failed for each in answered)
+            if failed > ALLOWED_FAILURES:
+                yield limit_series(Series(name, [failed], "%"), ALLOWED_FAILURES)
+
 
 def compare_services(project: Workspace, scratch: Path, meter: Meter) -> Iterator[Figure]:
     """Yield the figures for one row, the start, a batch, and memory; `scratch` is an existing directory."""
     row, batch = "an iris row", "100 rows of digits"
-    ours, bare, tutorial, *peers = take_turns(serve_rows(project, scratch), project, scratch, meter)
+    ours, bare, tutorial, *peers = rows = take_turns(serve_rows(project, scratch), project, scratch, meter)
     fastest = max(peers, key=lambda peer: median(peer.rate(MANY, row).values))
     soonest = min(peers, key=lambda peer: median(peer.starts))
     others = [(peer, 5.5 if peer is fastest else None) for peer in peers]
@@ -60,9 +69,11 @@ def compare_services(project: Workspace, scratch: Path, meter: Meter) -> Iterato
     yield Figure(ours.p99(MANY), ours.middle(MANY), "≤", 5.0)
     yield limit_series(ours.started(), ALLOWED_SECONDS)
     yield Figure(ours.started(), soonest.started(), "≤", 0.5)
-    ours, tutorial, mlflow = take_turns(serve_batches(project, scratch), project, scratch, meter)
+    ours, tutorial, mlflow = batches = take_turns(serve_batches(project, scratch), project, scratch, meter)
     for beside, bar in ((tutorial, 4.0), (mlflow, 8.0)):
         yield Figure(ours.rate(FEW, batch), beside.rate(FEW, batch), "≥", bar)
+    for taken in (*rows, *batches):
+        yield from taken.failures()
     peaks = []
     for _ in range(meter.runs):
         peaks.append(measure_memory(project, scratch))

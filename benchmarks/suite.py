@@ -19,7 +19,7 @@ from benchmarks.serving import THINGS, compare_services
 from benchmarks.surroundings import compare_surroundings
 from benchmarks.throughput import compare_predict, compare_stage_data
 from benchmarks.tracks import compare_tracks
-from benchmarks.workspace import Workspace, clone_head, make_toy, missing_data
+from benchmarks.workspace import CommandError, Workspace, clone_head, make_toy, missing_data
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of a group, and the wall time of all its measurements in seconds."""
+    """The figures of a group, the wall time of all its measurements in seconds, and what ended them early, or ""."""
 
     group: Group
     figures: list[Figure]
     seconds: float
+    error: str = ""
 
 
 def lacks_data() -> str:
@@ -209,10 +210,17 @@ def count_times(groups: Sequence[Group], runs: int) -> int:
 
 
 def measure_groups(groups: Sequence[Group], scratch: Path, meter: Meter) -> list[Measured]:
-    """Measure the groups and return the results; `scratch` is an existing, empty directory."""
+    """Measure the groups and return the results; `scratch` is an existing, empty directory.
+
+    A command that fails ends its group, whose figures before it are kept, and not the other groups.
+    """
     grounds, measured = Grounds(scratch), []
     for group in groups:
-        start = time.monotonic()
-        figures = list(group.measure(grounds, meter))
-        measured.append(Measured(group, figures, time.monotonic() - start))
+        start, figures, failure = time.monotonic(), list[Figure](), ""
+        try:
+            for figure in group.measure(grounds, meter):
+                figures.append(figure)
+        except CommandError as error:
+            failure = str(error)
+        measured.append(Measured(group, figures, time.monotonic() - start, failure))
     return measured

@@ -4,13 +4,14 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import coverage
 
@@ -78,8 +79,18 @@ class Answer:
 class Server:
     """A server process; its log goes to a file."""
 
-    def __init__(self, *models: Path, arguments: tuple[str, ...] = (), cwd: Path | None = None, **environ: str) -> None:
+    def __init__(
+        self,
+        *models: Path,
+        arguments: tuple[str, ...] = (),
+        cwd: Path | None = None,
+        out: BinaryIO | None = None,
+        files: int | None = None,
+        **environ: str,
+    ) -> None:
+        """Take what is served; `out` replaces the log's file, `files` limits the open files."""
         self.models, self.arguments, self.cwd, self.environ = models, arguments, cwd, environ
+        self.out, self.files = out, files
         self.log_file = tempfile.NamedTemporaryFile(suffix=".jsonl")  # noqa: SIM115 - closed on the way out
 
     def __enter__(self) -> "Server":
@@ -90,9 +101,10 @@ class Server:
             command("serve", *map(str, self.models), "--port", "0", *self.arguments),
             cwd=self.cwd,
             env=environ | self.environ,
-            stdout=self.log_file,
+            stdout=self.out or self.log_file,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=self._limit_files if self.files else None,  # noqa: PLW1509 - no thread runs in the child
         )
         found = None
         for line in self.process.stderr:  # what a registry's model is, comes before
@@ -107,6 +119,14 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
         self.log_file.close()
+
+    def _limit_files(self) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
+
+    def workers(self) -> list[int]:
+        """Return the process ids of its workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
     def wait_until_ready(self) -> None:
         """Return when it answers; its port is open from the start."""

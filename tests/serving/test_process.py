@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.server import IRIS_ROW, Answer, Server, command
+from ruamel.yaml import YAML
+from serving.server import IRIS_ROW, ROOT, Answer, Server, command
 
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import describe_absence
@@ -127,30 +128,58 @@ def test_every_endpoint_except_the_health_checks_requires_the_key(models: dict[s
         assert b"s3cret-key" not in Path(server.log_file.name).read_bytes()
 
 
-def test_a_prediction_is_logged_as_one_json_line(models: dict[str, Path]) -> None:
-    """The line has the input, the response, and mean and deviation of the window; for a refusal, its sentence."""
+def test_a_request_is_logged_as_one_json_line(models: dict[str, Path]) -> None:
+    """The line has input, prediction, mean and deviation of the window; of a batch as columns; of a refusal why."""
     with Server(models["iris"]) as server:
         server.post("/predict", IRIS_ROW, X_Request_ID="one")
         server.post("/predict/batch", [IRIS_ROW, IRIS_ROW | {"petal_width": 2.2}], X_Request_ID="two")
         server.post("/predict", {}, X_Request_ID="three")
         server.stop()
-        one, first, second, refused = server.predictions()
-    assert list(one) == [
+        one, batch, refused = server.predictions()
+    fields = [
         "timestamp", "level", "message", "module", "endpoint", "status", "latency_ms", "request_id", "model",
-        "model_sha256", "input_stats", "input", "prediction",
+        "model_sha256", "input_stats",
     ]  # fmt: skip
+    assert list(one) == [*fields, "input", "prediction"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["timestamp"])
     assert (one["level"], one["endpoint"], one["status"], one["request_id"]) == ("INFO", "/predict", 200, "one")
     assert one["input"] == IRIS_ROW
     assert one["prediction"]["class_name"] == "setosa"
     assert set(one["input_stats"]["petal_width"]) == {"mean", "std"}
-    assert [(line["request_id"], line["row"]) for line in (first, second)] == [("two", 0), ("two", 1)]
-    assert second["input"]["petal_width"] == 2.2
+    assert list(batch) == [*fields, "rows", "input", "prediction"]
+    assert (batch["request_id"], batch["rows"]) == ("two", 2)
+    assert batch["input"] == {name: [value, value] for name, value in IRIS_ROW.items()} | {"petal_width": [0.2, 2.2]}
+    assert set(map(len, batch["prediction"].values())) == {2}
+    assert batch["prediction"]["class_name"] == ["setosa", "setosa"]
     assert (refused["level"], refused["status"], refused["message"]) == (
         "WARNING",
         422,
         "sepal_length is missing: send a number.",
     )
+    table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/logs.md").read_text(), re.MULTILINE)
+    documented = {name for cell in table for name in re.findall("`(.*?)`", cell)}
+    assert {*one, *batch, *refused} <= documented
+    vrl = pytest.importorskip("vrl_python", reason="runs Vector's language: pip install vrl-python")
+    events: list[Any] = [{"message": json.dumps(line)} for line in (one, batch, refused)]
+    for name, step in YAML(typ="safe", pure=True).load(ROOT / "monitoring/vector.yaml")["transforms"].items():
+        made = [vrl.VRLRuntime.run(step["source"], event, "UTC").processed_event for event in events]
+        events = [event for item in made for event in (item if isinstance(item, list) else [item])]
+        assert all(event["status"] == ("error" if event["http_status"] == 422 else "success") for event in events), name
+    assert [event.get("row") for event in events] == [None, 0, 1, None]
+    assert [event["input"]["petal_width"] for event in events[:3]] == [0.2, 0.2, 2.2]
+    assert [event["prediction"]["class"] for event in events[:3]] == ["setosa"] * 3
+
+
+def test_a_large_batch_can_be_logged_as_a_sample(models: dict[str, Path]) -> None:
+    """With `log_rows`, a line has that many of its rows, evenly spread, and their places."""
+    rows = [IRIS_ROW | {"petal_width": float(number)} for number in range(101)]
+    with Server(models["iris"], **{LIMITS: '{"log_rows": 5}'}) as server:
+        server.post("/predict/batch", rows)
+        server.stop()
+        (line,) = server.predictions()
+    assert (line["rows"], line["logged_rows"]) == (101, [0, 25, 50, 75, 100])
+    assert line["input"]["petal_width"] == [0.0, 25.0, 50.0, 75.0, 100.0]
+    assert len(line["prediction"]["class_name"]) == 5
 
 
 def test_inputs_can_be_omitted_from_the_log_and_the_log_can_be_a_file(models: dict[str, Path], tmp_path: Path) -> None:
@@ -186,26 +215,30 @@ def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
     return found
 
 
-def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path]) -> None:
-    """After SIGTERM clients are told to reconnect elsewhere, every request is answered and logged, exit code 0."""
-    with Server(models["iris"]) as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path], workers: str) -> None:
+    """After SIGTERM clients are told to reconnect, until no connection begins; every request is answered and logged."""
+    with Server(models["iris"], arguments=("--workers", workers)) as server:
         local = threading.local()
 
         def ask(number: int) -> int | None:
-            if getattr(local, "gone", False):
-                return None
-            if not hasattr(local, "connection"):
+            if getattr(local, "connection", None) is None:
                 local.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+                try:
+                    local.connection.connect()
+                except ConnectionRefusedError:
+                    return None
+                time.sleep(0.01 * (number % 3))
             local.connection.request("POST", "/predict", json.dumps(IRIS_ROW), {"X-Request-ID": f"r{number}"})
             response = local.connection.getresponse()
             response.read()
-            local.gone = response.getheader("connection") == "close"
-            if local.gone:
+            if response.getheader("connection") == "close" or number % 5 == 0:
                 local.connection.close()
+                local.connection = None
             return response.status
 
         threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
-        threading.Timer(1.3, lambda: late.append(server.get("/ready"))).start()
+        threading.Timer(1.9, lambda: late.append(server.get("/ready"))).start()
         late: list[Answer] = []
         found = load(8, ask)
         assert server.process.wait(10) == 0
@@ -215,11 +248,11 @@ def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(model
         assert (late[0].status, late[0].detail) == (503, "the service is shutting down: use another replica.")
 
 
-def test_requests_beyond_the_queue_are_refused_at_once(models: dict[str, Path]) -> None:
-    """Batches beyond the queue get 503 with Retry-After, while single rows are answered."""
+def test_batches_that_would_wait_too_long_are_refused(models: dict[str, Path]) -> None:
+    """Batches whose turn would come too late get 503 with Retry-After, while single rows are answered."""
     rows = [{f"pixel_{i}_{j}": 1.0 for i in range(8) for j in range(8)}] * 3000
 
-    with Server(models["digits"], **{LIMITS: '{"slow_at_once": 1, "slow_waiting": 1}'}) as server:
+    with Server(models["digits"], **{LIMITS: '{"slow_at_once": 1, "wait_seconds": 0.05}'}) as server:
         end, answers = time.monotonic() + 2, list[Answer]()
 
         def ask(_: int) -> int | None:
@@ -231,12 +264,13 @@ def test_requests_beyond_the_queue_are_refused_at_once(models: dict[str, Path]) 
         other.join()
         assert set(found) == {200, 503}
         assert [answer.status for answer in answers] == [200] * 5
+        assert server.post("/predict/batch", rows[:2]).status == 200
         assert 'artifact_flow_errors_total{kind="load"}' in server.get("/metrics").body.decode()
 
 
 def test_concurrent_large_bodies_do_not_exhaust_the_memory(models: dict[str, Path]) -> None:
     """Beyond the limit of buffered bytes the status is 503; the bytes are freed when the client disconnects."""
-    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
     with Server(models["iris"], **{LIMITS: '{"held_bytes": 1000000}'}) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as holding:
             holding.sendall(head + b" " * 899_999)
@@ -250,7 +284,7 @@ def test_concurrent_large_bodies_do_not_exhaust_the_memory(models: dict[str, Pat
 
 
 @pytest.mark.parametrize(
-    "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 80\r\n\r\n{"]
+    "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 80\r\n\r\n{"]
 )
 def test_slow_clients_time_out(models: dict[str, Path], part: bytes) -> None:
     """A client that sends nothing, half a head or half a body gets 408 and is disconnected."""
@@ -274,8 +308,7 @@ def test_metrics_and_drift_are_shared_by_workers_and_survive_a_killed_one(models
         line = 'artifact_flow_predictions_total{class="setosa",model="iris"} '
         assert line + "60.0" in server.get("/metrics").body.decode()
         assert server.get("/drift").document["rows"] == 60
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-        workers = [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        workers = server.workers()
         assert len(workers) == 2
         time.sleep(0.5)  # what it has not written yet is lost with it: a tenth of a second
         os.kill(workers[0], signal.SIGKILL)

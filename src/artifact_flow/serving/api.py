@@ -21,6 +21,7 @@ from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.routes import Endpoint
+from artifact_flow.serving.supervisor import count_absent
 
 STATIC = Path(__file__).parent / "static"
 FAULT = "internal error: the service's log has the details."
@@ -42,6 +43,7 @@ def build_api(resources: Resources) -> Api:
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host that a client sent
         static_url="/static/docs",
         lifespan=resources.run,
         title="artifact-flow",
@@ -129,6 +131,8 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
     async def ready() -> dict[str, str]:
         if resources.draining:
             raise Problem(503, "the service is shutting down: use another replica.", {"Retry-After": "1"})
+        if absent := count_absent():
+            raise Problem(503, f"{absent} of {resources.settings.workers} workers cannot start: see the service's log.")
         for model in resources.models.values():
             model.check()
         return {"status": "ready"}

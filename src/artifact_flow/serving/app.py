@@ -20,6 +20,7 @@ from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.limits import Admission
 from artifact_flow.serving.logs import RequestRecord
 from artifact_flow.serving.model import ServedModel, open_models
+from artifact_flow.serving.origins import Fields
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings, load_settings
 
@@ -45,13 +46,14 @@ class Service:
         started, when = time.perf_counter(), time.time()
         path: str = scope["path"]
         model, endpoint = self._find_model(path)
-        request_id = self.headers.request_id(scope)
+        fields = dict(scope["headers"])
+        request_id = self.headers.request_id(fields)
         self.admission.in_flight += 1
         meters.IN_FLIGHT.inc()
         status, message = 500, ""
         try:
             try:
-                response = await self._predict(scope, receive)
+                response = await self._predict(scope, receive, fields)
             except Problem as problem:
                 message, response = problem.sentence, problem.response()
             headers = self.headers.build(path, model, request_id, self.resources.draining)
@@ -82,9 +84,9 @@ class Service:
         """Count a request that was refused or failed."""
         meters.error_meter(status)()
 
-    async def _predict(self, scope: Scope, receive: Receive) -> Response | None:
+    async def _predict(self, scope: Scope, receive: Receive, fields: Fields) -> Response | None:
         """Return the response of a prediction endpoint, None for any other path; raise Problem."""
-        self.admission.check(scope)
+        self.admission.check(scope, fields)
         self.key.check(scope)
         endpoint = self.api.predictions.get(scope["path"]) if scope["method"] == "POST" else None
         if endpoint is None:

@@ -5,11 +5,11 @@ import os
 import re
 from collections.abc import Collection, Iterable
 
-from starlette.types import Scope
-
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.origins import Fields
 
 REQUEST_ID = re.compile(rb"[\w.:+/=-]{1,128}")  # the ids that a client may choose
+SAME_ORIGIN = (b"cross-origin-resource-policy", b"same-origin")  # no page elsewhere embeds an answer
 NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
 PAGE = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -40,9 +40,9 @@ class ResponseHeaders:
         process = os.urandom(6).hex()
         self._ids = (f"{process}-{number:x}".encode() for number in itertools.count(1))
 
-    def request_id(self, scope: Scope) -> bytes:
+    def request_id(self, fields: Fields) -> bytes:
         """Return the request id that the client sent if it is valid, else a new one."""
-        given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
+        given = fields.get(b"x-request-id", b"")
         return given if given and REQUEST_ID.fullmatch(given) else next(self._ids)
 
     def build(self, path: str, model: ServedModel, request_id: bytes, draining: bool) -> Headers:
@@ -52,7 +52,7 @@ class ResponseHeaders:
             headers.append((b"cache-control", b"no-cache"))  # the page and its scripts must be of one version
         if path not in self._predictions:
             policy = DOCS if path == "/docs" else PAGE if path == "/" else NO_PAGE
-            headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer")]
+            headers += [(b"content-security-policy", policy), (b"referrer-policy", b"no-referrer"), SAME_ORIGIN]
         if draining:
             headers.append((b"connection", b"close"))
         return headers

@@ -8,6 +8,7 @@ bitmaps counted in 4 × 4 blocks); photographs are cropped to a square and scale
 import io
 import math
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from artifact_flow.core.base.contract import Contract
 from artifact_flow.serving.problems import Problem
 
-Image.MAX_IMAGE_PIXELS = None  # `read_pixels` has its own limit, below Pillow's
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond Pillow's limit, which is above `max_pixels`
 FORMATS = ("PNG", "JPEG", "WEBP")
+SHRUNK = 1_200_000  # pixels: a larger image is reduced before it is converted
+REDUCIBLE_AS = {"1": "L", "PA": "RGBA", "I;16": "I", "I;16B": "I"}  # modes that Pillow cannot reduce
 INK = 0.25  # of the strongest ink: what is weaker is background
 
 
@@ -55,9 +58,11 @@ def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
         if image.width * image.height > max_pixels:
             size = f"{image.width} × {image.height}"
             raise Problem(413, f"the image has {size} pixels: send at most {max_pixels} pixels.")
-        grey, alpha = _split(ImageOps.exif_transpose(image))
+        grey, alpha = _split(_shrink(image))
     except Problem:
         raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise Problem(413, f"the image has too many pixels: send at most {max_pixels} pixels.") from error
     except UnidentifiedImageError as error:
         raise Problem(415, "the body is not an image: send PNG, JPEG or WebP.") from error
     except Exception as error:  # decoders raise many types for a damaged image
@@ -66,6 +71,26 @@ def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
     shape = (grid.height, grid.width)
     pixels = _find_ink(grey, alpha, shape) if grid.ink else _square(grey, alpha, shape)
     return (pixels * grid.white).astype(np.float32).reshape(1, -1)
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Return the image upright and, if it has more than SHRUNK pixels, reduced by a whole number to fewer.
+
+    It is decoded here, in its own mode, and reduced before anything else is made of it.
+    """
+    factor = 1
+    while math.ceil(image.width / factor) * math.ceil(image.height / factor) > SHRUNK:
+        factor += 1
+    if factor > 1:
+        size = (max(1, image.width // factor), max(1, image.height // factor))
+        image.draft(image.mode, size)  # a JPEG is decoded at half, a quarter or an eighth of its size
+        if image.mode in REDUCIBLE_AS:
+            image = image.convert(REDUCIBLE_AS[image.mode])
+        elif image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        image = image.reduce(max(1, round(image.width / size[0])))
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -23,7 +23,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from artifact_flow.serving.drift import VERDICTS, Drift
-from artifact_flow.serving.logs import shared_folder
+from artifact_flow.serving.output import shared_folder
+from artifact_flow.serving.supervisor import count_absent
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -45,12 +46,15 @@ INFO = Gauge(
 )
 ERROR_KINDS = {
     401: "key",
+    403: "origin",
     404: "address",
     405: "method",
     408: "slow",
     413: "size",
+    414: "size",
     415: "type",
     422: "input",
+    431: "size",
     503: "load",
 }
 
@@ -89,7 +93,7 @@ def render(drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> bytes:
 
 
 class _DriftCollector(Collector):
-    """Reports drift as gauges."""
+    """Reports drift and absent workers as gauges."""
 
     def __init__(self, drifts: Callable[[], Iterable[tuple[str, Drift]]]) -> None:
         self.drifts = drifts
@@ -99,6 +103,7 @@ class _DriftCollector(Collector):
         psi = GaugeMetricFamily("artifact_flow_drift_psi", "Population stability index", labels=["model", "column"])
         columns = GaugeMetricFamily("artifact_flow_drift_columns", "Columns by verdict", labels=["model", "status"])
         rows = GaugeMetricFamily("artifact_flow_drift_rows", "Rows in the window", labels=["model"])
+        yield GaugeMetricFamily("artifact_flow_workers_absent", "Workers that cannot start", count_absent())
         for name, drift in self.drifts():
             rows.add_metric([name], drift.rows)
             for status in VERDICTS:

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 STATUS_MEANINGS = {
     400: "The request is not valid HTTP or is incomplete",
     401: "The API key is missing or wrong",
+    403: "The request comes from a page of another origin, or names a host that is not this service's",
     404: "There is no such endpoint",
     405: "The endpoint does not accept this method",
     408: "The request did not arrive in time",
     413: "The body, its number of rows or its image is too large",
+    414: "The address is too long",
     415: "The endpoint does not support this content type",
     422: "The content is not what the model accepts",
+    431: "The header fields are too long",
     500: "Internal error; the service's log has the details",
     503: "Overloaded or shutting down; retry later",
 }

@@ -42,10 +42,8 @@ def read_logs(paths: Sequence[Path], contract: Contract, sha256: str | None) -> 
     rows, logged, waiting = Rows(contract, CHUNK_ROWS), LoggedRows(), list[Row]()
     chunks = []
     for line in _lines(paths):
-        row = _row(line, rows, logged, sha256)
-        if row is not None:
-            waiting.append(row)
-        if len(waiting) == CHUNK_ROWS:
+        waiting += _rows(line, rows, logged, sha256)
+        if len(waiting) >= CHUNK_ROWS:
             chunks.append(measure_rows(contract.features, rows.encode(waiting)))
             waiting.clear()
     if waiting:
@@ -88,21 +86,25 @@ def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
             raise DataError(f"{path} cannot be read: {error.strerror}: name a log of `artifact-flow serve`.") from error
 
 
-def _row(line: bytes, rows: Rows, logged: LoggedRows, sha256: str | None) -> Row | None:
+def _rows(line: bytes, rows: Rows, logged: LoggedRows, sha256: str | None) -> list[Row]:
+    """Return the rows of a log line, which has those of a batch as columns; none if it is not about a prediction."""
     try:
         entry = json.loads(line)
         if "prediction" not in entry:
-            return None  # a refusal, or a line that is not about a prediction
+            return []  # a refusal, or a line that is not about a prediction
         if sha256 and entry.get("model_sha256") != sha256:
             logged.others += 1
-            return None
+            return []
         if not entry.get("input"):
             logged.without += 1
-            return None
-        return rows.parse_one(json.dumps(entry["input"]).encode())
+            return []
+        if "rows" not in entry:
+            return [rows.parse_one(json.dumps(entry["input"]).encode())]
+        names, values = entry["input"].keys(), zip(*entry["input"].values(), strict=True)
+        return [rows.parse_one(json.dumps(dict(zip(names, row, strict=True))).encode()) for row in values]
     except (ValueError, TypeError, AttributeError, Problem):
         logged.damaged += 1
-        return None
+        return []
 
 
 def _table_row(column: ColumnDrift) -> str:

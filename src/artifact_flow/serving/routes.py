@@ -16,11 +16,12 @@ from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
-from artifact_flow.serving.limits import BodyMemory, SlowLane, read_body
+from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
 from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shapes import check_csv, check_json, check_lines
 from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -55,7 +56,8 @@ class ModelRoutes:
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
         check_media(request.scope, ROW_TYPES, f"a JSON object as {JSON}")
-        body = await read_body(request, self.settings, self.memory)
+        body = await read_body(request, self.settings, self.memory, ROW_BYTES)
+        check_json(body, len(self.model.rows.features), 1)
         weights = self.model.choose(_weights(request))
         row = self.model.rows.parse_one(body)
         X = self.model.rows.encode([row])
@@ -73,6 +75,8 @@ class ModelRoutes:
         weights = self.model.choose(_weights(request))
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
+            check = {JSON: check_json, CSV: check_csv}.get(media.kind, check_lines)
+            check(body, len(rows.features), self.settings.max_rows)
             if media.kind == CSV:
                 parsed, X = rows.read_csv(body, media.charset)
             else:
@@ -80,7 +84,7 @@ class ModelRoutes:
             answers = self.model.answer(self.model.predict(X, weights))
             return X, parsed, answers, orjson.dumps({"predictions": answers})
 
-        X, parsed, answers, content = await self.slow.run(work)
+        X, parsed, answers, content = await self.slow.run(work, media.kind, len(body))
         self._remember(request, X, parsed, answers)
         return JsonResponse(content)
 
@@ -95,7 +99,7 @@ class ModelRoutes:
             X = read_pixels(body, grid, self.settings.max_pixels)
             return X, self.model.answer(self.model.predict(X, weights))
 
-        X, answers = await self.slow.run(work)
+        X, answers = await self.slow.run(work, "image")
         pixels = X[0].tolist()
         row = dict(zip(self.model.rows.features, pixels, strict=True)) if len(pixels) <= LOGGED_PIXELS else None
         self._remember(request, X, [row], answers)
@@ -107,7 +111,7 @@ class ModelRoutes:
 
     async def drift(self, request: Request) -> Response:
         """Return the drift of the most recent rows from the training rows."""
-        drift = await self.slow.run(self.measure)
+        drift = await self.slow.run(self.measure, "drift")
         return JsonResponse(orjson.dumps(drift.document(meters.DRIFT_COLUMNS)))
 
     def measure(self) -> Drift:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from artifact_flow.core.base.errors import ServeError
 
@@ -31,13 +31,15 @@ class ServiceSettings:
     log_file: str | None = None
     commit: str = "unknown"
     max_bytes: PositiveInt = 10_000_000  # of a body
-    held_bytes: PositiveInt = 50_000_000  # of all bodies being read or computed; more are refused with 503
+    held_bytes: PositiveInt = 50_000_000  # of all bodies and unread answers; more are refused with 503
     max_rows: PositiveInt = 10_000  # of a batch
-    max_pixels: PositiveInt = 16_000_000  # of an image
+    max_pixels: PositiveInt = 12_500_000  # of an image: what the camera of a telephone takes
     body_seconds: PositiveFloat = 10.0  # for a client to send a whole request
     slow_at_once: PositiveInt = 2  # batches and images computed at a time
-    slow_waiting: NonNegativeInt = 8  # queued; one more is refused with 503
+    wait_seconds: PositiveFloat = 10.0  # that they wait for their turn; those that would wait longer get 503
     in_flight: PositiveInt = 1000  # requests at a time; one more is refused with 503
+    hosts: tuple[str, ...] = ()  # names by which clients address the service, besides those of this machine
+    log_rows: PositiveInt = 10_000  # of a batch that are logged; of a larger one, so many evenly spread
     api_key: str | None = field(default=None, repr=False)
     sha256: tuple[str, ...] = ()  # allowed hashes, from MODEL_SHA256
     vouched: tuple[str, ...] = ()  # allowed hashes, from a registry
@@ -54,8 +56,10 @@ _LIMITS = (
     "max_pixels",
     "body_seconds",
     "slow_at_once",
-    "slow_waiting",
+    "wait_seconds",
     "in_flight",
+    "hosts",
+    "log_rows",
 )
 
 
