@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import create_model
 
+from artifact_flow.serving.explain import Explanation, Explanations
 from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
 from artifact_flow.serving.routes import CSV, JSON, LINES, Endpoint, ModelRoutes
 from artifact_flow.serving.rows import DESCRIBED_COLUMNS
@@ -15,7 +16,11 @@ ANY_OBJECT = {"type": "object"}
 
 def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
     """Add a model's endpoints under a path prefix; return path → endpoint."""
-    return _add_predictions(api, prefix, routes) | _add_descriptions(api, prefix, routes)
+    return (
+        _add_predictions(api, prefix, routes)
+        | _add_descriptions(api, prefix, routes)
+        | _add_explanations(api, prefix, routes)
+    )
 
 
 def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
@@ -92,6 +97,37 @@ def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[st
         )
         found[prefix + path] = endpoint
     return found
+
+
+def _add_explanations(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
+    explanations, bodies = Explanations(routes), _request_bodies(routes)
+    about = {"/explain": "What each column did to the prediction for one row"}
+    endpoints: dict[str, Endpoint] = {"/explain": explanations.explain_row}
+    if routes.model.grid:
+        about["/explain/image"] = "What the model sees of an image, and what each pixel did"
+        endpoints["/explain/image"] = partial(explanations.explain_image, routes.model.grid)
+    for path, endpoint in endpoints.items():
+        content = bodies[path.replace("explain", "predict")]
+        api.add_api_route(
+            prefix + path,
+            endpoint,
+            methods=["POST"],
+            response_model=None,
+            tags=[routes.model.name],
+            summary=about[path],
+            operation_id=_operation_id(path, prefix),
+            responses={
+                200: {"model": Explanation, "description": "The explanation"},
+                **_problems(401, 408, 413, 415, 422, 500, 503),
+            },
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {kind: what for kind, what in content.items() if kind != "multipart/form-data"},
+                }
+            },
+        )
+    return {prefix + path: endpoint for path, endpoint in endpoints.items()}
 
 
 def _operation_id(path: str, prefix: str) -> str:
