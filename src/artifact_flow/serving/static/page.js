@@ -95,7 +95,7 @@ async function predict() {
       if (number !== asked) return;
       showAnswers(card, answers, outside);
       input.blame?.("");
-      remember(card.name, answers, typeof body === "string" ? body.slice(0, 200) : "a picture");
+      remember(card.name, answers, typeof body === "string" ? Object.values(JSON.parse(body)).slice(0, 20).join(", ") : "a picture");
       find("remembered").replaceChildren(...showHistory());
       find("history").hidden = false;
       find("commands").replaceChildren(...showCode(`${location.origin}${address}/${path}`, request, isLocked()));

@@ -21,7 +21,7 @@ export function showWhy(card, { contributions }) {
   const unit = card.contract.target.classes.length ? "score of the class (log-odds)" : card.contract.target.name;
   const rest = sorted.length - shown.length;
   const note = `Added to the ${unit}, compared with this column's values in training${rest > 0 ? `; ${rest} more added less` : ""}.`;
-  return [title, make("ol", { class: "bars parts" }, shown.map(([name, value]) => bar(name, value, most))), make("p", { class: "quiet" }, note)];
+  return [title, make("ol", { class: "effects" }, shown.map(([name, value]) => bar(name, value, most))), make("p", { class: "quiet" }, note)];
 }
 
 /** Return what the model saw of a picture. */
