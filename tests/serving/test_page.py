@@ -4,6 +4,8 @@ import io
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -334,3 +336,103 @@ def test_an_unreachable_service_is_reported(open_page: Open) -> None:
     press(page, "Predict")
 
     expect(page.locator("#refusal")).to_have_text("the service cannot be reached: is it running?")
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("5,1", 'sepal_length is "5,1": type a point before the decimals, 5.1.'),
+        ("abc", 'sepal_length is "abc": type a number in digits, such as 5.1.'),
+        ("0x10", 'sepal_length is "0x10": type a number in digits, such as 5.1.'),
+        ("1e999", 'sepal_length is "1e999", which is too large: type a smaller number.'),
+    ],
+)
+def test_what_is_no_number_is_refused_with_the_reason(open_page: Open, typed: str, reason: str) -> None:
+    """It is never predicted as another number; what was typed stays in the field."""
+    page = open_page("iris")
+    press(page, "Example")
+    field(page, "sepal_length").fill(typed)
+
+    press(page, "Predict")
+
+    expect(page.locator("#refusal")).to_have_text(reason)
+    expect(field(page, "sepal_length")).to_have_value(typed)
+    expect(result(page)).to_have_count(0)
+
+
+def test_the_answer_says_that_a_value_is_outside_training_and_why(open_page: Open) -> None:
+    """The answer itself names the value and the range, and the bars name the column that decided."""
+    page = open_page("iris")
+    press(page, "Example")
+    field(page, "sepal_length").fill("99")
+
+    press(page, "Predict")
+
+    expect(page.locator("#caution")).to_have_text(re.compile("^Outside the training range: sepal_length 99 "))
+    expect(page.locator(".effects .name").first).to_have_text("sepal_length")
+
+
+def test_a_drawing_is_predicted_when_the_pen_stays_up(open_page: Open) -> None:
+    """Without a button; beside it stands what the model saw, and Undo takes the stroke back."""
+    page = open_page("digits")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+    stroke(page, SEVEN)
+
+    expect(result(page)).to_contain_text("7")
+    expect(page.locator(".seen canvas")).to_have_attribute("width", "8")
+    expect(page.locator("#caution")).to_be_hidden()
+    press(page, "Undo")
+    press(page, "Predict")
+    expect(page.locator("#refusal")).to_have_text(re.compile("^the image is empty"))
+
+
+def test_a_picture_unlike_the_training_data_is_predicted_with_a_warning(open_page: Open) -> None:
+    """A dash is no digit."""
+    page = open_page("digits")
+
+    stroke(page, [(0.1, 0.5), (0.9, 0.5)])
+
+    expect(page.locator("#caution")).to_have_text(re.compile("^This picture is unlike the training pictures"))
+
+
+def test_a_csv_file_is_predicted_and_can_be_downloaded(open_page: Open) -> None:
+    """Each row with its prediction, also where a quoted value has a line break; a refusal names the row."""
+    page = open_page("iris")
+    rows = b'sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,"0.2\n"\n6,3,5,2\n'
+    chooser = page.get_by_label("Or many rows, as a CSV file")
+    chooser.set_input_files({"name": "flowers.csv", "mimeType": "text/csv", "buffer": rows})
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download flowers_predictions.csv").click()
+
+    lines = Path(download.value.path()).read_text()
+    assert re.search(r'5\.1,3\.5,1\.4,"0\.2\n",setosa,0\.\d+\n6,3,5,2,virginica,0\.\d+\n$', lines)
+    chooser.set_input_files({"name": "flowers.csv", "mimeType": "text/csv", "buffer": rows + b"x,3,5,2\n"})
+    expect(page.locator("#refusal")).to_have_text(re.compile('^row 3: sepal_length is "x"'))
+
+
+def test_the_request_is_there_for_curl_and_python_and_the_answer_is_remembered(open_page: Open) -> None:
+    """Both commands, run as they stand, give the answer of the page."""
+    page = open_page("iris")
+    for name, value in IRIS_ROW.items():
+        field(page, name).fill(str(value))
+    press(page, "Predict")
+    expect(result(page)).to_contain_text("setosa")
+
+    curl, python = page.locator("#commands pre").all_text_contents()
+
+    for command in (["sh", "-c", curl], [sys.executable, "-c", python]):
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        assert "setosa" in said
+    page.get_by_text("Last answers").click()
+    expect(page.locator("#remembered li")).to_have_count(1)
+    expect(page.locator("#remembered")).to_contain_text("5.1, 3.5, 1.4, 0.2")
+
+
+def test_touch_needs_neither_keyboard_nor_drop_hints(open_page: Open) -> None:
+    """A phone shows what can be done with a finger."""
+    page = open_page("digits", viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+
+    expect(page.get_by_text("Draw one character.")).to_be_visible()
+    expect(page.locator(".for-mouse:visible")).to_have_count(0)

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from artifact_flow.serving.answers import AnswerTypes, DriftReport, ModelCard
+from artifact_flow.serving.explain import Explanation, Explanations
 from artifact_flow.serving.media import CSV, JSON, LINES
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import STATUS_MEANINGS, ProblemDetail
@@ -18,7 +19,11 @@ COMPONENTS = "#/components/schemas/"
 
 def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
     """Add a model's endpoints under a path prefix; return path → endpoint."""
-    return _add_predictions(api, prefix, routes, types) | _add_descriptions(api, prefix, routes)
+    return (
+        _add_predictions(api, prefix, routes, types)
+        | _add_descriptions(api, prefix, routes)
+        | _add_explanations(api, prefix, routes, types)
+    )
 
 
 def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dict[str, Any]:
@@ -106,6 +111,37 @@ def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[st
         )
         found[prefix + path] = endpoint
     return found
+
+
+def _add_explanations(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
+    explanations, bodies = Explanations(routes), _request_bodies(routes, types)
+    about = {"/explain": "What each column did to the prediction for one row"}
+    endpoints: dict[str, Endpoint] = {"/explain": explanations.explain_row}
+    if routes.model.grid:
+        about["/explain/image"] = "What the model sees of an image, and what each pixel did"
+        endpoints["/explain/image"] = partial(explanations.explain_image, routes.model.grid)
+    for path, endpoint in endpoints.items():
+        content = bodies[path.replace("explain", "predict")]
+        api.add_api_route(
+            prefix + path,
+            endpoint,
+            methods=["POST"],
+            response_model=None,
+            tags=[routes.model.name],
+            summary=about[path],
+            operation_id=_operation_id(path, prefix),
+            responses={
+                200: {"model": Explanation, "description": "The explanation"},
+                **problems(400, 401, 408, 413, 415, 422, 500, 503),
+            },
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {kind: what for kind, what in content.items() if kind != "multipart/form-data"},
+                }
+            },
+        )
+    return {prefix + path: endpoint for path, endpoint in endpoints.items()}
 
 
 def _operation_id(path: str, prefix: str) -> str:

@@ -1,8 +1,8 @@
 """Images: convert an image to the pixels that a model was trained on; refuse a body that is not an image.
 
 A model takes images when its columns are `pixel_<row>_<column>` and form a complete grid. The handwritten digits are
-light ink on a dark background, scaled to fill the grid as in the data set (NIST preprocessing, Kaynak 1995: 32 × 32
-bitmaps counted in 4 × 4 blocks); photographs are cropped to a square and scaled.
+light ink on a dark background; `characters` normalises a drawing as the data set was. Other drawn characters are scaled
+to fill the grid; photographs are cropped to a square and scaled.
 """
 
 import io
@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from artifact_flow.core.base.contract import Contract
+from artifact_flow.serving import characters
 from artifact_flow.serving.problems import Problem
 
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # beyond Pillow's limit, which is above `max_pixels`
@@ -130,9 +131,11 @@ def _find_ink(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]
         return ink
     rows, columns = np.flatnonzero((ink > INK).any(axis=1)), np.flatnonzero((ink > INK).any(axis=0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if shape == characters.SHAPE:
+        return characters.normalise_digit(ink, _scale)
     height, width = shape
     scale = min(height / ink.shape[0], width / ink.shape[1])
-    # a bitmap of 4 × 4 blocks, as the data set's
+    # a bitmap of 4 × 4 blocks, counted
     inner = max(1, round(4 * scale * ink.shape[0])), max(1, round(4 * scale * ink.shape[1]))
     bitmap = np.zeros((4 * height, 4 * width))
     top, left = (4 * height - inner[0]) // 2, (4 * width - inner[1]) // 2

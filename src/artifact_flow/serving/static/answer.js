@@ -5,9 +5,12 @@ import { count, find, make, percent, short, setText } from "./elements.js";
 const CLASS_BARS = 10; // the most probable classes, which get a bar each
 const NAMES = { float: "float", "8bit": "8-bit" };
 
-/** Show answers; each has its weights, the service's response and the milliseconds until it arrived. */
-export function showAnswers(card, answers) {
+/** Show answers; each has its weights, the service's response and the milliseconds until it arrived. `outside` are
+ * the values that training never saw, in words. */
+export function showAnswers(card, answers, outside = []) {
   setText(find("refusal"));
+  showCaution(outside.length ? `Outside the training range: ${listed(outside)}. The model has not seen such values: its answer may be wrong.` : "");
+  find("why").replaceChildren();
   const named = answers.length > 1;
   const agreement = named ? [make("p", { class: "agreement" }, compare(answers.map(({ said }) => said)))] : [];
   find("answers").replaceChildren(
@@ -19,9 +22,22 @@ export function showAnswers(card, answers) {
   find("answer").scrollIntoView({ block: "nearest" });
 }
 
+/** Show how far an answer can be trusted, or nothing. */
+export const showCaution = (sentence) => setText(find("caution"), sentence);
+
+const listed = (words) => (words.length > 4 ? `${words.slice(0, 4).join(", ")} and ${words.length - 4} more` : words.join(", "));
+
+/** Show the parts of something other than one prediction. */
+export function showParts(parts) {
+  showRefusal("");
+  find("answers").replaceChildren(...parts);
+}
+
 /** Show a sentence about why there is no answer. */
 export function showRefusal(text) {
   setText(find("refusal"), text);
+  showCaution("");
+  find("why").replaceChildren();
   find("said").textContent = "";
   find("answers").replaceChildren();
   markOld(false);

@@ -1,12 +1,18 @@
 // Page: one model of the service: its input, its predictions, its card and its drift. The URL's hash names the model.
 
-import { markOld, showAnswers, showNothing, showRefusal } from "./answer.js";
+import { markOld, showAnswers, showCaution, showNothing, showParts, showRefusal } from "./answer.js";
+import { isCsv, predictFile } from "./batch.js";
 import { showCard, summarize } from "./card.js";
+import { showCode } from "./code.js";
 import { showDrift } from "./drift.js";
 import { find, make, setText } from "./elements.js";
+import { remember, showHistory } from "./history.js";
 import { pictureInput } from "./picture.js";
-import { ask, Refusal } from "./service.js";
+import { ask, isLocked, Refusal } from "./service.js";
 import { tableInput } from "./table.js";
+import { showWhy } from "./why.js";
+
+const UNLIKE = "This picture is unlike the training pictures: the answer may be wrong.";
 
 let names = []; // of the served models
 let shown = null; // the model on the page: its card, its path, its input
@@ -53,6 +59,8 @@ async function openModel() {
   find("summary").textContent = summarize(card);
   find("fields").replaceChildren(input.element);
   find("example").hidden = !input.example;
+  find("file-rows").hidden = Boolean(card.image);
+  find("code").hidden = true;
   showWeights(card.weights);
   find("card").replaceChildren(...showCard(card));
   find("model").hidden = false;
@@ -76,7 +84,8 @@ async function predict() {
   const number = (asked += 1);
   await attempt(
     async () => {
-      const { path, body, type } = await input.request();
+      const request = await input.request();
+      const { path, body, type, outside } = request;
       const answers = [];
       for (const weights of chosenWeights()) {
         const began = performance.now();
@@ -84,14 +93,41 @@ async function predict() {
         answers.push({ weights, said, milliseconds: performance.now() - began });
       }
       if (number !== asked) return;
-      showAnswers(card, answers);
+      showAnswers(card, answers, outside);
       input.blame?.("");
+      remember(card.name, answers, typeof body === "string" ? Object.values(JSON.parse(body)).slice(0, 20).join(", ") : "a picture");
+      find("remembered").replaceChildren(...showHistory());
+      find("history").hidden = false;
+      find("commands").replaceChildren(...showCode(`${location.origin}${address}/${path}`, request, isLocked()));
+      find("code").hidden = false;
+      await explain(number, request);
     },
     (sentence) => {
       if (number !== asked) return;
       showRefusal(sentence);
       input.blame?.(sentence);
     },
+  );
+}
+
+/** Show what the model saw and what decided; the answer stands already. */
+async function explain(number, { path, body, type }) {
+  const { card, address, input } = shown;
+  const said = await ask(`${address}/${path.replace("predict", "explain")}`, { method: "POST", body, type });
+  if (number !== asked) return;
+  if (said.pixels) input.see(said.pixels);
+  if (said.unlike_training) showCaution(UNLIKE);
+  find("why").replaceChildren(...showWhy(card, said));
+}
+
+/** Predict every row of a CSV file. */
+async function predictRows(file) {
+  const number = (asked += 1);
+  const { address } = shown;
+  const show = (parts) => number === asked && showParts(parts);
+  await attempt(
+    async () => show(await predictFile(address, file, chosenWeights()[0])),
+    (sentence) => number === asked && showRefusal(sentence),
   );
 }
 
@@ -105,12 +141,14 @@ async function refreshDrift() {
   );
 }
 
-/** Pass a dropped or pasted file to a model that takes images. */
+/** Pass a dropped or pasted file to the model: an image, or the rows of a table. */
 function offer(event, transfer) {
   const file = transfer?.files[0];
-  if (!file || !shown?.input.take) return;
+  if (!file || !shown) return;
   event.preventDefault();
-  shown.input.take(file);
+  if (shown.input.take) shown.input.take(file);
+  else if (isCsv(file)) predictRows(file);
+  else showRefusal(`${file.name} is not a CSV file: drop one with a header of column names.`);
 }
 
 function listen() {
@@ -132,7 +170,11 @@ function listen() {
     showNothing();
   };
   find("refresh").onclick = refreshDrift;
-  document.addEventListener("dragover", (event) => shown?.input.take && event.preventDefault());
+  find("rows").onchange = ({ target }) => {
+    if (target.files.length) predictRows(target.files[0]);
+    target.value = ""; // the same file, once mended, can be chosen again
+  };
+  document.addEventListener("dragover", (event) => shown && event.preventDefault());
   document.addEventListener("drop", (event) => offer(event, event.dataTransfer));
   document.addEventListener("paste", (event) => offer(event, event.clipboardData));
   attempt(start, failed);

@@ -8,6 +8,9 @@ const KEY = "artifact-flow-key"; // in the tab's session storage, which is delet
 /** A failure with a sentence that the page shows. */
 export class Refusal extends Error {}
 
+/** Return whether the service has asked for a key. */
+export const isLocked = () => Boolean(sessionStorage.getItem(KEY));
+
 let entering = null; // resolves when a key is entered; shared by all waiting requests
 
 /** Return the JSON response of a path; ask the user for the API key if the service requires one. */

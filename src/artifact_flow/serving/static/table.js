@@ -4,6 +4,7 @@ import { count, DAY, isoDate, make, percent, short } from "./elements.js";
 import { Refusal } from "./service.js";
 
 const LISTED = 30; // categories, up to which a field is a select; with more, a text field suggests them
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // 5.1, -3, .5, 1e-4; not 5,1, 0x10 or Infinity
 const OUTER_WIDTH = 2; // in widths of the next bin: the part of an outermost bin that examples come from
 
 /** Return the input for a table's model: its element, its request, and functions that fill and clear it. */
@@ -13,7 +14,7 @@ export function tableInput(card, changed) {
   element.addEventListener("input", changed);
   return {
     element,
-    request: () => ({ path: "predict", type: "application/json", body: JSON.stringify(readRow(fields)) }),
+    request: () => ({ path: "predict", type: "application/json", body: JSON.stringify(readRow(fields)), outside: outside(fields) }),
     example: () => fields.forEach(({ feature, write }) => write(drawValue(feature))),
     clear: () => fields.forEach(({ write }) => write(null)),
     blame: (sentence) => blame(fields, sentence),
@@ -42,7 +43,8 @@ function makeControl(feature, attributes) {
   if (feature.type === "boolean") return choose(["true", "false"]);
   if (feature.type === "date") return make("input", { ...attributes, type: "date" });
   if (feature.type === "number") {
-    return make("input", { ...attributes, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
+    // a field of type "number" would tell neither what was typed nor what is wrong with it
+    return make("input", { ...attributes, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: false });
   }
   if (feature.type === "text") return make("textarea", { ...attributes, rows: 3 });
   const categories = (feature.categories ?? []).filter((value) => value !== "");
@@ -59,6 +61,12 @@ function suggestions(feature, control) {
 
 function showHint(feature, control, hint) {
   control.removeAttribute("aria-invalid");
+  const wrong = fault(feature, control.value);
+  if (wrong) {
+    control.setAttribute("aria-invalid", "true");
+    hint.classList.remove("odd");
+    return void (hint.textContent = wrong);
+  }
   const odd = isOutside(feature, control.value);
   hint.classList.toggle("odd", odd);
   hint.textContent = `${odd ? "outside" : "in"} training${known(feature)}`;
@@ -76,7 +84,7 @@ function known(feature) {
 }
 
 function isOutside(feature, text) {
-  if (text === "" || feature.type === "boolean") return false;
+  if (text.trim() === "" || feature.type === "boolean" || feature.min === undefined && feature.type !== "category") return false;
   if (feature.type === "category") return !(feature.categories ?? []).includes(text.trim());
   const value = measure(feature, text);
   const slack = feature.type === "date" ? 1 : 1e-6 * Math.max(Math.abs(feature.min), Math.abs(feature.max));
@@ -89,13 +97,31 @@ function measure(feature, text) {
   return feature.type === "text" ? [...text.trim()].length : Number(text);
 }
 
+/** Return why a typed text is not a number, or "". */
+function fault({ name, type }, text) {
+  const typed = text.trim();
+  if (type !== "number" || !typed || (NUMBER.test(typed) && Number.isFinite(Number(typed)))) return "";
+  const shown = JSON.stringify(typed.slice(0, 40));
+  if (NUMBER.test(typed)) return `${name} is ${shown}, which is too large: type a smaller number.`;
+  if (/^[+-]?\d+,\d+$/.test(typed)) return `${name} is ${shown}: type a point before the decimals, ${typed.replace(",", ".")}.`;
+  return `${name} is ${shown}: type a number in digits, such as 5.1.`;
+}
+
+/** Return the fields whose value lies outside the training range, each in words. */
+function outside(fields) {
+  const odd = fields.filter(({ feature, control }) => isOutside(feature, control.value));
+  return odd.map(({ feature, control }) => `${feature.name} ${control.value.trim()} (training${known(feature)})`);
+}
+
 function readRow(fields) {
   const row = {};
   for (const { feature, control, optional } of fields) {
+    const wrong = fault(feature, control.value);
+    if (wrong) throw new Refusal(wrong);
     if (control.validity.badInput) {
       throw new Refusal(`${feature.name} is not a ${feature.type}: fix it${optional ? " or leave it empty" : ""}.`);
     }
-    if (control.value !== "") row[feature.name] = typed(feature, control.value);
+    if (control.value.trim() !== "") row[feature.name] = typed(feature, control.value);
   }
   return row;
 }
@@ -108,6 +134,7 @@ function typed(feature, text) {
 /** Mark and focus the field that a sentence begins with; the mark disappears when the field changes. */
 function blame(fields, sentence) {
   for (const { check } of fields) check();
+  if (!sentence) return;
   const guilty = fields.find(({ feature }) => sentence.startsWith(`${feature.name} `));
   if (!guilty) return;
   guilty.control.setAttribute("aria-invalid", "true");
