@@ -26,7 +26,7 @@ from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-ROW_TYPES = (JSON, FORM)
+ROW_TYPES, ONE_ROW = (JSON, FORM), f"a JSON object as {JSON}"
 BATCH_TYPES = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
 LOGGED_PIXELS = 256  # of an image; the log describes a larger one by its statistics only
 DRIFT_SECONDS = 5.0  # for which a measured drift is kept
@@ -55,7 +55,7 @@ class ModelRoutes:
 
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
-        check_media(request.scope, ROW_TYPES, f"a JSON object as {JSON}")
+        check_media(request.scope, ROW_TYPES, ONE_ROW)
         body = await read_body(request, self.settings, self.memory, ROW_BYTES)
         check_json(body, len(self.model.rows.features), 1)
         weights = self.model.choose(_weights(request))
