@@ -69,7 +69,7 @@ GET = b"GET /model HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     [
         (431, "the header fields are longer than 65536 bytes", [GET, *[b"X-Fill: " + b"x" * 1000 + b"\r\n"] * 200]),
         (431, "the header fields are longer than 65536 bytes", [GET, b"X-Fill: ", *[b"x" * 100_000] * 50]),
-        (414, "the address is longer than 8192 bytes", [b"GET /", b"x" * 9000, b" HTTP/1.1\r\nHost: localhost\r\n\r\n"]),
+        (414, "the address is longer than 8192 bytes", [b"GET /", b"x" * 9000, b" HTTP/1.1\r\nHost: a\r\n\r\n"]),
         (414, "the address is longer than 8192 bytes", [b"GET /", *[b"x" * 100_000] * 50]),
         (400, "the bytes are not a valid HTTP/1.1 request", [b"\x16\x03\x01\x02\x00\x01"]),
         (400, "the bytes are not a valid HTTP/1.1 request", [GET + b"no colon\r\n\r\n"]),
@@ -100,7 +100,7 @@ def test_a_long_head_within_the_limit_is_answered(attacked: Server) -> None:
 
 def test_a_body_in_tiny_chunks_is_answered(attacked: Server) -> None:
     """What surrounds the chunks of a body does not count as its head."""
-    head = b"POST /models/iris/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = GET.replace(b"GET /model", b"POST /models/iris/predict") + b"Transfer-Encoding: chunked\r\n\r\n"
     chunks = [b"10\r\n" + b" " * 16 + b"\r\n"] * 8000
     assert send(attacked, head, *chunks, b"%x\r\n%s\r\n0\r\n\r\n" % (len(ROW), ROW)).status == 200
 
@@ -125,7 +125,8 @@ def test_a_page_elsewhere_can_neither_post_rows_nor_use_another_name(attacked: S
     before = attacked.get("/models/iris/drift").document["rows"]
     for headers in foreign:
         answer = attacked.post(path, IRIS_ROW, **headers)
-        assert (answer.status, answer.detail[:53]) == (403, "the request comes from a page of another origin (" + answer.detail[49:53])
+        assert answer.status == 403, headers
+        assert answer.detail.startswith("the request comes from a page of another origin (")
     for host in ("evil.example", f"evil.example:{attacked.port}", "127.0.0.1.evil.example", "[::2]:80"):
         for method in ("GET", "POST"):
             answer = attacked.ask(method, "/model" if method == "GET" else path, ROW, Host=host)
@@ -237,7 +238,8 @@ def test_more_connections_than_file_descriptors_is_a_log_line(models: dict[str, 
 def test_a_full_disk_loses_log_lines_aloud_and_no_answers(models: dict[str, Path], tmp_path: Path) -> None:
     """Requests are answered; standard error and a metric tell of the lost lines; a log file has them all the same."""
     file = tmp_path / "log.jsonl"
-    with open("/dev/full", "wb") as full, Server(models["iris"], arguments=("--log-file", str(file)), out=full) as server:
+    also = ("--log-file", str(file))
+    with Path("/dev/full").open("wb") as full, Server(models["iris"], arguments=also, out=full) as server:
         for number in range(3):
             assert server.post("/predict", IRIS_ROW, X_Request_ID=f"r{number}").status == 200
         time.sleep(0.5)

@@ -1,5 +1,6 @@
 """The process: what it refuses to start with, what it logs, and how it bears load, slowness and the end."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -216,7 +217,7 @@ def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path], workers: str) -> None:
+def test_a_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path], workers: str) -> None:
     """After SIGTERM clients are told to reconnect, until no connection begins; every request is answered and logged."""
     with Server(models["iris"], arguments=("--workers", workers)) as server:
         local = threading.local()
@@ -237,15 +238,24 @@ def test_a_graceful_shutdown_under_load_fails_no_request_and_loses_no_line(model
                 local.connection = None
             return response.status
 
-        threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
-        threading.Timer(1.9, lambda: late.append(server.get("/ready"))).start()
         late: list[Answer] = []
+
+        def watch() -> None:
+            with contextlib.suppress(OSError):
+                while not late or late[-1].status == 200:
+                    late.append(server.get("/ready"))
+                    time.sleep(0.05)
+
+        watching = threading.Thread(target=watch)
+        threading.Timer(1.0, server.process.send_signal, [signal.SIGTERM]).start()
+        watching.start()
         found = load(8, ask)
+        watching.join()
         assert server.process.wait(10) == 0
         assert set(found) == {200}
         assert len(found) > 100
         assert len({line["request_id"] for line in server.predictions()}) == len(found)
-        assert (late[0].status, late[0].detail) == (503, "the service is shutting down: use another replica.")
+        assert (late[-1].status, late[-1].detail) == (503, "the service is shutting down: use another replica.")
 
 
 def test_batches_that_would_wait_too_long_are_refused(models: dict[str, Path]) -> None:

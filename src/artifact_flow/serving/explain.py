@@ -1,6 +1,6 @@
 """Explain: what a model saw of a row or a picture, and what each column did to its answer. Nothing is remembered.
 
-A column's contribution is the score of the answer minus its mean score when only this column takes other values, those
+A column's contribution is the score of the answer minus its mean score when only this column takes other values: those
 of the training rows' distribution, or an empty text. For a linear model this is the coefficient times the distance from the mean.
 """
 
@@ -14,9 +14,11 @@ from starlette.responses import Response
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.serving.images import Grid, read_pixels
-from artifact_flow.serving.limits import read_body
+from artifact_flow.serving.limits import ROW_BYTES, read_body
+from artifact_flow.serving.media import check_media
 from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.routes import JsonResponse, ModelRoutes
+from artifact_flow.serving.routes import ONE_ROW, ROW_TYPES, JsonResponse, ModelRoutes
+from artifact_flow.serving.shapes import check_json
 
 COLUMNS = 256  # up to which contributions are computed: a picture of 64 × 64 pixels would take 4096 predictions a value
 CATEGORIES = 20  # the most frequent ones that replace a value
@@ -45,13 +47,15 @@ class Explanations:
 
     async def explain_row(self, request: Request) -> Response:
         """Explain the prediction for one row."""
-        body = await read_body(request, self.routes.settings, self.routes.memory)
+        check_media(request.scope, ROW_TYPES, ONE_ROW)
+        body = await read_body(request, self.routes.settings, self.routes.memory, ROW_BYTES)
+        check_json(body, len(self.model.rows.features), 1)
 
         def work() -> bytes:
             X = self.model.rows.encode([self.model.rows.parse_one(body)])
             return orjson.dumps({"contributions": contributions(self.model, X)})
 
-        return JsonResponse(await self.routes.slow.run(work))
+        return JsonResponse(await self.routes.slow.run(work, "explain"))
 
     async def explain_image(self, grid: Grid, request: Request) -> Response:
         """Explain the prediction for an image."""
@@ -62,7 +66,7 @@ class Explanations:
             said = {"pixels": X[0].tolist(), "unlike_training": is_unlike(X, self.model.contract.features, grid)}
             return orjson.dumps(said | {"contributions": contributions(self.model, X)})
 
-        return JsonResponse(await self.routes.slow.run(work))
+        return JsonResponse(await self.routes.slow.run(work, "explain image"))
 
 
 def is_unlike(X: np.ndarray, features: Sequence[Feature], grid: Grid) -> bool:

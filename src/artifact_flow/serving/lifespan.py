@@ -12,8 +12,8 @@ from types import FrameType
 from fastapi import FastAPI
 
 from artifact_flow.serving import meters
-from artifact_flow.serving.listener import DRAIN_SECONDS
 from artifact_flow.serving.limits import BodyMemory, SlowLane
+from artifact_flow.serving.listener import DRAIN_SECONDS
 from artifact_flow.serving.logs import PredictionLog
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.output import open_writer, shared_folder
@@ -21,7 +21,9 @@ from artifact_flow.serving.routes import ModelRoutes
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.window import Window
 
-M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 20  # see mallopt(3)
+# see mallopt(3): larger blocks are mapped one by one; this much free memory is kept for the next request
+M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 20
+M_TRIM_THRESHOLD, KEPT_BYTES = -1, 16 << 20
 
 
 class Resources:
@@ -77,4 +79,6 @@ def return_memory() -> None:
     By default it keeps blocks of up to 32 MB in each thread's pool: 250 MB after an attack with large bodies.
     """
     with suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

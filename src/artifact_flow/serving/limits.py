@@ -105,9 +105,7 @@ class BodyMemory:
         self.held -= scope.get("held", 0)
 
 
-async def read_body(
-    request: Request, settings: ServiceSettings, memory: BodyMemory, limit: int | None = None
-) -> bytes:
+async def read_body(request: Request, settings: ServiceSettings, memory: BodyMemory, limit: int | None = None) -> bytes:
     """Return a request's whole body; raise Problem when it is incomplete or larger than `limit` or `max_bytes`."""
     allowed = min(limit or settings.max_bytes, settings.max_bytes)
     message = await request.receive()

@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
 def stop_connections(listener: socket.socket) -> None:
     """Let no further connection begin, in any process that shares the socket; those that wait can still be accepted.
 
-    A socket that is closed at once resets the connections that wait in its queue, whose clients may have sent a request.
+    A socket that is closed at once resets the connections that wait in its queue; their requests fail.
     A client that comes later repeats its SYN, and is refused when the socket is closed.
     """
     program = ctypes.create_string_buffer(NO_SYN)

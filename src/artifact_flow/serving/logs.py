@@ -2,8 +2,8 @@
 
 The standard library's logging takes 14 µs per record, more than a prediction; here a request queues a tuple and the
 thread formats the line. The queue is bounded: if the reader of the log stops or the disk is full, lines are dropped and
-counted, standard error tells it, and the service continues to answer. All other records (start, stop, errors) go through the standard library's logging to the
-same stream.
+counted, standard error says so, and the service continues to answer. All other records (start, stop, errors) go through
+the standard library's logging to the same stream.
 """
 
 import threading
@@ -145,9 +145,7 @@ class PredictionLog:
             found["input"] = dict(zip(features, zip(*(row.values() for row in rows), strict=True), strict=True))
         elif self._inputs:
             found["input"] = {name: [row.get(name) for row in rows] for name in features}
-        found["prediction"] = {
-            key: [answer[key] for answer in answers] for key in answers[0] if key != "probabilities"
-        }
+        found["prediction"] = {key: [answer[key] for answer in answers] for key in answers[0] if key != "probabilities"}
         return found
 
     def _input_stats(self, record: RequestRecord) -> Any:

@@ -71,7 +71,9 @@ class Origins:
             if same or (page.hostname or "") in self.own:
                 return
         shown = (origin or site or b"").decode("latin-1")[:100]
-        raise Problem(403, f"the request comes from a page of another origin ({shown}): send it from the service's own.")
+        raise Problem(
+            403, f"the request comes from a page of another origin ({shown}): send it from the service's own."
+        )
 
 
 def host_name(host: bytes) -> str:

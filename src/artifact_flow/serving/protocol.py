@@ -6,9 +6,9 @@ not read, and a connection for which the process has no file descriptor.
 
 import asyncio
 import logging
-import os
 import resource
 from functools import cache
+from pathlib import Path
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -163,4 +163,4 @@ class Protocol(HttpToolsProtocol):
 def allowed_connections() -> int:
     """Return how many connections a process may have, so that some file descriptors stay free."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - len(os.listdir("/proc/self/fd")) - SPARE_FILES)
+    return max(1, soft - len(list(Path("/proc/self/fd").iterdir())) - SPARE_FILES)
