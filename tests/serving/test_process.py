@@ -112,10 +112,10 @@ def test_a_service_that_cannot_start_prints_one_sentence(iris: Path) -> None:
     assert "belongs to another contract.json" in refusal(cwd=iris, **hashes)
 
 
-def test_every_endpoint_except_the_health_checks_requires_the_key(models: dict[str, Path]) -> None:
-    """Without the key 401, with it a response; /health and /ready are open; no log contains the key."""
+def test_every_endpoint_with_models_or_metrics_requires_the_key(models: dict[str, Path]) -> None:
+    """Without the key 401, with it a response; the health checks and the API documentation are open; no log has it."""
     with Server(models["iris"], ARTIFACT_FLOW_API_KEY="s3cret-key") as server:
-        for path in ("/metrics", "/model", "/drift", "/docs", "/openapi.json", "/models"):
+        for path in ("/metrics", "/model", "/drift", "/models"):
             assert server.get(path).status == 401, path
             assert server.get(path, key="s3cret-key").status == 200, path
         refused = server.post("/predict", IRIS_ROW, X_API_Key="wrong")
