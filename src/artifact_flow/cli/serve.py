@@ -3,10 +3,14 @@
 import argparse
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from artifact_flow.cli.arguments import MODEL, Commands, check_processes
 from artifact_flow.cli.models import find_model
 from artifact_flow.cli.process import requires_extra
+
+if TYPE_CHECKING:
+    from artifact_flow.serving.settings import ServiceSettings
 
 
 def add(commands: Commands) -> None:
@@ -32,14 +36,20 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base.errors import ServeError
-    from artifact_flow.core.base.files import repository_root
 
     with requires_extra("`make serve` installs what the service needs", ServeError):
         from artifact_flow.serving.server import serve
-        from artifact_flow.serving.settings import build_commit, load_settings
     check_processes("--workers", arguments.workers, ServeError)
+    serve(lambda: _find_settings(arguments))
+
+
+def _find_settings(arguments: argparse.Namespace) -> "ServiceSettings":
+    """Return the settings with the version that each registry's name means now, and the commit that is checked out."""
+    from artifact_flow.core.base.files import repository_root
+    from artifact_flow.serving.settings import build_commit, load_settings
+
     found = [find_model(model) for model in arguments.models]
-    settings = replace(
+    return replace(
         load_settings(),
         models=tuple(str(path) for path, _ in found),
         vouched=tuple(sha256 for _, hashes in found for sha256 in hashes),
@@ -50,4 +60,3 @@ def run(arguments: argparse.Namespace) -> None:
         log_inputs=not arguments.no_log_inputs,
         commit=build_commit(os.environ, repository_root()),
     )
-    serve(settings)

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from artifact_flow.serving import meters
 from artifact_flow.serving.document import describe_api
-from artifact_flow.serving.lifespan import Resources
+from artifact_flow.serving.edition import Edition
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem, ProblemDetail
 from artifact_flow.serving.routes import Endpoint
@@ -30,35 +30,35 @@ class Api:
     """The FastAPI application, and what the service looks up by path before it."""
 
     app: FastAPI
+    edition: Edition
     predictions: dict[str, Endpoint] = field(default_factory=dict)  # path → prediction endpoint
     models: dict[str, ServedModel] = field(default_factory=dict)  # path of every endpoint → the model it belongs to
 
 
-def build_api(resources: Resources) -> Api:
+def build_api(edition: Edition) -> Api:
     """Return the application with each model's endpoints; those of the first model are also at the root."""
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
         static_url="/static/docs",
-        lifespan=resources.run,
         title="artifact-flow",
-        version=resources.settings.commit[:12],
+        version=edition.settings.commit[:12],
         swagger_ui_oauth2_redirect_url="/docs/oauth2",
         description="Predictions of models that can be reproduced from one commit. Every response carries "
         "X-Request-ID, X-Model-SHA256 and X-Commit.",
     )
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, answer_error)
-    api = Api(app)
-    for number, (name, routes) in enumerate(resources.routes.items()):
+    api = Api(app, edition)
+    for number, (name, routes) in enumerate(edition.routes.items()):
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
             for path, endpoint in describe_api(app, prefix, routes).items():
-                api.models[path] = resources.models[name]
+                api.models[path] = edition.models[name]
                 if "/predict" in path:
                     api.predictions[path] = endpoint
     for path in ("/", "/health", "/ready", "/metrics", "/models"):
-        api.models[path] = resources.first
-    _describe_service(app, resources)
+        api.models[path] = edition.first
+    _describe_service(app, edition)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return api
 
@@ -79,7 +79,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return Problem(500, FAULT).response()
 
 
-def _describe_service(app: FastAPI, resources: Resources) -> None:
+def _describe_service(app: FastAPI, edition: Edition) -> None:
     """Add the endpoints that belong to no model."""
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -100,15 +100,18 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
         responses={503: {"model": ProblemDetail}},
     )
     async def ready() -> dict[str, str]:
-        if resources.draining:
+        if edition.resources.draining:
             raise Problem(503, "the service is shutting down: use another replica.", {"Retry-After": "1"})
-        for model in resources.models.values():
+        for model in edition.models.values():
             model.check()
-        return {"status": "ready"}
+        notice, changed = edition.resources.notice, await asyncio.to_thread(edition.disk.find_change)
+        if not notice and changed:
+            notice = f"{changed.name} on disk is not the one that answers: SIGHUP loads it after checking its hash."
+        return {"status": "ready", **({"notice": notice} if notice else {})}
 
     @app.get("/models", tags=["service"], summary="Names of the models; the first is also at the root")
     async def models() -> list[str]:
-        return list(resources.models)
+        return list(edition.models)
 
     @app.get(
         "/metrics",
@@ -119,6 +122,6 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
     )
     async def metrics() -> Response:
         def work() -> bytes:
-            return meters.render(lambda: ((name, routes.measure()) for name, routes in resources.routes.items()))
+            return meters.render(lambda: ((name, routes.measure()) for name, routes in edition.routes.items()))
 
         return Response(await asyncio.to_thread(work), headers={"content-type": meters.CONTENT_TYPE})

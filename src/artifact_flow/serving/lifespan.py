@@ -8,35 +8,30 @@ from contextlib import asynccontextmanager
 from functools import partial
 from types import FrameType
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from artifact_flow.serving import meters
 from artifact_flow.serving.limits import BodyMemory, SlowLane
-from artifact_flow.serving.logs import PredictionLog, open_writer, shared_folder
-from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.routes import ModelRoutes
+from artifact_flow.serving.logs import PredictionLog, open_writer
 from artifact_flow.serving.settings import ServiceSettings
-from artifact_flow.serving.window import Window
 
 DRAIN_SECONDS = 1.0  # between SIGTERM and the close of the listening socket
 
 
 class Resources:
-    """The models of one process with their endpoints, windows and log; `draining` is true from SIGTERM on."""
+    """What a process has once, whatever models it serves; `draining` is true from SIGTERM on.
 
-    def __init__(self, models: dict[str, ServedModel], settings: ServiceSettings) -> None:
-        """Open the log and a window for each model; `models` maps name → model, and the first is also at the root."""
-        self.models, self.settings = models, settings
-        self.first = next(iter(models.values()))
+    `notice` is what `/ready` tells an operator, such as the reason why a reload was refused.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Open the log and the limits that all requests share."""
         self.log = PredictionLog(open_writer(settings.log_file), settings.log_inputs, meters.DROPPED.inc)
         self.slow, self.memory = SlowLane(settings), BodyMemory(settings)
-        self.draining = False
-        self.routes = {name: self._open(model) for name, model in models.items()}
-        for model in models.values():
-            meters.INFO.labels(model.name, model.sha256, settings.commit).set(1)
+        self.draining, self.notice = False, ""
 
     @asynccontextmanager
-    async def run(self, _: FastAPI) -> AsyncIterator[None]:
+    async def run(self, _: Starlette) -> AsyncIterator[None]:
         """Run the service: prepare the process before the first request, close the log after the last one."""
         # objects built at start never become garbage: p99 at 64 connections 64-95 ms → 5-13 ms
         gc.collect()
@@ -45,10 +40,6 @@ class Resources:
         yield
         self.slow.pool.shutdown()
         self.log.close()
-
-    def _open(self, model: ServedModel) -> ModelRoutes:
-        window = Window(model.name, len(model.contract.features), shared_folder())
-        return ModelRoutes(model, window, self.slow, self.memory, self.settings)
 
     def _drain_on_sigterm(self) -> None:
         """Delay SIGTERM: for a while each response asks its client to reconnect, so that no connection breaks in use.

@@ -41,8 +41,12 @@ PREDICTIONS = Counter("artifact_flow_predictions", "Rows predicted; class is emp
 ERRORS = Counter("artifact_flow_errors", "Requests refused or failed", ["kind"])
 DROPPED = Counter("artifact_flow_log_lines_dropped", "Log lines lost because the log was not read")
 INFO = Gauge(
-    "artifact_flow_model_info", "1 for each model served", ["model", "sha256", "commit"], multiprocess_mode="max"
+    "artifact_flow_model_info",
+    "1 for each model that answers, 0 for one that a reload replaced",
+    ["model", "sha256", "commit"],
+    multiprocess_mode="mostrecent",
 )
+RELOADS = Counter("artifact_flow_reloads", "Reloads of the models by result: done, refused", ["result"])
 ERROR_KINDS = {
     401: "key",
     404: "address",

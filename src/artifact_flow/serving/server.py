@@ -9,16 +9,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
 
 from artifact_flow.core.base.errors import ServeError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.serving.logs import SHARED, log_config
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import VARIABLE, ServiceSettings
+from artifact_flow.serving.supervisor import FindSettings, Supervisor
 
 KEEP_ALIVE_SECONDS = 65  # longer than the usual 60 s of load balancers, so that they close first
 BACKLOG = 2048
@@ -71,12 +73,16 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def serve(settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; raise ServeError when the address cannot be bound."""
+def serve(find: FindSettings) -> None:
+    """Serve until SIGTERM or SIGINT; raise ServeError when the address cannot be bound.
+
+    `find` returns the settings; a reload calls it again.
+    """
+    settings = find()
     with _bound(settings) as listener, _shared_state(settings.workers):
         os.environ[VARIABLE] = settings.dump()
         config = uvicorn.Config(
-            "artifact_flow.serving.app:create",
+            partial(_create, find) if settings.workers == 1 else "artifact_flow.serving.app:create",
             factory=True,
             workers=settings.workers,
             http=Protocol,
@@ -91,17 +97,23 @@ def serve(settings: ServiceSettings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         # uvicorn raises the signal again when it has stopped; ignored here, so that the exit code is 0
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         address = listener.getsockname()
         sys.stderr.write(f"serving {', '.join(settings.models)} on http://{settings.host}:{address[1]}\n")
         if settings.workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
             return
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = Supervisor(config, [listener], find)
         supervisor.run()
         if any(process.exitcode == 3 for process in supervisor.processes):
             sys.exit(1)
+
+
+def _create(find: FindSettings) -> ASGIApp:
+    from artifact_flow.serving.app import create  # noqa: PLC0415 - a supervisor needs neither models nor metrics
+
+    return create(find)
 
 
 @contextmanager
