@@ -1,5 +1,7 @@
 """Reload: a running service takes over the version that the lock names, without a failed request, or says why not."""
 
+import asyncio
+import gc
 import http.client
 import json
 import os
@@ -8,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +21,8 @@ from serving.server import IRIS_ROW, Server, make_builtin
 from serving.test_process import lock_for
 
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.serving.app import Service
+from artifact_flow.serving.settings import ServiceSettings
 
 FILES = ("model.onnx", "model_quantized.onnx", "contract.json", "metrics.json")
 
@@ -127,7 +132,7 @@ def test_a_forged_file_is_refused_and_the_old_model_answers(iris: Path, newer: P
         before = server.post("/predict", IRIS_ROW)
         shutil.copy(newer / "model.onnx", iris / "model.onnx")
         notice = server.get("/ready").document["notice"]
-        assert notice == "model.onnx on disk is not the one that answers: SIGHUP loads it after checking its hash."
+        assert notice == "model.onnx on disk is not the one in use: SIGHUP loads it after checking its hash."
         (said, *_) = reload(server, "reload refused", workers)
         assert said.startswith("reload refused, the earlier models go on answering: ")
         assert "model.onnx is not the one that dvc.lock names (md5 " in said
@@ -153,6 +158,21 @@ def test_a_model_of_another_name_is_refused(iris: Path, models: dict[str, Path])
             "the models are digits now, and iris are served: restart the service to serve models of other names."
         )
         assert server.post("/predict", IRIS_ROW).status == 200
+
+
+def test_a_replaced_model_is_freed(iris: Path) -> None:
+    """Nothing keeps the models of an earlier edition in memory: no cache and no frozen object."""
+    settings = ServiceSettings(models=(str(iris / "model.onnx"),))
+
+    async def run() -> list[bool]:
+        service = Service(settings, lambda: settings)
+        before = [weakref.ref(service.api.edition), weakref.ref(service.api.edition.first)]
+        gc.freeze()  # as at the start of a service
+        await service.reloader.reload()
+        service.resources.log.close()
+        return [kept() is None for kept in before]
+
+    assert asyncio.run(run()) == [True, True]
 
 
 def test_a_service_ends_with_its_terminal(iris: Path) -> None:

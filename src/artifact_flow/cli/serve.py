@@ -25,6 +25,14 @@ def add(commands: Commands) -> None:
     serve.add_argument(
         "models", nargs="*", default=["model.onnx"], metavar="MODEL", help=f"{MODEL}; the first is also at /"
     )
+    serve.add_argument(
+        "--shadow",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a challenger of the served model of the same name: it predicts the same rows; its answers are logged and "
+        "compared, never returned",
+    )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     serve.add_argument("--workers", type=int, default=1, help="number of processes; default: 1")
@@ -49,10 +57,12 @@ def _find_settings(arguments: argparse.Namespace) -> "ServiceSettings":
     from artifact_flow.serving.settings import build_commit, load_settings
 
     found = [find_model(model) for model in arguments.models]
+    shadows = [find_model(model) for model in arguments.shadow]
     return replace(
         load_settings(),
         models=tuple(str(path) for path, _ in found),
-        vouched=tuple(sha256 for _, hashes in found for sha256 in hashes),
+        shadows=tuple(str(path) for path, _ in shadows),
+        vouched=tuple(sha256 for _, hashes in [*found, *shadows] for sha256 in hashes),
         host=arguments.host,
         port=arguments.port,
         workers=arguments.workers,

@@ -106,7 +106,7 @@ def _describe_service(app: FastAPI, edition: Edition) -> None:
             model.check()
         notice, changed = edition.resources.notice, await asyncio.to_thread(edition.disk.find_change)
         if not notice and changed:
-            notice = f"{changed.name} on disk is not the one that answers: SIGHUP loads it after checking its hash."
+            notice = f"{changed.name} on disk is not the one in use: SIGHUP loads it after checking its hash."
         return {"status": "ready", **({"notice": notice} if notice else {})}
 
     @app.get("/models", tags=["service"], summary="Names of the models; the first is also at the root")

@@ -7,6 +7,8 @@ the throughput (measured). FastAPI answers all other paths. Both use the same en
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,12 +42,18 @@ class Service:
         self.use(build_api(Edition(settings, self.resources)))
         self.api.edition.announce()
         self.reloader = Reloader(self.api, find, self.use)
-        self.lifespan = Starlette(lifespan=self.resources.run)
+        self.lifespan = Starlette(lifespan=self._run)
 
     def use(self, api: Api) -> None:
         """Answer requests that arrive from now on with this API."""
         self.api = api
         self.headers = ResponseHeaders(api.edition.models.values(), api.edition.settings.commit, api.predictions)
+
+    @asynccontextmanager
+    async def _run(self, app: Starlette) -> AsyncIterator[None]:
+        async with self.resources.run(app):
+            yield
+            self.api.edition.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, then count it and log it if it asked for a prediction."""
@@ -58,6 +66,7 @@ class Service:
         path: str = scope["path"]
         model, endpoint = _find_model(api, path)
         request_id = headers.request_id(scope)
+        scope["request_id"] = request_id.decode()
         self.admission.in_flight += 1
         meters.IN_FLIGHT.inc()
         status, message = 500, ""
@@ -85,7 +94,7 @@ class Service:
                 self.count_error(status)
             if "/predict" in endpoint:
                 rows, answers = scope.get("answered", ((), ()))
-                window, name = api.edition.routes[model.name].window, request_id.decode()
+                window, name = api.edition.routes[model.name].window, scope["request_id"]
                 text = message or ("prediction" if answers else "refused")
                 record = RequestRecord(when, path, status, seconds, name, model, window, rows, answers, text)
                 self.resources.log.put(record)

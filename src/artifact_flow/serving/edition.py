@@ -1,20 +1,24 @@
 """Edition: the models that a process opened at one time, with their endpoints and windows; a reload makes the next."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from artifact_flow.core.base.contract import CONTRACT
-from artifact_flow.core.base.errors import ServeError
+from artifact_flow.core.base.errors import ArtifactFlowError, ServeError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import QUANTIZED
 from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.serving import meters
 from artifact_flow.serving.lifespan import Resources
-from artifact_flow.serving.logs import shared_folder
+from artifact_flow.serving.logs import MODULE, shared_folder
 from artifact_flow.serving.model import ServedModel, open_models
 from artifact_flow.serving.routes import ModelRoutes
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shadow import Shadow
 from artifact_flow.serving.window import Window
+
+logger = logging.getLogger(MODULE)
 
 Stat = tuple[int, int, int] | None  # inode, size and time of a file; None if it does not exist
 
@@ -28,7 +32,9 @@ class Edition:
         Raises ArtifactFlowError when a check fails, or when the models have other names than those before.
         """
         self.settings, self.resources = settings, resources
-        self.disk = Disk(settings.models)  # before the models are opened: what is written meanwhile is a change
+        self.disk = Disk(
+            (*settings.models, *settings.shadows)
+        )  # before the models are opened: what is written meanwhile is a change
         self.models = open_models(settings)
         if before and set(before.models) != set(self.models):
             raise ServeError(
@@ -37,6 +43,11 @@ class Edition:
             )
         self.first = next(iter(self.models.values()))
         self.routes = {name: self._open_routes(model, before) for name, model in self.models.items()}
+        try:
+            self._open_shadows()
+        except ArtifactFlowError:
+            self.close()
+            raise
 
     def announce(self, before: "Edition | None" = None) -> str:
         """Set the gauge of the models that answer from now on; return the changes since `before` in words."""
@@ -53,10 +64,34 @@ class Edition:
         )
 
     def retire(self, after: "Edition") -> None:
-        """Remove the windows that the edition after this one does not use."""
+        """Finish the work of the shadows; remove the windows that the edition after this one does not use."""
+        self.close()
         for name, routes in self.routes.items():
             if routes.window is not after.routes[name].window:
                 routes.window.remove()
+
+    def close(self) -> None:
+        """Finish the work of the shadows."""
+        for routes in self.routes.values():
+            if routes.shadow:
+                routes.shadow.close()
+
+    def _open_shadows(self) -> None:
+        opened: list[ServedModel] = []
+        for path in self.settings.shadows:
+            model = ServedModel(Path(path), self.settings)
+            if model.name not in self.models or model.name in [other.name for other in opened]:
+                names = ", ".join(self.models)
+                raise ServeError(f"{path} is a model named {model.name}: give one shadow for each of {names} at most.")
+            model.check()
+            opened.append(model)
+        for model in opened:
+            routes, put_line = self.routes[model.name], self.resources.log.put_line
+            if model.sha256 == routes.model.sha256:
+                logger.warning("the shadow of %s is the same model: there is nothing to compare", model.name)
+            else:
+                routes.shadow = Shadow(model, routes.model, put_line)
+                logger.info("shadow of %s %s: %s", model.name, routes.model.sha256[:12], model.sha256[:12])
 
     def _open_routes(self, model: ServedModel, before: "Edition | None") -> ModelRoutes:
         old = before.routes[model.name] if before else None

@@ -56,7 +56,7 @@ class PredictionLog:
     def __init__(self, write: Callable[[bytes], Any], inputs: bool, dropped: Callable[[int], Any]) -> None:
         """Start the thread. `write` takes whole lines; `dropped` is called with the number of lines that were lost."""
         self._write, self._inputs, self._dropped = write, inputs, dropped
-        self._queue: deque[RequestRecord] = deque()
+        self._queue: deque[RequestRecord | bytes] = deque()
         self._stop, self._statistics = threading.Event(), dict[str, tuple[float, Any]]()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -67,6 +67,13 @@ class PredictionLog:
             self._dropped(max(1, len(record.answers)))
         else:
             self._queue.append(record)
+
+    def put_line(self, line: bytes) -> None:
+        """Queue a line that is complete; never blocks."""
+        if len(self._queue) >= QUEUED:
+            self._dropped(1)
+        else:
+            self._queue.append(line)
 
     def close(self, seconds: float = 10.0) -> None:
         """Write what is queued; give up after `seconds` if the reader has stopped."""
@@ -82,7 +89,8 @@ class PredictionLog:
         while self._queue:
             lines: list[bytes] = []
             while self._queue and len(lines) < 1000:
-                lines += self._lines(self._queue.popleft())
+                record = self._queue.popleft()
+                lines += [record] if isinstance(record, bytes) else self._lines(record)
             try:
                 self._write(b"".join(lines))
             except (OSError, ValueError):  # the reader of the log is gone

@@ -47,6 +47,16 @@ INFO = Gauge(
     multiprocess_mode="mostrecent",
 )
 RELOADS = Counter("artifact_flow_reloads", "Reloads of the models by result: done, refused", ["result"])
+SHADOW_ROWS = Counter(
+    "artifact_flow_shadow_rows",
+    "Rows that a shadow should predict too, by result: agreed, differed, failed, skipped",
+    ["model", "shadow", "result"],
+)
+SHADOW_DIFFERENCE = Counter(
+    "artifact_flow_shadow_difference",
+    "Sum over these rows of the difference in value, or in the probability of the class that was answered",
+    ["model", "shadow"],
+)
 ERROR_KINDS = {
     401: "key",
     404: "address",
@@ -69,6 +79,18 @@ def request_meters(model: str, endpoint: str, status: int) -> tuple[Callable[[],
 def prediction_meter(model: str, name: str) -> Callable[[float], Any]:
     """Return the function that counts predicted rows of a class."""
     return PREDICTIONS.labels(model, name).inc
+
+
+@lru_cache(maxsize=256)
+def shadow_meter(model: str, shadow: str, result: str) -> Callable[[float], Any]:
+    """Return the function that counts rows of a shadow."""
+    return SHADOW_ROWS.labels(model, shadow, result).inc
+
+
+@lru_cache(maxsize=64)
+def shadow_difference(model: str, shadow: str) -> Callable[[float], Any]:
+    """Return the function that adds differences of a shadow's rows."""
+    return SHADOW_DIFFERENCE.labels(model, shadow).inc
 
 
 @lru_cache(maxsize=32)

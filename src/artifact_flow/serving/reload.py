@@ -12,6 +12,8 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import fastapi.dependencies.models
+
 from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving import meters
 from artifact_flow.serving.api import Api, build_api
@@ -42,11 +44,12 @@ class Reloader:
 
     def _start(self) -> None:
         if not self._waiting:  # one that waits sees everything that later signals could mean
-            task = asyncio.get_running_loop().create_task(self._reload())
+            task = asyncio.get_running_loop().create_task(self.reload())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _reload(self) -> None:
+    async def reload(self) -> None:
+        """Open what `find` names now, and use it; if a check fails, say so in the log and at `/ready`."""
         self._waiting = True
         async with self._turn:
             self._waiting = False
@@ -65,11 +68,9 @@ class Reloader:
             before.resources.notice = ""
             logger.info("reloaded: %s", self.api.edition.announce(before))
             await asyncio.sleep(RETIRE_SECONDS)
-            before.retire(self.api.edition)
+            await asyncio.to_thread(before.retire, self.api.edition)
             del before
-            gc.unfreeze()  # what was frozen at the start would never be freed
-            gc.collect()
-            gc.freeze()
+            _free_memory()
 
     def _build(self, before: Edition) -> Api:
         api = build_api(Edition(self._find(), before.resources, before))
@@ -81,3 +82,13 @@ class Reloader:
         edition = self.api.edition
         edition.resources.notice = f"reload refused, the earlier models go on answering: {reason}"
         logger.error("reload refused, the earlier models go on answering: %s", reason)
+
+
+def _free_memory() -> None:
+    """Free the edition that no request uses any more."""
+    for function in vars(fastapi.dependencies.models).values():  # they remember every endpoint, and so its model
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
+    gc.unfreeze()  # what was frozen at the start would never be freed
+    gc.collect()
+    gc.freeze()

@@ -20,6 +20,7 @@ from artifact_flow.serving.limits import BodyMemory, SlowLane, read_body
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shadow import Shadow
 from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,6 +49,7 @@ class ModelRoutes:
     ) -> None:
         """Take the model, the window that remembers its rows, and the service's limits."""
         self.model, self.window, self.slow, self.memory, self.settings = model, window, slow, memory, settings
+        self.shadow: Shadow | None = None
         self._card = orjson.dumps(model.card(settings.commit))
         self._drift: tuple[float, Drift] | None = None
 
@@ -123,6 +125,8 @@ class ModelRoutes:
             for name, count in Counter(answer.get("class_name", "") for answer in answers).items():
                 meters.prediction_meter(self.model.name, name)(count)
         request.scope["answered"] = rows, answers
+        if self.shadow:
+            self.shadow.put(request.scope["request_id"], X, rows, answers)
 
 
 def _weights(request: Request) -> str:

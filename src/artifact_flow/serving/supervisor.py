@@ -1,6 +1,7 @@
 """Supervisor: the parent of several workers, and the files by which it tells them what to open on a reload."""
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -13,10 +14,12 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from artifact_flow.core.base.errors import ArtifactFlowError, ServeError
-from artifact_flow.serving.logs import shared_folder
+from artifact_flow.serving.logs import MODULE, shared_folder
 from artifact_flow.serving.settings import VARIABLE, ServiceSettings, load_settings
 
 FindSettings = Callable[[], ServiceSettings]
+
+logger = logging.getLogger(MODULE)
 
 ORDER, OPENED = "order.json", "opened.json"  # in the workers' folder: what to open; what one of them has opened
 
@@ -40,6 +43,9 @@ class Supervisor(Multiprocess):
                 order: dict[str, Any] = {"settings": self._find().dump()}
             except ArtifactFlowError as error:
                 order = {"refused": str(error)}
+            except Exception:
+                logger.exception("internal error while finding what to reload")
+                order = {"refused": "internal error: the service's log has the details."}
             _write(ORDER, json.dumps(order))
             for process in self.processes:
                 if process.pid is not None and process.exitcode is None:
