@@ -1,5 +1,6 @@
 """Shadow: a challenger sees the rows of the served model; its answers are logged and compared, and never returned."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -11,6 +12,9 @@ from serving.test_reload import iris, newer, reload, replace  # noqa: F401 - fix
 
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import start_session
+from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shadow import Shadow
 
 ROWS = [IRIS_ROW | {"petal_length": length, "petal_width": length / 3} for length in np.linspace(4.6, 4.9, 30).tolist()]
 
@@ -79,3 +83,21 @@ def test_a_shadow_of_other_rows_is_refused(models: dict[str, Path], iris: Path) 
     assert said == f"error: {digits} is a model named digits: give one shadow for each of iris at most."
     said = refusal(str(own), "--shadow", str(price), cwd=iris, **hashes)
     assert said == "error: the shadow of own predicts something else: use a model of the same target."
+
+
+def test_a_shadow_reads_rows_by_its_own_categories(models: dict[str, Path]) -> None:
+    """A challenger that encodes categories or dates otherwise gets the client's rows, not the champion's codes."""
+    path = models["own"]
+    hashes = [hash_file(file) for file in (path, path.with_name("model_quantized.onnx")) if file.is_file()]
+    settings = ServiceSettings(models=(str(path),), vouched=tuple(hashes))
+    champion, challenger = ServedModel(path, settings), ServedModel(path, settings)
+    challenger.encoding = "another"  # so that it does not take over the matrix
+    example = {name: value for name, value in champion.rows.example().items() if value is not None}
+    row = champion.rows.parse_one(json.dumps(example).encode())
+    answers = champion.answer(champion.predict(champion.rows.encode([row]), champion.weights["float"]))
+    lines: list[bytes] = []
+    shadow = Shadow(challenger, champion, lines.append)
+    shadow.put("r", np.full((1, len(champion.rows.features)), -1.0), [row], answers)
+    shadow.close()
+    (line,) = map(json.loads, lines)
+    assert (line["shadow"], line["agreed"], line["mean_difference"]) == ([answers[0]["class_name"]], 1, 0.0)
