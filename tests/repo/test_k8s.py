@@ -1,5 +1,6 @@
 """The manifests render, conform to the Kubernetes schemas, and have the settings for a safe operation."""
 
+import json
 import os
 import re
 import shutil
@@ -169,10 +170,107 @@ def test_a_drain_ends_before_the_kill(manifests: dict[str, Any]) -> None:
     assert needed < pod["terminationGracePeriodSeconds"] == LIMIT
 
 
+def render_with(tmp_path: Path, *components: str, more: str = "") -> str:
+    """Return the manifests of the main model with components, and with `more` lines of a kustomization."""
+    base, *others = (os.path.relpath(ROOT / "k8s" / name, tmp_path.resolve()) for name in ("", *components))
+    listed = ", ".join(others)
+    (tmp_path / "kustomization.yaml").write_text(f"resources: [{base}]\ncomponents: [{listed}]\n{more}")
+    return render(tmp_path)
+
+
+def by_kind(text: str) -> dict[str, Any]:
+    """Return rendered manifests by kind."""
+    return {document["kind"]: document for document in YAML(typ="safe").load_all(text)}
+
+
+def assert_valid(documents: list[Any], folder: Path) -> None:
+    """Check Kubernetes' own kinds against its schemas."""
+    file = folder / "manifests.json"
+    for document in documents:
+        file.write_text(json.dumps(document))
+        command = [Path(sys.executable).with_name("kubernetes-validate"), "--strict", file]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_node_port_component_changes_only_the_type(tmp_path: Path) -> None:
     """Without a load balancer, the component changes only the Service's type."""
-    paths = [os.path.relpath(ROOT / name, tmp_path.resolve()) for name in ("k8s", "k8s/components/node-port")]
-    (tmp_path / "kustomization.yaml").write_text(f"resources: [{paths[0]}]\ncomponents: [{paths[1]}]\n")
-    plain, changed = render(ROOT / "k8s"), render(tmp_path)
+    plain, changed = render(ROOT / "k8s"), render_with(tmp_path, "components/node-port")
     assert changed == plain.replace("type: LoadBalancer", "type: NodePort")
     assert changed != plain
+
+
+OVERLAY = "nameSuffix: -iris\nlabels: [{includeSelectors: true, pairs: {app.kubernetes.io/instance: iris}}]\n"
+
+
+@pytest.mark.parametrize("suffix", ["", "-iris"])
+def test_ingress_and_service_monitor_belong_to_their_model(tmp_path: Path, suffix: str) -> None:
+    """In an overlay too, the Ingress leads to this model's Service, and the ServiceMonitor scrapes only its pods."""
+    components = ("components/ingress", "components/service-monitor")
+    found = by_kind(render_with(tmp_path, *components, more=OVERLAY if suffix else ""))
+    assert_valid([found["Ingress"]], tmp_path)
+    service = found["Service"]
+    assert service["metadata"]["name"] == f"artifact-flow{suffix}"
+    assert service["spec"]["type"] == "ClusterIP"
+    (rule,) = found["Ingress"]["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    (port,) = service["spec"]["ports"]
+    assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": port["name"]}}
+    assert found["Ingress"]["spec"]["tls"][0]["hosts"] == [rule["host"]]
+    monitor = found["ServiceMonitor"]["spec"]
+    assert monitor["selector"]["matchLabels"] == service["spec"]["selector"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    (endpoint,) = monitor["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
+    metadata = found["Deployment"]["spec"]["template"]["metadata"]
+    assert not metadata.get("annotations"), "a pod that is found twice is scraped twice"
+
+
+@pytest.mark.parametrize("source", ["registry", "bucket"])
+def test_a_model_from_a_store_is_opened_by_its_hash(tmp_path: Path, source: str) -> None:
+    """An init container fills a volume that the service only reads; the hash comes from the manifest."""
+    generated = "{name: artifact-flow-model, literals: [model=m, store=s, sha256=0123]}"
+    component = f"components/model-from-{source}"
+    found = by_kind(render_with(tmp_path, component, more=f"configMapGenerator: [{generated}]\n"))
+    assert_valid([found["Deployment"], found["NetworkPolicy"]], tmp_path)
+    plain = by_kind(render(ROOT / "k8s"))["Deployment"]["spec"]["template"]["spec"]
+    pod = found["Deployment"]["spec"]["template"]["spec"]
+    (loader,), (service,) = pod["initContainers"], pod["containers"]
+    assert loader["securityContext"] == service["securityContext"] == plain["containers"][0]["securityContext"]
+    mounts = {mount["mountPath"]: mount for mount in service["volumeMounts"]}
+    assert mounts["/model"]["readOnly"] is True
+    assert mounts["/model"]["name"] in [mount["name"] for mount in loader["volumeMounts"]]
+    assert service["workingDir"] == "/model"
+    hashes = [item["valueFrom"]["configMapKeyRef"] for item in service["env"] if item["name"] == "MODEL_SHA256"]
+    assert hashes == [{"name": found["ConfigMap"]["metadata"]["name"], "key": "sha256"}]
+    named = [item["valueFrom"]["configMapKeyRef"]["name"] for item in loader["env"] if "valueFrom" in item]
+    assert set(named) == {found["ConfigMap"]["metadata"]["name"]}, "another version restarts the pods"
+    assert service["args"][-2:] == plain["containers"][0]["args"][-2:]
+
+
+def test_the_knative_service_is_the_same_container() -> None:
+    """It differs from the Deployment only where Knative forbids a field or has its own."""
+    (service,) = YAML(typ="safe").load_all(render(ROOT / "k8s/knative"))
+    assert service["apiVersion"] == "serving.knative.dev/v1"
+    mine, theirs = service["spec"]["template"], by_kind(render(ROOT / "k8s"))["Deployment"]["spec"]["template"]
+    (container,), (other,) = mine["spec"]["containers"], theirs["spec"]["containers"]
+    same = ("args", "env", "image", "imagePullPolicy", "resources", "volumeMounts")
+    assert {name: container[name] for name in same} == {name: other[name] for name in same}
+    assert container["securityContext"].items() >= other["securityContext"].items()
+    assert container["securityContext"].items() >= theirs["spec"]["securityContext"].items()
+    assert mine["spec"]["volumes"] == theirs["spec"]["volumes"]
+    probes = [container[f"{name}Probe"]["httpGet"]["path"] for name in ("readiness", "liveness")]
+    assert probes == ["/ready", "/health"]
+    assert container["ports"] == [{"name": "http1", "containerPort": other["ports"][0]["containerPort"]}]
+    forbidden = {"terminationGracePeriodSeconds", "topologySpreadConstraints", "securityContext"}
+    assert not forbidden & set(mine["spec"])
+    assert "lifecycle" not in container
+
+
+def test_argo_cd_leaves_the_replicas_to_the_autoscaler() -> None:
+    """The Application names a folder that exists, and does not undo what the autoscaler does."""
+    application = YAML(typ="safe").load(ROOT / "k8s/argocd/application.yaml")
+    spec = application["spec"]
+    assert (ROOT / spec["source"]["path"] / "kustomization.yaml").is_file()
+    assert spec["ignoreDifferences"] == [{"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}]
+    assert "RespectIgnoreDifferences=true" in spec["syncPolicy"]["syncOptions"]

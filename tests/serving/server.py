@@ -35,10 +35,10 @@ atexit.register(lambda: (counted.stop(), counted.save()))
 IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
-def make_builtin(folder: Path, name: str) -> Path:
+def make_builtin(folder: Path, name: str, test_size: float = 0.2) -> Path:
     """Run the stages on a built-in set and return its model.onnx."""
     folder.mkdir()
-    data = DataParams(source=name, preprocess="none", test_size=0.2, seed=42, stratify=False)
+    data = DataParams(source=name, preprocess="none", test_size=test_size, seed=42, stratify=False)
     params = Params(
         data=data,
         train=TrainParams(estimator="sklearn.linear_model.LogisticRegression", threads=1, max_iter=1000),
@@ -86,11 +86,12 @@ class Server:
         cwd: Path | None = None,
         out: BinaryIO | None = None,
         files: int | None = None,
+        stdin: int | None = None,
         **environ: str,
     ) -> None:
         """Take what is served; `out` replaces the log's file, `files` limits the open files."""
         self.models, self.arguments, self.cwd, self.environ = models, arguments, cwd, environ
-        self.out, self.files = out, files
+        self.out, self.files, self.stdin = out, files, stdin
         self.log_file = tempfile.NamedTemporaryFile(suffix=".jsonl")  # noqa: SIM115 - closed on the way out
 
     def __enter__(self) -> "Server":
@@ -101,6 +102,7 @@ class Server:
             command("serve", *map(str, self.models), "--port", "0", *self.arguments),
             cwd=self.cwd,
             env=environ | self.environ,
+            stdin=self.stdin,
             stdout=self.out or self.log_file,
             stderr=subprocess.PIPE,
             text=True,

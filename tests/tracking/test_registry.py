@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pyarrow import csv, parquet
 from serving.server import Server
+from serving.test_reload import reload
 from tracking.conftest import Tracked
 from tracking.test_runs import refusal
 
@@ -54,8 +55,16 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
 
     tracked.ask("promote", "--version", "1")
     assert version(tracked, "champion") == "1"
-    tracked.edit("params.yaml", lambda text: text.replace("max_loss: 0.0 ", "max_loss: 0.9 "))
-    assert tracked.ask("promote").endswith("digits: version 2 is the champion\n")
+    with Server(Path("models:/digits@champion"), cwd=tracked.root, MLFLOW_TRACKING_URI=tracked.database) as server:
+        first = server.get("/model").headers["x-model-sha256"]
+        tracked.edit("params.yaml", lambda text: text.replace("max_loss: 0.0 ", "max_loss: 0.9 "))
+        assert tracked.ask("promote").endswith("digits: version 2 is the champion\n")
+        (said,) = reload(server, "reloaded: ")  # SIGHUP asks the registry again
+        second = server.get("/model").headers["x-model-sha256"]
+        assert said == f"reloaded: digits {first[:12]} → {second[:12]}"
+        assert (
+            first != second == tracked.client().get_model_version("digits", "2").tags["artifact_flow.sha256.model.onnx"]
+        )
     assert len(tracked.client().search_model_versions("name = 'digits'")) == 2
 
 

@@ -3,10 +3,14 @@
 import argparse
 import os
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from artifact_flow.cli.arguments import MODEL, Commands, check_processes
 from artifact_flow.cli.models import find_model
 from artifact_flow.cli.process import requires_extra
+
+if TYPE_CHECKING:
+    from artifact_flow.serving.settings import ServiceSettings
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +25,14 @@ def add(commands: Commands) -> None:
     serve.add_argument(
         "models", nargs="*", default=["model.onnx"], metavar="MODEL", help=f"{MODEL}; the first is also at /"
     )
+    serve.add_argument(
+        "--shadow",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a challenger of the served model of the same name: it predicts the same rows; its answers are logged and "
+        "compared, never returned",
+    )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     serve.add_argument("--workers", type=int, default=1, help="number of processes; default: 1")
@@ -32,17 +44,25 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base.errors import ServeError
-    from artifact_flow.core.base.files import repository_root
 
     with requires_extra("`make serve` installs what the service needs", ServeError):
         from artifact_flow.serving.server import serve
-        from artifact_flow.serving.settings import build_commit, load_settings
     check_processes("--workers", arguments.workers, ServeError)
+    serve(lambda: _find_settings(arguments))
+
+
+def _find_settings(arguments: argparse.Namespace) -> "ServiceSettings":
+    """Return the settings with the version that each registry's name means now, and the commit that is checked out."""
+    from artifact_flow.core.base.files import repository_root
+    from artifact_flow.serving.settings import build_commit, load_settings
+
     found = [find_model(model) for model in arguments.models]
-    settings = replace(
+    shadows = [find_model(model) for model in arguments.shadow]
+    return replace(
         load_settings(),
         models=tuple(str(path) for path, _ in found),
-        vouched=tuple(sha256 for _, hashes in found for sha256 in hashes),
+        shadows=tuple(str(path) for path, _ in shadows),
+        vouched=tuple(sha256 for _, hashes in [*found, *shadows] for sha256 in hashes),
         host=arguments.host,
         port=arguments.port,
         workers=arguments.workers,
@@ -50,4 +70,3 @@ def run(arguments: argparse.Namespace) -> None:
         log_inputs=not arguments.no_log_inputs,
         commit=build_commit(os.environ, repository_root()),
     )
-    serve(settings)

@@ -16,8 +16,8 @@ from starlette.staticfiles import StaticFiles
 from artifact_flow.serving import meters
 from artifact_flow.serving.answers import build_types, name_types
 from artifact_flow.serving.document import describe_api, describe_rows, problems
+from artifact_flow.serving.edition import Edition
 from artifact_flow.serving.key import PUBLIC, SCHEMES
-from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.routes import Endpoint
@@ -34,20 +34,20 @@ class Api:
     """The FastAPI application, and what the service looks up by path before it."""
 
     app: FastAPI
+    edition: Edition
     predictions: dict[str, Endpoint] = field(default_factory=dict)  # path → prediction endpoint
     models: dict[str, ServedModel] = field(default_factory=dict)  # path of every endpoint → the model it belongs to
 
 
-def build_api(resources: Resources) -> Api:
+def build_api(edition: Edition) -> Api:
     """Return the application with each model's endpoints; those of the first model are also at the root."""
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the Host that a client sent
         static_url="/static/docs",
-        lifespan=resources.run,
         title="artifact-flow",
-        version=resources.settings.commit[:12],
+        version=edition.settings.commit[:12],
         separate_input_output_schemas=False,
         swagger_ui_oauth2_redirect_url="/docs/oauth2",
         description="Predictions of models that can be reproduced from one commit. Every response carries "
@@ -55,20 +55,20 @@ def build_api(resources: Resources) -> Api:
     )
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, answer_error)
-    api = Api(app)
-    names, schemas = name_types(resources.models), dict[str, Any]()
-    for number, (name, routes) in enumerate(resources.routes.items()):
+    api = Api(app, edition)
+    names, schemas = name_types(edition.models), dict[str, Any]()
+    for number, (name, routes) in enumerate(edition.routes.items()):
         types = build_types(routes.model, names[name])
-        schemas |= describe_rows(routes.model, types, resources.settings.max_bytes)
+        schemas |= describe_rows(routes.model, types, edition.settings.max_bytes)
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
             for path, endpoint in describe_api(app, prefix, routes, types).items():
-                api.models[path] = resources.models[name]
+                api.models[path] = edition.models[name]
                 if "/predict" in path:
                     api.predictions[path] = endpoint
     for path in ("/", "/health", "/ready", "/metrics", "/models"):
-        api.models[path] = resources.first
-    _describe_service(app, resources)
-    _complete_document(app, schemas, resources.settings.api_key is not None)
+        api.models[path] = edition.first
+    _describe_service(app, edition)
+    _complete_document(app, schemas, edition.settings.api_key is not None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return api
 
@@ -108,7 +108,7 @@ def _complete_document(app: FastAPI, schemas: dict[str, Any], needs_key: bool) -
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_service(app: FastAPI, resources: Resources) -> None:
+def _describe_service(app: FastAPI, edition: Edition) -> None:
     """Add the endpoints that belong to no model."""
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -129,13 +129,16 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
         responses=problems(503),
     )
     async def ready() -> dict[str, str]:
-        if resources.draining:
+        if edition.resources.draining:
             raise Problem(503, "the service is shutting down: use another replica.", {"Retry-After": "1"})
         if absent := count_absent():
-            raise Problem(503, f"{absent} of {resources.settings.workers} workers cannot start: see the service's log.")
-        for model in resources.models.values():
+            raise Problem(503, f"{absent} of {edition.settings.workers} workers cannot start: see the service's log.")
+        for model in edition.models.values():
             model.check()
-        return {"status": "ready"}
+        notice, changed = edition.resources.notice, await asyncio.to_thread(edition.disk.find_change)
+        if not notice and changed:
+            notice = f"{changed.name} on disk is not the one in use: SIGHUP loads it after checking its hash."
+        return {"status": "ready", **({"notice": notice} if notice else {})}
 
     @app.get(
         "/models",
@@ -145,7 +148,7 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
         responses=problems(401, 503),
     )
     async def models() -> list[str]:
-        return list(resources.models)
+        return list(edition.models)
 
     @app.get(
         "/metrics",
@@ -157,6 +160,6 @@ def _describe_service(app: FastAPI, resources: Resources) -> None:
     )
     async def metrics() -> Response:
         def work() -> bytes:
-            return meters.render(lambda: ((name, routes.measure()) for name, routes in resources.routes.items()))
+            return meters.render(lambda: ((name, routes.measure()) for name, routes in edition.routes.items()))
 
         return Response(await asyncio.to_thread(work), headers={"content-type": meters.CONTENT_TYPE})

@@ -4,25 +4,32 @@
 the throughput (measured). FastAPI answers all other paths. Both use the same endpoint functions.
 """
 
+import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving import meters
-from artifact_flow.serving.api import FAULT, build_api, logger
+from artifact_flow.serving.api import FAULT, Api, build_api, logger
+from artifact_flow.serving.edition import Edition
 from artifact_flow.serving.headers import Headers, ResponseHeaders
 from artifact_flow.serving.key import ApiKey
 from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.limits import Admission
 from artifact_flow.serving.logs import RequestRecord
-from artifact_flow.serving.model import ServedModel, open_models
+from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.orders import FindSettings, find_opened, find_ordered
 from artifact_flow.serving.origins import Fields
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.settings import ServiceSettings, load_settings
+from artifact_flow.serving.reload import Reloader
+from artifact_flow.serving.settings import ServiceSettings
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a failed start: the supervisor does not restart such a worker
 
@@ -30,38 +37,54 @@ STARTUP_FAILURE = 3  # uvicorn's exit code for a failed start: the supervisor do
 class Service:
     """The service as one ASGI application over its resources, limits and endpoints."""
 
-    def __init__(self, models: dict[str, ServedModel], settings: ServiceSettings) -> None:
-        """Build the endpoints of every model; those of the first are also at the root."""
+    def __init__(self, settings: ServiceSettings, find: FindSettings) -> None:
+        """Open the models and build their endpoints; `find` returns the settings that a reload opens."""
         self.settings = settings
-        self.resources, self.admission = Resources(models, settings), Admission(settings)
+        self.resources, self.admission = Resources(settings), Admission(settings)
         self.key = ApiKey(settings.api_key)
-        self.api = build_api(self.resources)
-        self.headers = ResponseHeaders(models.values(), settings.commit, self.api.predictions)
+        self.use(build_api(Edition(settings, self.resources)))
+        self.api.edition.announce()
+        self.reloader = Reloader(self.api, find, self.use)
+        self.lifespan = Starlette(lifespan=self._run)
+
+    def use(self, api: Api) -> None:
+        """Answer requests that arrive from now on with this API."""
+        self.api = api
+        self.headers = ResponseHeaders(api.edition.models.values(), api.edition.settings.commit, api.predictions)
+
+    @asynccontextmanager
+    async def _run(self, app: Starlette) -> AsyncIterator[None]:
+        async with self.resources.run(app):
+            yield
+            self.api.edition.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, then count it and log it if it asked for a prediction."""
         if scope["type"] != "http":
-            await self.api.app(scope, receive, send)
+            self.reloader.listen()
+            await self.lifespan(scope, receive, send)
             return
+        api, headers = self.api, self.headers  # a reload replaces them, but not for this request
         started, when = time.perf_counter(), time.time()
         path: str = scope["path"]
-        model, endpoint = self._find_model(path)
+        model, endpoint = _find_model(api, path)
         fields = dict(scope["headers"])
-        request_id = self.headers.request_id(fields)
+        request_id = headers.request_id(fields)
+        scope["request_id"] = request_id.decode()
         self.admission.in_flight += 1
         meters.IN_FLIGHT.inc()
         status, message = 500, ""
         try:
             try:
-                response = await self._predict(scope, receive, fields)
+                response = await self._predict(api, scope, receive, fields)
             except Problem as problem:
                 message, response = problem.sentence, problem.response()
-            headers = self.headers.build(path, model, request_id, self.resources.draining)
+            added = headers.build(path, model, request_id, self.resources.draining)
             if response is None:
-                status = await self._pass_on(scope, receive, send, headers)
+                status = await _pass_on(api, scope, receive, send, added)
             else:
                 status = response.status_code
-                response.raw_headers += headers
+                response.raw_headers += added
                 await response(scope, receive, send)
         finally:
             self.admission.in_flight -= 1
@@ -75,7 +98,7 @@ class Service:
                 self.count_error(status)
             if "/predict" in endpoint:
                 rows, answers = scope.get("answered", ((), ()))
-                window, name = self.resources.routes[model.name].window, request_id.decode()
+                window, name = api.edition.routes[model.name].window, scope["request_id"]
                 text = message or ("prediction" if answers else "refused")
                 record = RequestRecord(when, path, status, seconds, name, model, window, rows, answers, text)
                 self.resources.log.put(record)
@@ -84,11 +107,11 @@ class Service:
         """Count a request that was refused or failed."""
         meters.error_meter(status)()
 
-    async def _predict(self, scope: Scope, receive: Receive, fields: Fields) -> Response | None:
+    async def _predict(self, api: Api, scope: Scope, receive: Receive, fields: Fields) -> Response | None:
         """Return the response of a prediction endpoint, None for any other path; raise Problem."""
         self.admission.check(scope, fields)
         self.key.check(scope)
-        endpoint = self.api.predictions.get(scope["path"]) if scope["method"] == "POST" else None
+        endpoint = api.predictions.get(scope["path"]) if scope["method"] == "POST" else None
         if endpoint is None:
             return None
         try:
@@ -99,32 +122,37 @@ class Service:
             logger.exception("internal error while answering %s", scope["path"])
             raise Problem(500, FAULT) from error
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> int:
-        """Let FastAPI answer with these headers added; return the status."""
-        status = 500
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], *headers]
-            await send(message)
+def create(find: FindSettings = find_ordered) -> ASGIApp:
+    """Return the service that the environment describes; on an invalid one, end the process with one sentence.
 
-        await self.api.app(scope, receive, send_with_headers)
-        return status
-
-    def _find_model(self, path: str) -> tuple[ServedModel, str]:
-        """Return the model of a path, and the path as a metric's label: without names that a client may choose."""
-        if path in self.api.models:
-            return self.api.models[path], path
-        return self.resources.first, "/static" if path.startswith("/static") else "other"
-
-
-def create() -> ASGIApp:
-    """Return the service that the environment describes; on an invalid one, end the process with one sentence."""
-    settings = load_settings()
+    `find` returns the settings that a reload opens: for a worker, those that its supervisor found.
+    """
+    signal.signal(signal.SIGHUP, lambda *_: None)  # until the service listens to it
     try:
-        return Service(open_models(settings), settings)
+        return Service(find_opened(), find)
     except ArtifactFlowError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(STARTUP_FAILURE)
+
+
+async def _pass_on(api: Api, scope: Scope, receive: Receive, send: Send, headers: Headers) -> int:
+    """Let FastAPI answer with these headers added; return the status."""
+    status = 500
+
+    async def send_with_headers(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    await api.app(scope, receive, send_with_headers)
+    return status
+
+
+def _find_model(api: Api, path: str) -> tuple[ServedModel, str]:
+    """Return the model of a path, and the path as a metric's label: without names that a client may choose."""
+    if path in api.models:
+        return api.models[path], path
+    return api.edition.first, "/static" if path.startswith("/static") else "other"

@@ -1,7 +1,8 @@
 """Explain: what a model saw of a row or a picture, and what each column did to its answer. Nothing is remembered.
 
 A column's contribution is the score of the answer minus its mean score when only this column takes other values: those
-of the training rows' distribution, or an empty text. For a linear model this is the coefficient times the distance from the mean.
+of the training rows' distribution, or an empty text. For a linear model this is the coefficient times the distance
+from the mean.
 """
 
 from collections.abc import Iterator, Sequence

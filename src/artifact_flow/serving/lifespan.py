@@ -9,17 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import FrameType
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from artifact_flow.serving import meters
 from artifact_flow.serving.limits import BodyMemory, SlowLane
 from artifact_flow.serving.listener import DRAIN_SECONDS
 from artifact_flow.serving.logs import PredictionLog
-from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.output import open_writer, shared_folder
-from artifact_flow.serving.routes import ModelRoutes
+from artifact_flow.serving.output import open_writer
 from artifact_flow.serving.settings import ServiceSettings
-from artifact_flow.serving.window import Window
 
 # see mallopt(3): larger blocks are mapped one by one; this much free memory is kept for the next request
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 20
@@ -27,21 +24,19 @@ M_TRIM_THRESHOLD, KEPT_BYTES = -1, 16 << 20
 
 
 class Resources:
-    """The models of one process with their endpoints, windows and log; `draining` is true from SIGTERM on."""
+    """What a process has once, whatever models it serves; `draining` is true from SIGTERM on.
 
-    def __init__(self, models: dict[str, ServedModel], settings: ServiceSettings) -> None:
-        """Open the log and a window for each model; `models` maps name → model, and the first is also at the root."""
-        self.models, self.settings = models, settings
-        self.first = next(iter(models.values()))
+    `notice` is what `/ready` tells an operator, such as the reason why a reload was refused.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Open the log and the limits that all requests share."""
         self.log = PredictionLog(open_writer(settings.log_file), settings, meters.DROPPED.inc)
         self.slow, self.memory = SlowLane(settings), BodyMemory(settings)
-        self.draining = False
-        self.routes = {name: self._open(model) for name, model in models.items()}
-        for model in models.values():
-            meters.INFO.labels(model.name, model.sha256, settings.commit).set(1)
+        self.draining, self.notice = False, ""
 
     @asynccontextmanager
-    async def run(self, _: FastAPI) -> AsyncIterator[None]:
+    async def run(self, _: Starlette) -> AsyncIterator[None]:
         """Run the service: prepare the process before the first request, close the log after the last one."""
         # objects built at start never become garbage: p99 at 64 connections 64-95 ms → 5-13 ms
         gc.collect()
@@ -51,10 +46,6 @@ class Resources:
         yield
         self.slow.pool.shutdown()
         self.log.close()
-
-    def _open(self, model: ServedModel) -> ModelRoutes:
-        window = Window(model.name, len(model.contract.features), shared_folder())
-        return ModelRoutes(model, window, self.slow, self.memory, self.settings)
 
     def _drain_on_sigterm(self) -> None:
         """Delay SIGTERM: for a while each response asks its client to reconnect, so that no connection breaks in use.

@@ -23,6 +23,7 @@ from artifact_flow.serving.window import Window
 MODULE = "artifact_flow.serving"
 QUEUED = 1_000_000  # values that wait for the thread at most: about 80 MB
 VALUES_A_ROW, VALUES_A_REQUEST = 8, 10  # counted besides a row's own: its answer and what a line has of the request
+BYTES_A_VALUE = 8  # in a line that is complete
 PAUSE = 0.1  # seconds between two reads of the queue
 STATISTICS_SECONDS = 1.0  # for which a window's statistics are kept
 DESCRIBED = 100  # columns, up to which a line has the statistics of each
@@ -43,12 +44,6 @@ class RequestRecord(NamedTuple):
     answers: list[dict[str, Any]]
     message: str = "prediction"
 
-    @property
-    def size(self) -> int:
-        """The number of values that it holds, about."""
-        rows = len(self.answers)
-        return VALUES_A_REQUEST + rows * (VALUES_A_ROW + len(self.model.rows.features)) if rows else VALUES_A_REQUEST
-
 
 class PredictionLog:
     """The queue of requests and the thread that writes their lines."""
@@ -57,7 +52,7 @@ class PredictionLog:
         """Start the thread. `write` takes whole lines; `dropped` is called with the number of lines that were lost."""
         self._write, self._dropped = write, dropped
         self._inputs, self._rows = settings.log_inputs, settings.log_rows
-        self._queue: deque[RequestRecord] = deque()
+        self._queue: deque[RequestRecord | bytes] = deque()
         self._put = self._taken = 0  # values ever put into the queue, and taken out of it
         self._wake, self._stopped = threading.Event(), False
         self._statistics: dict[str, tuple[float, Any]] = {}
@@ -65,9 +60,9 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def put(self, record: RequestRecord) -> None:
-        """Queue a request; never blocks."""
-        size = record.size
+    def put(self, record: RequestRecord | bytes) -> None:
+        """Queue a request, or a line that is complete; never blocks."""
+        size = _size(record)
         waiting = self._put - self._taken + size
         if waiting > QUEUED and self._queue:
             self._lose(1, "it is not read as fast as it is written")
@@ -96,8 +91,8 @@ class PredictionLog:
             size = 0
             while self._queue and size < WRITTEN:
                 record = self._queue.popleft()
-                self._taken += record.size
-                lines.append(self._line(record))
+                self._taken += _size(record)
+                lines.append(record if isinstance(record, bytes) else self._line(record))
                 size += len(lines[-1])
             try:
                 self._write(b"".join(lines))
@@ -174,3 +169,11 @@ def describe_window(model: ServedModel, X: np.ndarray) -> dict[str, Any]:
 
 def _round(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+def _size(record: RequestRecord | bytes) -> int:
+    """Return the number of values that a request or a line holds, about."""
+    if isinstance(record, bytes):
+        return VALUES_A_REQUEST + len(record) // BYTES_A_VALUE
+    rows = len(record.answers)
+    return VALUES_A_REQUEST + rows * (VALUES_A_ROW + len(record.model.rows.features)) if rows else VALUES_A_REQUEST

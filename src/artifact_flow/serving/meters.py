@@ -42,7 +42,21 @@ PREDICTIONS = Counter("artifact_flow_predictions", "Rows predicted; class is emp
 ERRORS = Counter("artifact_flow_errors", "Requests refused or failed", ["kind"])
 DROPPED = Counter("artifact_flow_log_lines_dropped", "Log lines lost because the log was not read")
 INFO = Gauge(
-    "artifact_flow_model_info", "1 for each model served", ["model", "sha256", "commit"], multiprocess_mode="max"
+    "artifact_flow_model_info",
+    "1 for each model that answers, 0 for one that a reload replaced",
+    ["model", "sha256", "commit"],
+    multiprocess_mode="mostrecent",
+)
+RELOADS = Counter("artifact_flow_reloads", "Reloads of the models by result: done, refused", ["result"])
+SHADOW_ROWS = Counter(
+    "artifact_flow_shadow_rows",
+    "Rows that a shadow should predict too, by result: agreed, differed, failed, skipped",
+    ["model", "shadow", "result"],
+)
+SHADOW_DIFFERENCE = Counter(
+    "artifact_flow_shadow_difference",
+    "Sum over these rows of the difference in value, or in the probability of the class that was answered",
+    ["model", "shadow"],
 )
 ERROR_KINDS = {
     401: "key",
@@ -69,6 +83,18 @@ def request_meters(model: str, endpoint: str, status: int) -> tuple[Callable[[],
 def prediction_meter(model: str, name: str) -> Callable[[float], Any]:
     """Return the function that counts predicted rows of a class."""
     return PREDICTIONS.labels(model, name).inc
+
+
+@lru_cache(maxsize=256)
+def shadow_meter(model: str, shadow: str, result: str) -> Callable[[float], Any]:
+    """Return the function that counts rows of a shadow."""
+    return SHADOW_ROWS.labels(model, shadow, result).inc
+
+
+@lru_cache(maxsize=64)
+def shadow_difference(model: str, shadow: str) -> Callable[[float], Any]:
+    """Return the function that adds differences of a shadow's rows."""
+    return SHADOW_DIFFERENCE.labels(model, shadow).inc
 
 
 @lru_cache(maxsize=32)

@@ -49,6 +49,8 @@ class ServedModel:
         self.rows = Rows(self.contract, settings.max_rows)
         self.grid: Grid | None = find_grid(self.contract)
         self.classes = self.contract.target.classes
+        columns = [(item.name, item.type, item.categories, item.offset) for item in self.contract.features]
+        self.encoding = hash_bytes(json.dumps(columns).encode())[:12]  # equal if rows have the same matrix
 
     @property
     def sha256(self) -> str:

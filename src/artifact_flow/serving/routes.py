@@ -21,6 +21,7 @@ from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, cho
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.shadow import Shadow
 from artifact_flow.serving.shapes import check_csv, check_json, check_lines
 from artifact_flow.serving.window import Window
 
@@ -50,6 +51,7 @@ class ModelRoutes:
     ) -> None:
         """Take the model, the window that remembers its rows, and the service's limits."""
         self.model, self.window, self.slow, self.memory, self.settings = model, window, slow, memory, settings
+        self.shadow: Shadow | None = None
         self._card = orjson.dumps(model.card(settings.commit))
         self._drift: tuple[float, Drift] | None = None
 
@@ -130,6 +132,8 @@ class ModelRoutes:
             for name, count in Counter(answer.get("class_name", "") for answer in answers).items():
                 meters.prediction_meter(self.model.name, name)(count)
         request.scope["answered"] = rows, answers
+        if self.shadow:
+            self.shadow.put(request.scope["request_id"], X, rows, answers)
 
 
 def _weights(request: Request) -> str:

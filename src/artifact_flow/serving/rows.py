@@ -22,13 +22,8 @@ from artifact_flow.serving.delimited import GZIP, PACKED, read_delimited
 from artifact_flow.serving.problems import Problem
 
 FLOAT32_MAX = 3.4e38  # a model takes float32
-EXPECTED = {
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a date such as 2026-11-21",
-    "category": "text",
-    "text": "text",
-}
+EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21"}
+EXPECTED |= dict.fromkeys(("category", "text"), "text")
 STORED = ("id", "target", "split")  # what data.parquet has beside the features
 NUMERIC = frozenset((int, float))
 NUMERALS = re.compile(r"[0-9+\-.eE]*")  # of these, float() reads what the pattern of a number allows

@@ -9,15 +9,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.serving.listener import BACKLOG, listen, raise_file_limit, stop_connections
+from artifact_flow.serving.orders import FindSettings
 from artifact_flow.serving.output import SHARED, log_config
 from artifact_flow.serving.protocol import Protocol
-from artifact_flow.serving.settings import VARIABLE, ServiceSettings
+from artifact_flow.serving.settings import VARIABLE
 from artifact_flow.serving.supervisor import Supervisor
 
 KEEP_ALIVE_SECONDS = 65  # longer than the usual 60 s of load balancers, so that they close first
@@ -36,13 +39,17 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; raise ServeError when the address cannot be bound."""
+def serve(find: FindSettings) -> None:
+    """Serve until SIGTERM or SIGINT; raise ServeError when the address cannot be bound.
+
+    `find` returns the settings; a reload calls it again.
+    """
+    settings = find()
     raise_file_limit()
     with listen(settings.host, settings.port) as listener, _shared_state(settings.workers) as state:
         os.environ[VARIABLE] = settings.dump()
         config = uvicorn.Config(
-            "artifact_flow.serving.app:create",
+            partial(_create, find) if settings.workers == 1 else "artifact_flow.serving.app:create",
             factory=True,
             workers=settings.workers,
             http=Protocol,
@@ -57,17 +64,23 @@ def serve(settings: ServiceSettings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         # uvicorn raises the signal again when it has stopped; ignored here, so that the exit code is 0
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         address = listener.getsockname()
         sys.stderr.write(f"serving {', '.join(settings.models)} on http://{settings.host}:{address[1]}\n")
         if state is None:
             Server(config).run(sockets=[listener])
             return
-        supervisor = Supervisor(config, listener, state)
+        supervisor = Supervisor(config, listener, state, find)
         supervisor.run()
         if supervisor.failed:
             sys.exit(1)
+
+
+def _create(find: FindSettings) -> ASGIApp:
+    from artifact_flow.serving.app import create  # noqa: PLC0415 - a supervisor needs neither models nor metrics
+
+    return create(find)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class ServiceSettings:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     models: tuple[str, ...] = ("model.onnx",)
+    shadows: tuple[str, ...] = ()  # models that see the rows of the served model of the same name
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1

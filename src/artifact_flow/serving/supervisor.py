@@ -1,6 +1,9 @@
 """Supervisor: the process above several workers: it replaces those that die and stops all of them together."""
 
 import logging
+import os
+import signal
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +14,9 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
+from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving.listener import DRAIN_SECONDS, stop_connections
+from artifact_flow.serving.orders import FindSettings, end_without_terminal, give_order
 from artifact_flow.serving.output import shared_folder
 
 ABSENT = "absent"  # the file in the workers' shared folder with the number of workers that cannot be started
@@ -21,11 +26,12 @@ logger = logging.getLogger("artifact_flow.serving")
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor, except that the other workers go on serving when one cannot be replaced."""
+    """uvicorn's supervisor, except that the others serve on when one cannot be replaced, and that SIGHUP reloads."""
 
-    def __init__(self, config: Config, listener: socket, state: Path) -> None:
-        """Take the workers' configuration, the socket and the folder that they share."""
+    def __init__(self, config: Config, listener: socket, state: Path, find: FindSettings) -> None:
+        """Take the workers' configuration, socket and folder, and the function that returns the settings to open."""
         super().__init__(config, [listener])
+        self._find, self._turn = find, threading.Lock()
         self._file = state / ABSENT
         self._absent: dict[int, float | None] = {}  # place without a worker → when to try again, None while trying
 
@@ -59,6 +65,25 @@ class Supervisor(Multiprocess):
         time.sleep(0.9 * DRAIN_SECONDS)
         for listener in self.sockets:
             stop_connections(listener)
+
+    def handle_hup(self) -> None:
+        """Tell the workers what to open; the registry is asked in a thread, because the workers are supervised here."""
+        if not end_without_terminal():
+            threading.Thread(target=self._order, name="reload", daemon=True).start()
+
+    def _order(self) -> None:
+        with self._turn:
+            try:
+                order = {"settings": self._find().dump()}
+            except ArtifactFlowError as error:
+                order = {"refused": str(error)}
+            except Exception:
+                logger.exception("internal error while finding what to reload")
+                order = {"refused": "internal error: the service's log has the details."}
+            give_order(order)
+            for process in self.processes:
+                if process.pid is not None and process.exitcode is None:
+                    os.kill(process.pid, signal.SIGHUP)
 
     def _bury(self, place: int, process: Process) -> None:
         """Replace a worker that died, later if it could not start."""

@@ -29,8 +29,12 @@ class Window:
             self.count, self.ring = np.zeros(1, np.int64), np.zeros((self.size, features))
             return
         _remove_stale_files(folder, name)
-        path = folder / f"{name}.{os.getpid()}.window"
-        self.count, self.ring = self._map(path, "w+")
+        self.count, self.ring = self._map(_path(folder, name), "w+")
+
+    def remove(self) -> None:
+        """Remove the window's file, if it has one; rows that are still added are lost."""
+        if self.folder is not None:
+            _path(self.folder, self.name).unlink(missing_ok=True)
 
     def add(self, X: np.ndarray) -> None:
         """Add rows; when the window is full, they replace the oldest."""
@@ -60,6 +64,10 @@ class Window:
         shape = (self.size, self.features)
         ring = np.memmap(path, np.float64, mode, HEAD, shape)  # type: ignore[call-overload]
         return np.memmap(path, np.int64, "r" if mode == "r" else "r+", 0, (1,)), ring
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.{os.getpid()}.window"
 
 
 def _remove_stale_files(folder: Path, name: str) -> None:
