@@ -43,9 +43,8 @@ class RequestRecord(NamedTuple):
     answers: list[dict[str, Any]]
     message: str = "prediction"
 
-    @property
-    def size(self) -> int:
-        """The number of values that it holds, about."""
+    def count_values(self) -> int:
+        """Return about how many values it holds."""
         rows = len(self.answers)
         return VALUES_A_REQUEST + rows * (VALUES_A_ROW + len(self.model.rows.features)) if rows else VALUES_A_REQUEST
 
@@ -57,7 +56,7 @@ class PredictionLog:
         """Start the thread. `write` takes whole lines; `dropped` is called with the number of lines that were lost."""
         self._write, self._dropped = write, dropped
         self._inputs, self._rows = settings.log_inputs, settings.log_rows
-        self._queue: deque[RequestRecord] = deque()
+        self._queue: deque[tuple[int, RequestRecord]] = deque()
         self._put = self._taken = 0  # values ever put into the queue, and taken out of it
         self._wake, self._stopped = threading.Event(), False
         self._statistics: dict[str, tuple[float, Any]] = {}
@@ -67,13 +66,13 @@ class PredictionLog:
 
     def put(self, record: RequestRecord) -> None:
         """Queue a request; never blocks."""
-        size = record.size
+        size = record.count_values()
         waiting = self._put - self._taken + size
         if waiting > QUEUED and self._queue:
             self._lose(1, "it is not read as fast as it is written")
             return
         self._put += size
-        self._queue.append(record)
+        self._queue.append((size, record))
         if waiting > QUEUED // 10:
             self._wake.set()
 
@@ -95,8 +94,8 @@ class PredictionLog:
             lines: list[bytes] = []
             size = 0
             while self._queue and size < WRITTEN:
-                record = self._queue.popleft()
-                self._taken += record.size
+                values, record = self._queue.popleft()
+                self._taken += values
                 lines.append(self._line(record))
                 size += len(lines[-1])
             try:
