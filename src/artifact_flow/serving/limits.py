@@ -95,14 +95,13 @@ class BodyMemory:
     def take(self, scope: Scope, size: int) -> None:
         """Count `size` bytes of a request's body; raise Problem when the limit would be exceeded."""
         if self.held + size > self.limit:
-            close = {"Retry-After": "1", "Connection": "close"}
-            raise Problem(503, "too many large request bodies at a time: retry later.", close)
+            raise Problem(503, "too many large request bodies at a time: retry later.", {"Retry-After": "1"})
         self.held += size
         scope["held"] = scope.get("held", 0) + size
 
     def release(self, scope: Scope) -> None:
         """Release the bytes of a request's body."""
-        self.held -= scope.get("held", 0)
+        self.held -= scope.pop("held", 0)
 
 
 async def read_body(request: Request, settings: ServiceSettings, memory: BodyMemory, limit: int | None = None) -> bytes:
@@ -112,19 +111,26 @@ async def read_body(request: Request, settings: ServiceSettings, memory: BodyMem
     if not message.get("more_body") and message["type"] == "http.request" and len(message["body"]) <= SMALL:
         return bytes(message["body"])
     parts: list[bytes] = []
-    total = 0
+    total, refused = 0, None
     while True:
         if message["type"] == "http.disconnect":
             raise Problem(400, "the request body ended early: send the complete body.")
         total += len(message["body"])
-        if total <= allowed:
-            memory.take(request.scope, len(message["body"]))
-            parts.append(message["body"])
+        if total <= allowed and refused is None:
+            try:
+                memory.take(request.scope, len(message["body"]))
+                parts.append(message["body"])
+            except Problem as problem:
+                refused = problem
+                parts.clear()
+                memory.release(request.scope)
         if not message.get("more_body") or total > READ_TO_REFUSE * settings.max_bytes:
             break
         message = await request.receive()
+    # a body is read to its end before it is refused: a client that is still sending would not see the response
+    close = {"Connection": "close"} if message.get("more_body") else {}
     if total > allowed:
-        # the body is read to its end first: a client that is still sending would not see the response
-        close = {"Connection": "close"} if message.get("more_body") else {}
         raise Problem(413, f"the request body is larger than {allowed} bytes: send a smaller one.", close)
+    if refused is not None:
+        raise refused
     return b"".join(parts)

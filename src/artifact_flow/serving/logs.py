@@ -52,7 +52,7 @@ class PredictionLog:
         """Start the thread. `write` takes whole lines; `dropped` is called with the number of lines that were lost."""
         self._write, self._dropped = write, dropped
         self._inputs, self._rows = settings.log_inputs, settings.log_rows
-        self._queue: deque[RequestRecord | bytes] = deque()
+        self._queue: deque[tuple[int, RequestRecord | bytes]] = deque()  # with the number of values
         self._put = self._taken = 0  # values ever put into the queue, and taken out of it
         self._wake, self._stopped = threading.Event(), False
         self._statistics: dict[str, tuple[float, Any]] = {}
@@ -62,13 +62,13 @@ class PredictionLog:
 
     def put(self, record: RequestRecord | bytes) -> None:
         """Queue a request, or a line that is complete; never blocks."""
-        size = _size(record)
+        size = _count_values(record)
         waiting = self._put - self._taken + size
         if waiting > QUEUED and self._queue:
             self._lose(1, "it is not read as fast as it is written")
             return
         self._put += size
-        self._queue.append(record)
+        self._queue.append((size, record))
         if waiting > QUEUED // 10:
             self._wake.set()
 
@@ -90,8 +90,8 @@ class PredictionLog:
             lines: list[bytes] = []
             size = 0
             while self._queue and size < WRITTEN:
-                record = self._queue.popleft()
-                self._taken += _size(record)
+                values, record = self._queue.popleft()
+                self._taken += values
                 lines.append(record if isinstance(record, bytes) else self._line(record))
                 size += len(lines[-1])
             try:
@@ -171,8 +171,8 @@ def _round(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _size(record: RequestRecord | bytes) -> int:
-    """Return the number of values that a request or a line holds, about."""
+def _count_values(record: RequestRecord | bytes) -> int:
+    """Return about how many values a request or a line holds."""
     if isinstance(record, bytes):
         return VALUES_A_REQUEST + len(record) // BYTES_A_VALUE
     rows = len(record.answers)

@@ -69,7 +69,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, around which as many bytes are allowed."""
-        self.outside = max(0, self.outside - 2 * len(body))
+        left = self.outside - 2 * len(body)
+        self.outside = left if left > 0 else 0
         if not self.refused:
             super().on_body(body)
 
