@@ -131,7 +131,7 @@ def _find_ink(grey: np.ndarray, alpha: np.ndarray | None, shape: tuple[int, int]
         return ink
     rows, columns = np.flatnonzero((ink > INK).any(axis=1)), np.flatnonzero((ink > INK).any(axis=0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if shape == characters.SHAPE:
+    if shape == characters.SHAPE and not characters.is_counted(ink):
         return characters.normalise_digit(ink, _scale)
     height, width = shape
     scale = min(height / ink.shape[0], width / ink.shape[1])
