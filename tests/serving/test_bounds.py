@@ -181,7 +181,7 @@ def test_hostile_bodies_and_pictures_take_bounded_memory(attacked: Server) -> No
         (batch, "application/json", b"[" + b",".join([b"[]"] * (size // 3)) + b"]", 413),
         (batch, "application/json", b"[" + b",".join([b'""'] * (size // 3)) + b"]", 413),
         (batch, "application/json", b"[" * size, 413),
-        ("/predict", "application/json", b"{" + b",".join(b'"%d":{}' % number for number in range(80_000)) + b"}", 413),
+        ("/predict", "application/json", b"{" + b",".join(b'"%d":{}' % number for number in range(80_000)) + b"}", 422),
         (batch, csv, b"1\n" * (size // 2), 413),
         (batch, csv, b"," * size, 413),
         (batch, lines, b"11\n" * (size // 3), 413),

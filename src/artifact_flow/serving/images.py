@@ -63,7 +63,9 @@ def read_pixels(content: bytes, grid: Grid, max_pixels: int) -> np.ndarray:
     except Problem:
         raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise Problem(413, f"the image has too many pixels: send at most {max_pixels} pixels.") from error
+        found = re.search(r"\d+", str(error))  # Pillow raises before the size can be read
+        size = found[0] if found else "too many"
+        raise Problem(413, f"the image has {size} pixels: send at most {max_pixels} pixels.") from error
     except UnidentifiedImageError as error:
         raise Problem(415, "the body is not an image: send PNG, JPEG or WebP.") from error
     except Exception as error:  # decoders raise many types for a damaged image

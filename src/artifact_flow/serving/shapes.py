@@ -9,7 +9,7 @@ import numpy as np
 
 from artifact_flow.serving.problems import Problem
 
-COUNTED = 200_000  # bytes: a smaller body is parsed without being counted
+COUNTED, COUNTED_ROW = 200_000, 20_000  # bytes: a smaller batch, or a smaller row, is parsed without being counted
 SPARE = 100  # values that a row may have besides its columns: they are refused later, by name
 OUTER = 16  # brackets or lines besides those of the rows
 
@@ -18,7 +18,7 @@ Measure = Callable[[np.ndarray], tuple[int, int]]  # of bytes, the rows and the 
 
 def check_json(body: bytes, columns: int, max_rows: int) -> None:
     """Raise Problem when JSON cannot be at most `max_rows` rows of about `columns` values."""
-    if len(body) > COUNTED:
+    if len(body) > (COUNTED if max_rows > 1 else COUNTED_ROW):
         _check(body, _measure_json, columns, max_rows, escapes=True)
 
 
@@ -47,6 +47,8 @@ def _check(body: bytes, measure: Measure, columns: int, max_rows: int, escapes: 
 
 
 def _too_many_rows(rows: int, max_rows: int) -> Problem:
+    if max_rows == 1:
+        return Problem(422, "the body is not one flat JSON object: send one row; /predict/batch takes several.")
     return Problem(413, f"the body has about {rows} rows, more than {max_rows}: send them in several requests.")
 
 
