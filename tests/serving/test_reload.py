@@ -57,9 +57,12 @@ def messages(server: Server, start: str) -> list[str]:
 
 def reload(server: Server, start: str, workers: int = 1) -> list[str]:
     """Send SIGHUP and return the messages that each worker then logs, beginning with `start`."""
+    end = time.monotonic() + 30
+    while len(messages(server, "Application startup complete")) < workers:  # the port is open from the first one on
+        assert time.monotonic() < end, server.log()[-5:]
+        time.sleep(0.1)
     before = len(messages(server, start))
     server.process.send_signal(signal.SIGHUP)
-    end = time.monotonic() + 30
     while len(found := messages(server, start)[before:]) < workers:
         assert time.monotonic() < end, server.log()[-5:]
         time.sleep(0.1)

@@ -7,7 +7,7 @@ the throughput (measured). FastAPI answers all other paths. Both use the same en
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -37,14 +37,17 @@ STARTUP_FAILURE = 3  # uvicorn's exit code for a failed start: the supervisor do
 class Service:
     """The service as one ASGI application over its resources, limits and endpoints."""
 
-    def __init__(self, settings: ServiceSettings, find: FindSettings) -> None:
-        """Open the models and build their endpoints; `find` returns the settings that a reload opens."""
+    def __init__(self, settings: ServiceSettings, find: FindSettings, missed: Sequence[int] = ()) -> None:
+        """Open the models and build their endpoints; `find` returns the settings that a reload opens.
+
+        If `missed` contains a signal when the service starts, it reloads at once.
+        """
         self.settings = settings
         self.resources, self.admission = Resources(settings), Admission(settings)
         self.key = ApiKey(settings.api_key)
         self.use(build_api(Edition(settings, self.resources)))
         self.api.edition.announce()
-        self.reloader = Reloader(self.api, find, self.use)
+        self.reloader = Reloader(self.api, find, self.use, missed)
         self.lifespan = Starlette(lifespan=self._run)
 
     def use(self, api: Api) -> None:
@@ -128,9 +131,10 @@ def create(find: FindSettings = find_ordered) -> ASGIApp:
 
     `find` returns the settings that a reload opens: for a worker, those that its supervisor found.
     """
-    signal.signal(signal.SIGHUP, lambda *_: None)  # until the service listens to it
+    missed: list[int] = []  # signals until the service listens to them
+    signal.signal(signal.SIGHUP, lambda number, _: missed.append(number))
     try:
-        return Service(find_opened(), find)
+        return Service(find_opened(), find, missed)
     except ArtifactFlowError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(STARTUP_FAILURE)

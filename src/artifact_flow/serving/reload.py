@@ -9,7 +9,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import fastapi.dependencies.models
@@ -28,18 +28,18 @@ logger = logging.getLogger("artifact_flow.serving")
 class Reloader:
     """Reloads the models of one process: `find` returns the settings to open, `use` takes what was built of them."""
 
-    def __init__(self, api: Api, find: FindSettings, use: Callable[[Api], None]) -> None:
-        """Start with an API that is in use."""
-        self.api, self._find, self._use = api, find, use
+    def __init__(self, api: Api, find: FindSettings, use: Callable[[Api], None], missed: Sequence[int]) -> None:
+        """Start with an API that is in use; `missed` contains the signals that came while its models were opened."""
+        self.api, self._find, self._use, self._missed = api, find, use, missed
         self._turn, self._waiting = asyncio.Lock(), False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self) -> None:
-        """Reload on SIGHUP from now on; reload at once if the supervisor asked for it while this process started."""
+        """Reload on SIGHUP from now on; reload at once if that was asked while this process started."""
         loop = asyncio.get_running_loop()
         hang_up = partial(loop.call_soon_threadsafe, self._start)
         signal.signal(signal.SIGHUP, lambda *_: end_without_terminal() or hang_up())
-        if ordered() not in (None, self.api.edition.settings.dump()):
+        if self._missed or ordered() not in (None, self.api.edition.settings.dump()):
             self._start()
 
     def _start(self) -> None:
