@@ -38,10 +38,10 @@ def read_delimited(
     """
     text = _decode(body, form, charset)
     marks = dict.fromkeys((form.separator, *SEPARATORS))
-    first = {mark: next(_lines(text, mark), []) for mark in marks} if text.strip() else {}
     wanted = set(features)
-    separator = max(marks, key=lambda mark: len(wanted & {name.strip() for name in first.get(mark, ())}))
     try:
+        first = {mark: next(_lines(text, mark), []) for mark in marks} if text.strip() else {}
+        separator = max(marks, key=lambda mark: len(wanted & {name.strip() for name in first.get(mark, ())}))
         lines = list(_lines(text, separator))
     except csv.Error as error:
         raise Problem(422, f"the body is not CSV ({error}): send a header and rows of values.") from error
