@@ -164,4 +164,4 @@ class Protocol(HttpToolsProtocol):
 def allowed_connections() -> int:
     """Return how many connections a process may have, so that some file descriptors stay free."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, soft - len(list(Path("/proc/self/fd").iterdir())) - SPARE_FILES)
+    return max(1, soft - len(list(Path("/dev/fd").iterdir())) - SPARE_FILES)
