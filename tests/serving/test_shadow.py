@@ -47,7 +47,7 @@ def test_a_shadow_is_logged_and_compared_and_never_returned(
     """Answers are byte for byte those without a shadow; the log and meters have its; SIGHUP ends it."""
     challenger = Path(shutil.copytree(newer, tmp_path / "challenger"))
     lock_for(challenger, "model_quantized.onnx")
-    champion, shadow = (hash_file(folder / "model.onnx") for folder in (iris, challenger))
+    champion, shadow = (hash_file(folder / "model.onnx") for folder in (locked, challenger))
     alone = [served.post("/models/iris/predict", row).body for row in ROWS]
     shadowed = ("--shadow", str(challenger / "model.onnx"))
     with Server(locked / "model.onnx", arguments=shadowed, MODEL_SHA256="") as server:
