@@ -2,13 +2,14 @@
 
 from artifact_flow.core.base import determinism  # noqa: F401, I001 - first: it must pin the process before numpy is imported
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from artifact_flow.core.base.params import Task
-from serving.server import Server, make_builtin
+from serving.server import Server, lock_for, make_builtin
 from unit.own import make_flow
 
 
@@ -34,3 +35,17 @@ def served(models: dict[str, Path]) -> Iterator[Server]:
     """A server with digits (at the root), iris and own, for tests that leave it as it is."""
     with Server(models["digits"], models["iris"], models["own"]) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def newer(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A folder with another version of iris, trained on fewer rows."""
+    return once("newer", lambda folder: make_builtin(folder, "iris", test_size=0.4))
+
+
+@pytest.fixture
+def locked(models: dict[str, Path], tmp_path: Path) -> Path:
+    """A folder with the iris model and its lock, which one test may change."""
+    folder = Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
+    lock_for(folder, "model_quantized.onnx")
+    return folder

@@ -52,6 +52,13 @@ def make_builtin(folder: Path, name: str, test_size: float = 0.2) -> Path:
     return folder / "model.onnx"
 
 
+def lock_for(folder: Path, *more: str) -> None:
+    """Write a dvc.lock that names a folder's model and contract, and `more` files."""
+    names = ("model.onnx", "contract.json", *more)
+    outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in names]
+    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": {"cmd": "x", "outs": outs}}}))
+
+
 def command(*arguments: str) -> list[str]:
     """Return what runs `artifact-flow` in a process of its own, with its coverage measured where the tests' is."""
     return [sys.executable, "-c", COUNTED if coverage.Coverage.current() else RUN, *arguments]

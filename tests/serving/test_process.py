@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from serving.server import IRIS_ROW, ROOT, Answer, Server, command
+from serving.server import IRIS_ROW, ROOT, Answer, Server, command, lock_for
 
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import describe_absence
@@ -49,13 +49,6 @@ def refusal(*arguments: str, cwd: Path, **environ: str) -> str:
 def iris(models: dict[str, Path], tmp_path: Path) -> Path:
     """A folder with the iris model that one test may change."""
     return Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
-
-
-def lock_for(folder: Path, *more: str) -> None:
-    """Write a dvc.lock that names a folder's model and contract, and `more` files."""
-    names = ("model.onnx", "contract.json", *more)
-    outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in names]
-    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": {"cmd": "x", "outs": outs}}}))
 
 
 def test_a_model_that_the_lock_names_is_served(iris: Path) -> None:

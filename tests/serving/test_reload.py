@@ -12,33 +12,18 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from serving.server import IRIS_ROW, Server, make_builtin
-from serving.test_process import lock_for
+from serving.server import IRIS_ROW, Server, lock_for
 
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.serving.app import Service
 from artifact_flow.serving.settings import ServiceSettings
 
 FILES = ("model.onnx", "model_quantized.onnx", "contract.json", "metrics.json")
-
-
-@pytest.fixture(scope="session")
-def newer(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A folder with another version of iris, trained on fewer rows."""
-    return once("newer", lambda folder: make_builtin(folder, "iris", test_size=0.4))
-
-
-@pytest.fixture
-def iris(models: dict[str, Path], tmp_path: Path) -> Path:
-    """A folder with the iris model and its lock, which one test may change."""
-    folder = Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))
-    lock_for(folder, "model_quantized.onnx")
-    return folder
 
 
 def replace(folder: Path, version: Path) -> str:
@@ -101,14 +86,14 @@ def asking(server: Server, clients: int = 4) -> Iterator[Counter[tuple[int, str]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_reload_under_load_fails_no_request(iris: Path, newer: Path, workers: int) -> None:
+def test_a_reload_under_load_fails_no_request(locked: Path, newer: Path, workers: int) -> None:
     """Every request is answered by the old or the new version; its headers, log line and drift are of that one."""
-    old = hash_file(iris / "model.onnx")
-    with Server(iris / "model.onnx", arguments=("--workers", str(workers)), MODEL_SHA256="") as server:
+    old = hash_file(locked / "model.onnx")
+    with Server(locked / "model.onnx", arguments=("--workers", str(workers)), MODEL_SHA256="") as server:
         with asking(server) as found:
             time.sleep(0.5)
             assert found[200, old] > 10
-            new = replace(iris, newer)
+            new = replace(locked, newer)
             done = reload(server, "reloaded: ", workers)
             now = found[200, new]
             time.sleep(1.5)  # the old version is freed after a second
@@ -129,11 +114,13 @@ def test_a_reload_under_load_fails_no_request(iris: Path, newer: Path, workers: 
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_forged_file_is_refused_and_the_old_model_answers(iris: Path, newer: Path, workers: int) -> None:
+def test_a_forged_file_is_refused_and_the_old_model_answers(
+    locked: Path, newer: Path, models: dict[str, Path], workers: int
+) -> None:
     """A file that the lock does not name is not opened; the log and /ready give the reason until it is mended."""
-    with Server(iris / "model.onnx", arguments=("--workers", str(workers)), MODEL_SHA256="") as server:
+    with Server(locked / "model.onnx", arguments=("--workers", str(workers)), MODEL_SHA256="") as server:
         before = server.post("/predict", IRIS_ROW)
-        shutil.copy(newer / "model.onnx", iris / "model.onnx")
+        shutil.copy(newer / "model.onnx", locked / "model.onnx")
         notice = server.get("/ready").document["notice"]
         assert notice == "model.onnx on disk is not the one in use: SIGHUP loads it after checking its hash."
         (said, *_) = reload(server, "reload refused", workers)
@@ -144,28 +131,21 @@ def test_a_forged_file_is_refused_and_the_old_model_answers(iris: Path, newer: P
         after = server.post("/predict", IRIS_ROW)
         assert (after.body, after.headers["x-model-sha256"]) == (before.body, before.headers["x-model-sha256"])
         assert f'artifact_flow_reloads_total{{result="refused"}} {workers}.0' in server.get("/metrics").body.decode()
-        new = replace(iris, newer)
+        replace(locked, models["digits"].parent)  # its endpoints would vanish under the clients' hands
+        (said, *_) = reload(server, "reload refused", workers)
+        assert said.endswith(
+            "the models are digits now, and iris are served: restart the service to serve models of other names."
+        )
+        assert server.post("/predict", IRIS_ROW).body == before.body
+        new = replace(locked, newer)
         reload(server, "reloaded: ", workers)
         assert server.get("/ready").document == {"status": "ready"}
         assert server.post("/predict", IRIS_ROW).headers["x-model-sha256"] == new
 
 
-def test_a_model_of_another_name_is_refused(iris: Path, models: dict[str, Path]) -> None:
-    """Its endpoints would vanish under the clients' hands, so this needs a restart."""
-    with Server(iris / "model.onnx", MODEL_SHA256="") as server:
-        for name in FILES[:3]:
-            shutil.copy(models["digits"].parent / name, iris / name)
-        lock_for(iris, "model_quantized.onnx")
-        (said,) = reload(server, "reload refused")
-        assert said.endswith(
-            "the models are digits now, and iris are served: restart the service to serve models of other names."
-        )
-        assert server.post("/predict", IRIS_ROW).status == 200
-
-
-def test_a_replaced_model_is_freed(iris: Path) -> None:
+def test_a_replaced_model_is_freed(locked: Path) -> None:
     """Nothing keeps the models of an earlier edition in memory: no cache and no frozen object."""
-    settings = ServiceSettings(models=(str(iris / "model.onnx"),))
+    settings = ServiceSettings(models=(str(locked / "model.onnx"),))
 
     async def run() -> list[bool]:
         service = Service(settings, lambda: settings)
@@ -178,10 +158,10 @@ def test_a_replaced_model_is_freed(iris: Path) -> None:
     assert asyncio.run(run()) == [True, True]
 
 
-def test_a_service_ends_with_its_terminal(iris: Path) -> None:
+def test_a_service_ends_with_its_terminal(locked: Path) -> None:
     """SIGHUP from a terminal that was closed stops the service, as it does for every program in it."""
     controller, terminal = pty.openpty()
-    with Server(iris / "model.onnx", MODEL_SHA256="", stdin=terminal) as server:
+    with Server(locked / "model.onnx", MODEL_SHA256="", stdin=terminal) as server:
         os.close(terminal)
         os.close(controller)
         assert server.stop(signal.SIGHUP) == 0

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from serving.server import IRIS_ROW, Server
-from serving.test_process import lock_for, refusal
-from serving.test_reload import iris, newer, reload, replace  # noqa: F401 - fixtures
+import pytest
+from serving.server import IRIS_ROW, Server, lock_for
+from serving.test_process import refusal
+from serving.test_reload import reload, replace
 
+from artifact_flow.core.base.errors import ServeError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.model.artifacts import start_session
 from artifact_flow.serving.model import ServedModel
@@ -39,15 +41,16 @@ def count(server: Server, result: str) -> float:
     )
 
 
-def test_a_shadow_is_logged_and_compared_and_never_returned(iris: Path, newer: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_shadow_is_logged_and_compared_and_never_returned(
+    served: Server, locked: Path, newer: Path, tmp_path: Path
+) -> None:
     """Answers are byte for byte those without a shadow; the log and meters have its; SIGHUP ends it."""
     challenger = Path(shutil.copytree(newer, tmp_path / "challenger"))
     lock_for(challenger, "model_quantized.onnx")
-    champion, shadow = (hash_file(folder / "model.onnx") for folder in (iris, challenger))
-    given = (iris / "model.onnx",), {"MODEL_SHA256": ""}
-    with Server(*given[0], **given[1]) as server:
-        alone = [server.post("/predict", row).body for row in ROWS]
-    with Server(*given[0], arguments=("--shadow", str(challenger / "model.onnx")), **given[1]) as server:
+    champion, shadow = (hash_file(folder / "model.onnx") for folder in (locked, challenger))
+    alone = [served.post("/models/iris/predict", row).body for row in ROWS]
+    shadowed = ("--shadow", str(challenger / "model.onnx"))
+    with Server(locked / "model.onnx", arguments=shadowed, MODEL_SHA256="") as server:
         answers = [server.post("/predict", row, X_Request_ID=f"r{number}") for number, row in enumerate(ROWS)]
         assert [answer.body for answer in answers] == alone
         assert {answer.headers["x-model-sha256"] for answer in answers} == {champion}
@@ -57,9 +60,9 @@ def test_a_shadow_is_logged_and_compared_and_never_returned(iris: Path, newer: P
         while count(server, "agreed") + count(server, "differed") < 2 * len(ROWS):
             assert time.monotonic() < end
             time.sleep(0.1)
-        differ = sum(one != other for one, other in zip(labels(iris), labels(challenger), strict=True))
+        differ = sum(one != other for one, other in zip(labels(locked), labels(challenger), strict=True))
         assert count(server, "differed") == 2 * differ > 0
-        replace(iris, newer)  # the challenger is promoted
+        replace(locked, newer)  # the challenger is promoted
         reload(server, "reloaded: ")
         assert "the shadow of iris is the same model: there is nothing to compare" in [
             line["message"] for line in server.log()
@@ -75,14 +78,19 @@ def test_a_shadow_is_logged_and_compared_and_never_returned(iris: Path, newer: P
     assert len(lines) == len(ROWS) + 1, "nothing of the refused request"
 
 
-def test_a_shadow_of_other_rows_is_refused(models: dict[str, Path], iris: Path) -> None:  # noqa: F811
+def test_a_shadow_of_other_rows_is_refused(models: dict[str, Path], locked: Path) -> None:
     """The service does not start with a shadow of no served model, or one of another target."""
     digits, own, price = (models[name] for name in ("digits", "own", "price"))
-    hashes = {"MODEL_SHA256": " ".join(hash_file(path) for path in (iris / "model.onnx", digits, own, price))}
-    said = refusal("model.onnx", "--shadow", str(digits), cwd=iris, **hashes)
+    hashes = tuple(hash_file(path) for path in (locked / "model.onnx", digits, own, price))
+    said = refusal("model.onnx", "--shadow", str(digits), cwd=locked, MODEL_SHA256=" ".join(hashes))
     assert said == f"error: {digits} is a model named digits: give one shadow for each of iris at most."
-    said = refusal(str(own), "--shadow", str(price), cwd=iris, **hashes)
-    assert said == "error: the shadow of own predicts something else: use a model of the same target."
+    settings = ServiceSettings(sha256=hashes)
+    with pytest.raises(
+        ServeError, match=r"^the shadow of own predicts something else: use a model of the same target\.$"
+    ):
+        Shadow(ServedModel(price, settings), ServedModel(own, settings), print)
+    with pytest.raises(ServeError, match=r"^the shadow of own cannot take its rows: the column \S+ is absent in the"):
+        Shadow(ServedModel(locked / "model.onnx", settings), ServedModel(own, settings), print)
 
 
 def test_a_shadow_reads_rows_by_its_own_categories(models: dict[str, Path]) -> None:
