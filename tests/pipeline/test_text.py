@@ -112,11 +112,14 @@ def test_messages_go_from_init_to_the_service(mine: Project, capsys: pytest.Capt
             answers = server.post("/predict/batch", content, kind).document["predictions"]
             assert [answer["class_name"] for answer in answers] == list(promised.values())
         assert server.post("/predict", {"sender": "a"}).status == 200  # a missing text is empty
+        part = server.post("/explain", rows[0]).document["contributions"]
+        assert list(part) == list(features)
+        assert part["message"] != 0
         assert server.post("/predict", {"message": ["a"]}).detail == 'message is ["a"]: send text.'
         drift = {column["name"]: column for column in server.get("/drift").document["columns"]}
         assert drift["message"]["status"] == "ok"
         assert drift["message"]["missing"] == pytest.approx(features["message"]["missing"], abs=0.01)
-        columns = server.get("/openapi.json").document["paths"]["/predict"]["post"]["requestBody"]["content"]
-        message = columns["application/json"]["schema"]["properties"]["message"]
+        schemas = server.get("/openapi.json").document["components"]["schemas"]
+        (message,) = (schema["properties"]["message"] for name, schema in schemas.items() if name.endswith("Row"))
         assert {"type": "string"} in message["anyOf"]
         assert "characters" in message["description"]

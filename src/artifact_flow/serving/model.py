@@ -110,11 +110,13 @@ class ServedModel:
 
     def find_limit(self) -> float:
         """Return the largest of LIMITS whose numbers, of either sign in any column, give a finite prediction."""
-        numbers = np.array([feature.type == "number" for feature in self.contract.features])
+        types = np.array([feature.type for feature in self.contract.features])
+        numbers, texts = types == "number", types == "text"
         signs = np.random.default_rng(0).choice((-1.0, 1.0), (16, len(numbers)))
         signs[0], signs[1] = 1.0, -1.0
         for limit in LIMITS:
             X = np.where(numbers, signs * limit, 0.0)
+            X = np.where(texts, "", X.astype(object)) if texts.any() else X
             try:
                 for weights in self.weights.values():
                     self.answer(self.predict(X, weights))
