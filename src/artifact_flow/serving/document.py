@@ -1,9 +1,11 @@
 """Document: a model's endpoints in the OpenAPI document, with its column names, their ranges and a valid example."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from artifact_flow.serving.answers import AnswerTypes, DriftReport, ModelCard
 from artifact_flow.serving.explain import Explanation, Explanations
@@ -15,15 +17,43 @@ from artifact_flow.serving.schema import DESCRIBED_COLUMNS, describe_row
 
 VALUE_BYTES = 32  # of a long number in JSON, with the marks around it and its name
 COMPONENTS = "#/components/schemas/"
+POSTED = (400, 401, 408, 413, 415, 422, 500, 503)  # what a request with a body may be answered with
+
+Bodies = dict[str, dict[str, Any]]  # path → media type → schema of what is sent
+
+
+@dataclass(frozen=True)
+class Described:
+    """An endpoint of a model with its description; it takes a POST if `request` says of what, else a GET."""
+
+    endpoint: Endpoint
+    summary: str
+    answer: type[BaseModel]
+    answered: str
+    statuses: tuple[int, ...] = (401, 503)
+    request: dict[str, Any] | None = None
 
 
 def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
     """Add a model's endpoints under a path prefix; return path → endpoint."""
-    return (
-        _add_predictions(api, prefix, routes, types)
-        | _add_descriptions(api, prefix, routes)
-        | _add_explanations(api, prefix, routes, types)
-    )
+    bodies = _request_bodies(routes, types)
+    found = _predictions(routes, types, bodies) | _descriptions(routes) | _explanations(routes, bodies)
+    for path, described in found.items():
+        api.add_api_route(
+            prefix + path,
+            described.endpoint,
+            methods=["POST" if described.request else "GET"],
+            response_model=None,
+            tags=[routes.model.name],
+            summary=described.summary,
+            operation_id=f"{path[1:]}{prefix}".replace("/", "_"),
+            responses={
+                200: {"model": described.answer, "description": described.answered},
+                **problems(*described.statuses),
+            },
+            openapi_extra=described.request,
+        )
+    return {prefix + path: described.endpoint for path, described in found.items()}
 
 
 def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dict[str, Any]:
@@ -35,7 +65,7 @@ def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dic
     return {types.row: row, f"{types.row}s": batch | {"title": f"{types.row}s"}}
 
 
-def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
+def _predictions(routes: ModelRoutes, types: AnswerTypes, bodies: Bodies) -> dict[str, Described]:
     model = routes.model
     weights = {
         "name": "weights",
@@ -43,31 +73,21 @@ def _add_predictions(api: FastAPI, prefix: str, routes: ModelRoutes, types: Answ
         "description": "the set of weights that predicts",
         "schema": {"type": "string", "enum": list(model.weights), "default": "float"},
     }
-    about = {"/predict": "Predict one row", "/predict/batch": "Predict rows: JSON array, JSON lines or CSV"}
-    endpoints: dict[str, Endpoint] = {"/predict": routes.predict, "/predict/batch": routes.predict_batch}
+
+    def describe(path: str, endpoint: Endpoint, summary: str, answer: type[BaseModel]) -> dict[str, Described]:
+        request = {"parameters": [weights], "requestBody": {"required": True, "content": bodies[path]}}
+        return {path: Described(endpoint, summary, answer, "The prediction", POSTED, request)}
+
+    many = "Predict rows: JSON array, JSON lines or CSV"
+    found = describe("/predict", routes.predict, "Predict one row", types.one)
+    found |= describe("/predict/batch", routes.predict_batch, many, types.many)
     if model.grid:
-        about["/predict/image"] = "Predict an image of any size: PNG, JPEG or WebP"
-        endpoints["/predict/image"] = partial(routes.predict_image, model.grid)
-    bodies = _request_bodies(routes, types)
-    for path, endpoint in endpoints.items():
-        api.add_api_route(
-            prefix + path,
-            endpoint,
-            methods=["POST"],
-            response_model=None,
-            tags=[model.name],
-            summary=about[path],
-            operation_id=_operation_id(path, prefix),
-            responses={
-                200: {"model": types.many if path == "/predict/batch" else types.one, "description": "The prediction"},
-                **problems(400, 401, 408, 413, 415, 422, 500, 503),
-            },
-            openapi_extra={"parameters": [weights], "requestBody": {"required": True, "content": bodies[path]}},
-        )
-    return {prefix + path: endpoint for path, endpoint in endpoints.items()}
+        image = partial(routes.predict_image, model.grid)
+        found |= describe("/predict/image", image, "Predict an image of any size: PNG, JPEG or WebP", types.one)
+    return found
 
 
-def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> dict[str, dict[str, Any]]:
+def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> Bodies:
     """Return path → media type → schema of what is sent, with an example unless the columns are too many."""
     rows = routes.model.rows
     example, array = rows.example(), f"{COMPONENTS}{types.row}s"
@@ -93,59 +113,29 @@ def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> dict[str, dict[s
     }
 
 
-def _add_descriptions(api: FastAPI, prefix: str, routes: ModelRoutes) -> dict[str, Endpoint]:
-    found: dict[str, Endpoint] = {}
-    for path, endpoint, kind, summary in (
-        ("/model", routes.card, ModelCard, "The model card: contract, metrics, commit, hashes"),
-        ("/drift", routes.drift, DriftReport, "Drift of the most recent rows from the training rows"),
-    ):
-        api.add_api_route(
-            prefix + path,
-            endpoint,
-            methods=["GET"],
-            response_model=None,
-            tags=[routes.model.name],
-            summary=summary,
-            operation_id=_operation_id(path, prefix),
-            responses={200: {"model": kind, "description": summary}, **problems(401, 503)},
-        )
-        found[prefix + path] = endpoint
-    return found
+def _descriptions(routes: ModelRoutes) -> dict[str, Described]:
+    card = "The model card: contract, metrics, commit, hashes"
+    drift = "Drift of the most recent rows from the training rows"
+    return {
+        "/model": Described(routes.card, card, ModelCard, card),
+        "/drift": Described(routes.drift, drift, DriftReport, drift),
+    }
 
 
-def _add_explanations(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
-    explanations, bodies = Explanations(routes), _request_bodies(routes, types)
-    about = {"/explain": "What each column did to the prediction for one row"}
-    endpoints: dict[str, Endpoint] = {"/explain": explanations.explain_row}
+def _explanations(routes: ModelRoutes, bodies: Bodies) -> dict[str, Described]:
+    explanations = Explanations(routes)
+
+    def describe(path: str, endpoint: Endpoint, summary: str) -> dict[str, Described]:
+        body = bodies[path.replace("explain", "predict")]
+        content = {kind: schema for kind, schema in body.items() if kind != "multipart/form-data"}
+        request = {"requestBody": {"required": True, "content": content}}
+        return {path: Described(endpoint, summary, Explanation, "The explanation", POSTED, request)}
+
+    found = describe("/explain", explanations.explain_row, "What each column did to the prediction for one row")
     if routes.model.grid:
-        about["/explain/image"] = "What the model sees of an image, and what each pixel did"
-        endpoints["/explain/image"] = partial(explanations.explain_image, routes.model.grid)
-    for path, endpoint in endpoints.items():
-        content = bodies[path.replace("explain", "predict")]
-        api.add_api_route(
-            prefix + path,
-            endpoint,
-            methods=["POST"],
-            response_model=None,
-            tags=[routes.model.name],
-            summary=about[path],
-            operation_id=_operation_id(path, prefix),
-            responses={
-                200: {"model": Explanation, "description": "The explanation"},
-                **problems(400, 401, 408, 413, 415, 422, 500, 503),
-            },
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {kind: what for kind, what in content.items() if kind != "multipart/form-data"},
-                }
-            },
-        )
-    return {prefix + path: endpoint for path, endpoint in endpoints.items()}
-
-
-def _operation_id(path: str, prefix: str) -> str:
-    return f"{path[1:]}{prefix}".replace("/", "_")
+        image = partial(explanations.explain_image, routes.model.grid)
+        found |= describe("/explain/image", image, "What the model sees of an image, and what each pixel did")
+    return found
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
