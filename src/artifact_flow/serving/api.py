@@ -14,13 +14,14 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from artifact_flow.serving import meters
-from artifact_flow.serving.answers import build_types, name_types
+from artifact_flow.serving.answers import AnswerTypes, build_types, name_types
 from artifact_flow.serving.document import describe_api, describe_rows, problems
 from artifact_flow.serving.edition import Edition
 from artifact_flow.serving.key import PUBLIC, SCHEMES
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.routes import Endpoint
+from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.supervisor import count_absent
 
 STATIC = Path(__file__).parent / "static"
@@ -56,10 +57,10 @@ def build_api(edition: Edition) -> Api:
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, answer_error)
     api = Api(app, edition)
-    names, schemas = name_types(edition.models), dict[str, Any]()
+    names, described = name_types(edition.models), list[tuple[ServedModel, AnswerTypes]]()
     for number, (name, routes) in enumerate(edition.routes.items()):
         types = build_types(routes.model, names[name])
-        schemas |= describe_rows(routes.model, types, edition.settings.max_bytes)
+        described.append((routes.model, types))
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
             for path, endpoint in describe_api(app, prefix, routes, types).items():
                 api.models[path] = edition.models[name]
@@ -68,7 +69,7 @@ def build_api(edition: Edition) -> Api:
     for path in ("/", "/health", "/ready", "/metrics", "/models"):
         api.models[path] = edition.first
     _describe_service(app, edition)
-    _complete_document(app, schemas, edition.settings.api_key is not None)
+    _complete_document(app, described, edition.settings)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return api
 
@@ -89,16 +90,22 @@ async def answer_error(request: Request, error: Exception) -> Response:
     return Problem(500, FAULT).response()
 
 
-def _complete_document(app: FastAPI, schemas: dict[str, Any], needs_key: bool) -> None:
-    """Add what requests refer to and, if a key is needed, where it is sent, to the OpenAPI document."""
+def _complete_document(
+    app: FastAPI, described: list[tuple[ServedModel, AnswerTypes]], settings: ServiceSettings
+) -> None:
+    """Add what requests refer to and, if a key is needed, where it is sent, to the OpenAPI document.
+
+    That is done when the document is asked for: to find the range of the numbers, the models predict.
+    """
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema:
             return app.openapi_schema
         document = describe()
-        document["components"]["schemas"] |= schemas
-        if needs_key:
+        for model, types in described:
+            document["components"]["schemas"] |= describe_rows(model, types, settings.max_bytes)
+        if settings.api_key is not None:
             document["components"]["securitySchemes"] = SCHEMES
             for path, methods in document["paths"].items():
                 for operation in methods.values():
