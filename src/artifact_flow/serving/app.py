@@ -26,7 +26,7 @@ from artifact_flow.serving.limits import Admission
 from artifact_flow.serving.logs import RequestRecord
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.orders import FindSettings, find_opened, find_ordered
-from artifact_flow.serving.origins import Fields
+from artifact_flow.serving.origins import Fields, Origins
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.reload import Reloader
 from artifact_flow.serving.settings import ServiceSettings
@@ -44,7 +44,7 @@ class Service:
         """
         self.settings = settings
         self.resources, self.admission = Resources(settings), Admission(settings)
-        self.key = ApiKey(settings.api_key)
+        self.origins, self.key = Origins(settings), ApiKey(settings.api_key)
         self.use(build_api(Edition(settings, self.resources)))
         self.api.edition.announce()
         self.reloader = Reloader(self.api, find, self.use, missed)
@@ -112,8 +112,9 @@ class Service:
 
     async def _predict(self, api: Api, scope: Scope, receive: Receive, fields: Fields) -> Response | None:
         """Return the response of a prediction endpoint, None for any other path; raise Problem."""
-        self.admission.check(scope, fields)
-        self.key.check(scope)
+        self.admission.check(scope)
+        self.origins.check(scope, fields)
+        self.key.check(scope, fields)
         endpoint = api.predictions.get(scope["path"]) if scope["method"] == "POST" else None
         if endpoint is None:
             return None

@@ -4,6 +4,7 @@ import hmac
 
 from starlette.types import Scope
 
+from artifact_flow.serving.origins import Fields
 from artifact_flow.serving.problems import Problem
 
 PUBLIC = ("/", "/health", "/ready", "/docs", "/openapi.json")  # and /static: a browser asks for the key, or needs none
@@ -20,12 +21,12 @@ class ApiKey:
         """Take the key of the settings."""
         self._key = key.encode() if key else None
 
-    def check(self, scope: Scope) -> None:
+    def check(self, scope: Scope, fields: Fields) -> None:
         """Raise Problem when a request lacks the key that its path needs."""
         path: str = scope["path"]
         if self._key is None or path in PUBLIC or path.startswith("/static/"):
             return
-        if not hmac.compare_digest(_given(scope), self._key):
+        if not hmac.compare_digest(_given(fields), self._key):
             raise Problem(
                 401,
                 "the API key is missing or wrong: send it in the X-API-Key header or as a bearer token.",
@@ -33,10 +34,9 @@ class ApiKey:
             )
 
 
-def _given(scope: Scope) -> bytes:
+def _given(fields: Fields) -> bytes:
     """Return the key that a request carries, b"" if none; an Authorization header names its scheme (RFC 9110)."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    if key := headers.get(b"x-api-key"):
+    if key := fields.get(b"x-api-key"):
         return key
-    scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
+    scheme, _, token = fields.get(b"authorization", b"").strip().partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""

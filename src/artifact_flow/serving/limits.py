@@ -13,7 +13,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from artifact_flow.serving.origins import Fields, Origins
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
 
@@ -25,19 +24,17 @@ READ_TO_REFUSE = 8  # times the allowed size: a body is read up to this far befo
 
 
 class Admission:
-    """Decides whether a request is answered at all: by the number of requests, and where it comes from."""
+    """Decides whether a request is answered at all, by the number of concurrent requests."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Start with no request in flight."""
         self.limit, self.in_flight = settings.in_flight, 0
-        self.origins = Origins(settings)
 
-    def check(self, scope: Scope, fields: Fields) -> None:
-        """Raise Problem when too many requests are in flight, or the request is not allowed."""
+    def check(self, scope: Scope) -> None:
+        """Raise Problem when too many requests are in flight."""
         path: str = scope["path"]
         if self.in_flight > self.limit and path not in OPEN:
             raise Problem(503, "too many concurrent requests: retry later.", {"Retry-After": "1"})
-        self.origins.check(scope, fields)
 
 
 class SlowLane:
