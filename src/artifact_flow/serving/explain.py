@@ -15,11 +15,9 @@ from starlette.responses import Response
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.serving.images import Grid, read_pixels
-from artifact_flow.serving.limits import ROW_BYTES, read_body
-from artifact_flow.serving.media import check_media
+from artifact_flow.serving.limits import read_body
 from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.routes import ONE_ROW, ROW_TYPES, JsonResponse, ModelRoutes
-from artifact_flow.serving.shapes import check_json
+from artifact_flow.serving.routes import JsonResponse, ModelRoutes
 
 COLUMNS = 256  # up to which contributions are computed: a picture of 64 × 64 pixels would take 4096 predictions a value
 CATEGORIES = 20  # the most frequent ones that replace a value
@@ -48,9 +46,7 @@ class Explanations:
 
     async def explain_row(self, request: Request) -> Response:
         """Explain the prediction for one row."""
-        check_media(request.scope, ROW_TYPES, ONE_ROW)
-        body = await read_body(request, self.routes.settings, self.routes.memory, ROW_BYTES)
-        check_json(body, len(self.model.rows.features), 1)
+        body = await self.routes.read_row_body(request)
 
         def work() -> bytes:
             X = self.model.rows.encode([self.model.rows.parse_one(body)])

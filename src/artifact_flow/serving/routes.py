@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,14 @@ from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_b
 from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
+from artifact_flow.serving.rows import Parsed
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.shadow import Shadow
 from artifact_flow.serving.shapes import check_csv, check_json, check_lines
 from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Check = Callable[[bytes, int, int], None]
 
 ROW_TYPES, ONE_ROW = (JSON, FORM), f"a JSON object as {JSON}"
 BATCH_TYPES = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
@@ -57,15 +60,20 @@ class ModelRoutes:
 
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
-        check_media(request.scope, ROW_TYPES, ONE_ROW)
-        body = await read_body(request, self.settings, self.memory, ROW_BYTES)
-        check_json(body, len(self.model.rows.features), 1)
+        body = await self.read_row_body(request)
         weights = self.model.choose(_weights(request))
         row = self.model.rows.parse_one(body)
         X = self.model.rows.encode([row])
         answers = self.model.answer(self.model.predict(X, weights))
         self._remember(request, X, [row], answers)
         return JsonResponse(orjson.dumps(answers[0]))
+
+    async def read_row_body(self, request: Request) -> bytes:
+        """Return the body of a request about one row; raise Problem when it cannot be one."""
+        check_media(request.scope, ROW_TYPES, ONE_ROW)
+        body = await read_body(request, self.settings, self.memory, ROW_BYTES)
+        check_json(body, len(self.model.rows.features), 1)
+        return body
 
     async def predict_batch(self, request: Request) -> Response:
         """Predict rows: a JSON array, JSON lines or CSV."""
@@ -77,12 +85,14 @@ class ModelRoutes:
         weights = self.model.choose(_weights(request))
 
         def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
-            check = {JSON: check_json, CSV: check_csv}.get(media.kind, check_lines)
+            read_csv = partial(rows.read_csv, charset=media.charset)
+            ways: dict[str, tuple[Check, Callable[[bytes], Parsed]]] = {
+                JSON: (check_json, rows.read_many),
+                CSV: (check_csv, read_csv),
+            }
+            check, read = ways.get(media.kind, (check_lines, rows.read_lines))
             check(body, len(rows.features), self.settings.max_rows)
-            if media.kind == CSV:
-                parsed, X = rows.read_csv(body, media.charset)
-            else:
-                parsed, X = rows.read_many(body) if media.kind == JSON else rows.read_lines(body)
+            parsed, X = read(body)
             answers = self.model.answer(self.model.predict(X, weights))
             return X, parsed, answers, orjson.dumps({"predictions": answers})
 

@@ -14,13 +14,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
 from artifact_flow.core.base.errors import ServeError
 from artifact_flow.serving import meters
 from artifact_flow.serving.logs import MODULE
 from artifact_flow.serving.model import ServedModel
-from artifact_flow.serving.output import stamp
+from artifact_flow.serving.output import dump_line, stamp
 
 QUEUED_ROWS = 20_000  # that wait for the thread; further ones are skipped
 BLOCK_ROWS = 1000  # predicted at a time, unless one request has more
@@ -131,7 +130,7 @@ class Shadow:
             "mean_difference": float(f"{sum(differences) / len(differences):.6g}") if differences else None,
             "shadow": [answer["class_name"] if self.model.classes else answer["value"] for answer in answers],
         }
-        self._put_line(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self._put_line(dump_line(line))
 
     def _count(self, result: str, rows: int) -> None:
         if rows:
