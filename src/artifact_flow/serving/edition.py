@@ -13,10 +13,10 @@ from artifact_flow.serving import meters
 from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.logs import MODULE
 from artifact_flow.serving.model import ServedModel, open_models
-from artifact_flow.serving.output import shared_folder
 from artifact_flow.serving.routes import ModelRoutes
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.shadow import Shadow
+from artifact_flow.serving.shared import shared_folder
 from artifact_flow.serving.window import Window
 
 logger = logging.getLogger(MODULE)

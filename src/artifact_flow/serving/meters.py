@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from artifact_flow.serving.drift import VERDICTS, Drift
-from artifact_flow.serving.output import shared_folder
+from artifact_flow.serving.shared import shared_folder
 from artifact_flow.serving.supervisor import count_absent
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -4,11 +4,10 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 from artifact_flow.core.base.errors import ServeError
-from artifact_flow.serving.output import shared_folder
 from artifact_flow.serving.settings import VARIABLE, ServiceSettings, load_settings
+from artifact_flow.serving.shared import read_shared, write_shared
 
 FindSettings = Callable[[], ServiceSettings]
 
@@ -17,7 +16,7 @@ ORDER, OPENED = "order.json", "opened.json"  # in the workers' folder: what to o
 
 def give_order(order: dict[str, str]) -> None:
     """Tell the workers which settings to open, or why there are none."""
-    _write(ORDER, json.dumps(order))
+    write_shared(ORDER, json.dumps(order))
 
 
 def end_without_terminal(started_in_one: bool = os.isatty(0)) -> bool:
@@ -30,7 +29,7 @@ def end_without_terminal(started_in_one: bool = os.isatty(0)) -> bool:
 
 def find_ordered() -> ServiceSettings:
     """Return the settings that the supervisor told its workers to open; raise ServeError when it found none."""
-    order = json.loads(_read(ORDER) or "{}")
+    order = json.loads(read_shared(ORDER) or "{}")
     if "refused" in order:
         raise ServeError(order["refused"])
     return load_settings(os.environ | {VARIABLE: order.get("settings", os.environ.get(VARIABLE, ""))})
@@ -38,33 +37,16 @@ def find_ordered() -> ServiceSettings:
 
 def find_opened() -> ServiceSettings:
     """Return the settings that a worker has opened at the last reload, else those of the start."""
-    opened = _read(OPENED)
+    opened = read_shared(OPENED)
     return load_settings(os.environ | ({VARIABLE: opened} if opened else {}))
 
 
 def keep_opened(settings: ServiceSettings) -> None:
     """Record settings that a worker has opened, for workers that start later."""
-    _write(OPENED, settings.dump())
+    write_shared(OPENED, settings.dump())
 
 
 def ordered() -> str | None:
     """Return the settings that the supervisor told its workers to open, None if it did not."""
-    order: dict[str, str] = json.loads(_read(ORDER) or "{}")
+    order: dict[str, str] = json.loads(read_shared(ORDER) or "{}")
     return order.get("settings")
-
-
-def _read(name: str) -> str | None:
-    folder = shared_folder()
-    try:
-        return (folder / name).read_text() if folder else None
-    except OSError:
-        return None
-
-
-def _write(name: str, text: str) -> None:
-    """Write a file of the workers' folder as a whole; a single process has no such folder."""
-    folder = shared_folder()
-    if folder:
-        file = Path(folder, f"{name}.{os.getpid()}")
-        file.write_text(text)
-        file.replace(folder / name)

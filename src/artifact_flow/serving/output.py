@@ -18,7 +18,8 @@ from typing import Any
 
 import orjson
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's variable: the folder that several workers share
+from artifact_flow.serving.shared import shared_folder
+
 FILE_BYTES, FILES = 100_000_000, 5  # of the rotating file
 COMPLAINT_SECONDS = 10.0  # between two complaints about the same thing
 
@@ -164,11 +165,6 @@ def complain(sentence: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{sentence}\n")
         sys.stderr.flush()
-
-
-def shared_folder() -> Path | None:
-    """Return the folder that the workers of one service share, None if there is one worker."""
-    return Path(os.environ[SHARED]) if SHARED in os.environ else None
 
 
 @cache

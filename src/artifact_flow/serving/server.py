@@ -2,25 +2,20 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from artifact_flow.core.base.files import repository_root
 from artifact_flow.serving.listener import BACKLOG, listen, raise_file_limit, stop_connections
 from artifact_flow.serving.orders import FindSettings
-from artifact_flow.serving.output import SHARED, log_config
+from artifact_flow.serving.output import log_config
 from artifact_flow.serving.protocol import Protocol
 from artifact_flow.serving.settings import VARIABLE
+from artifact_flow.serving.shared import open_shared
 from artifact_flow.serving.supervisor import Supervisor
 
 KEEP_ALIVE_SECONDS = 65  # longer than the usual 60 s of load balancers, so that they close first
@@ -46,7 +41,7 @@ def serve(find: FindSettings) -> None:
     """
     settings = find()
     raise_file_limit()
-    with listen(settings.host, settings.port) as listener, _shared_state(settings.workers) as state:
+    with listen(settings.host, settings.port) as listener, open_shared(settings.workers):
         os.environ[VARIABLE] = settings.dump()
         config = uvicorn.Config(
             partial(_create, find) if settings.workers == 1 else "artifact_flow.serving.app:create",
@@ -68,10 +63,10 @@ def serve(find: FindSettings) -> None:
             signal.signal(number, lambda *_: None)
         address = listener.getsockname()
         sys.stderr.write(f"serving {', '.join(settings.models)} on http://{settings.host}:{address[1]}\n")
-        if state is None:
+        if settings.workers == 1:
             Server(config).run(sockets=[listener])
             return
-        supervisor = Supervisor(config, listener, state, find)
+        supervisor = Supervisor(config, listener, find)
         supervisor.run()
         if supervisor.failed:
             sys.exit(1)
@@ -81,21 +76,3 @@ def _create(find: FindSettings) -> ASGIApp:
     from artifact_flow.serving.app import create  # noqa: PLC0415 - a supervisor needs neither models nor metrics
 
     return create(find)
-
-
-@contextmanager
-def _shared_state(workers: int) -> Iterator[Path | None]:
-    """Create a folder for several workers to share: their metrics, windows and the log's lock."""
-    if workers == 1:
-        yield None
-        return
-    root = repository_root()
-    parent = root / ".artifact-flow" if (root / ".dvc").is_dir() else None
-    if parent:
-        parent.mkdir(exist_ok=True)
-    folder = tempfile.mkdtemp(prefix="serve-", dir=parent)
-    os.environ[SHARED] = folder
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

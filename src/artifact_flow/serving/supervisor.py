@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from socket import socket
 
 from uvicorn import Config
@@ -17,7 +16,7 @@ from uvicorn.supervisors.multiprocess import Process
 from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.serving.listener import DRAIN_SECONDS, stop_connections
 from artifact_flow.serving.orders import FindSettings, end_without_terminal, give_order
-from artifact_flow.serving.output import shared_folder
+from artifact_flow.serving.shared import read_shared, write_shared
 
 ABSENT = "absent"  # the file in the workers' shared folder with the number of workers that cannot be started
 RETRY_SECONDS = 5.0  # until a worker that could not start is tried again
@@ -28,11 +27,10 @@ logger = logging.getLogger("artifact_flow.serving")
 class Supervisor(Multiprocess):
     """uvicorn's supervisor, except that the others serve on when one cannot be replaced, and that SIGHUP reloads."""
 
-    def __init__(self, config: Config, listener: socket, state: Path, find: FindSettings) -> None:
-        """Take the workers' configuration, socket and folder, and the function that returns the settings to open."""
+    def __init__(self, config: Config, listener: socket, find: FindSettings) -> None:
+        """Take the workers' configuration and socket, and the function that returns the settings to open."""
         super().__init__(config, [listener])
         self._find, self._turn = find, threading.Lock()
-        self._file = state / ABSENT
         self._absent: dict[int, float | None] = {}  # place without a worker → when to try again, None while trying
 
     @property
@@ -105,13 +103,9 @@ class Supervisor(Multiprocess):
         absent = len(self._absent)
         logger.error("%s: %d of %d workers are absent.", event, absent, len(self.processes))
         with suppress(OSError):
-            self._file.write_text(str(absent))
+            write_shared(ABSENT, str(absent))
 
 
 def count_absent() -> int:
     """Return the number of workers that are absent because they cannot start."""
-    folder = shared_folder()
-    try:
-        return int((folder / ABSENT).read_text()) if folder else 0
-    except (OSError, ValueError):
-        return 0
+    return int(read_shared(ABSENT) or 0)
