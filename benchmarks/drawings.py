@@ -1,4 +1,4 @@
-"""Drawings: how many drawn digits the main flow's model recognises, after each of three ways to prepare a picture.
+"""Drawings: how many drawn digits the main flow's model recognises, after each of four ways to prepare a picture.
 
 `python -m benchmarks.drawings` measures the ways on templates of strokes that none of them was chosen by, and on the
 installed fonts; `--write` puts the table into docs/serve.md; `--tuning` measures on the templates to choose by instead.
@@ -32,17 +32,17 @@ Way = Callable[[Ink, characters.Scale], Ink]
 
 def fill_box(ink: Ink, scale: characters.Scale) -> Ink:
     """Return the box of the ink, scaled to fill 32 × 32 pixels and counted in blocks: the first release's way."""
-    return _count(_fit(ink, scale))
+    return characters.count_blocks(_fit(ink, scale))
 
 
 def deskew(ink: Ink, scale: characters.Scale) -> Ink:
     """Return the same after the ink's second moments have been set upright."""
-    return _count(_fit(_set_upright(ink), scale))
+    return characters.count_blocks(_fit(_set_upright(ink), scale))
 
 
 def deskew_and_set_width(ink: Ink, scale: characters.Scale) -> Ink:
     """Return the same with the strokes eroded or dilated, in fractions of a pixel, until there is as much ink."""
-    return _count(_set_ink(_fit(_set_upright(ink), scale)))
+    return characters.count_blocks(_set_ink(_fit(_set_upright(ink), scale)))
 
 
 WAYS: dict[str, Way] = {
@@ -94,10 +94,6 @@ def _fit(ink: Ink, scale: characters.Scale) -> Ink:
     return bitmap.clip(0, 1)
 
 
-def _count(bitmap: Ink) -> Ink:
-    return np.asarray(bitmap.reshape(8, 4, 8, 4).mean(axis=(1, 3)))
-
-
 def _set_upright(ink: Ink) -> Ink:
     down, right = np.mgrid[: ink.shape[0], : ink.shape[1]]
     right, down = (place - np.average(place, weights=ink) for place in (right, down))
@@ -117,8 +113,7 @@ def _set_ink(bitmap: Ink) -> Ink:
         if low <= much <= high:
             break
         change, wanted = (np.minimum, high) if much > high else (np.maximum, low)
-        around = np.pad(bitmap, 1)
-        changed = change.reduce([bitmap, around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]])
+        changed = characters.take_neighbours(bitmap, change)
         if (changed.sum() - wanted) * (much - wanted) <= 0:
             return np.asarray(bitmap + (changed - bitmap) * (wanted - much) / (changed.sum() - much))
         bitmap = changed

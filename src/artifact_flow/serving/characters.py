@@ -34,9 +34,20 @@ def normalise_digit(ink: np.ndarray, scale: Scale) -> np.ndarray:
 
     `scale` returns an array scaled to a shape.
     """
-    bitmap = _set_upright(_set_strokes(_fill_bitmap(ink, scale)))
+    return count_blocks(_set_upright(_set_strokes(_fill_bitmap(ink, scale))))
+
+
+def count_blocks(bitmap: np.ndarray) -> np.ndarray:
+    """Return the share of ink in each block of a bitmap [32, 32], as [8, 8]."""
     counted: np.ndarray = bitmap.reshape(SHAPE[0], BLOCK, SHAPE[1], BLOCK).mean(axis=(1, 3))
     return counted
+
+
+def take_neighbours(bitmap: np.ndarray, change: np.ufunc) -> np.ndarray:
+    """Return each pixel as the least or largest of itself and its four neighbours, by `change`: minimum or maximum."""
+    around = np.pad(bitmap, 1)
+    parts = [bitmap, around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]]
+    return np.asarray(change.reduce(parts))
 
 
 def _fill_bitmap(ink: np.ndarray, scale: Scale) -> np.ndarray:
@@ -60,8 +71,7 @@ def _set_strokes(bitmap: np.ndarray) -> np.ndarray:
     steps = sum(pixels > limit for limit in MANY) + sum(pixels < limit for limit in FEW)
     changed = bitmap
     for _ in range(steps):
-        around = np.pad(changed, 1)
-        changed = change.reduce([changed, around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]])
+        changed = take_neighbours(changed, change)
     return changed if changed.any() else bitmap
 
 
