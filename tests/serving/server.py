@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -123,6 +124,7 @@ class Server:
         assert found, line
         self.port = int(found[1])
         self.wait_until_ready()
+        self._wait_for_workers()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,6 +142,15 @@ class Server:
     def wait_until_ready(self) -> None:
         """Return when it answers; its port is open from the start."""
         assert self.get("/ready", key=self.environ.get("ARTIFACT_FLOW_API_KEY")).status == 200
+
+    def _wait_for_workers(self) -> None:
+        """Return when every worker has started: the first one answers while others still open their models."""
+        if "--workers" not in self.arguments:
+            return
+        wanted, end = int(self.arguments[self.arguments.index("--workers") + 1]), time.monotonic() + 60
+        while sum("Application startup complete" in line["message"] for line in self.log()) < wanted:
+            assert time.monotonic() < end, self.log()[-5:]
+            time.sleep(0.1)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""

@@ -258,7 +258,10 @@ def test_a_worker_that_cannot_come_back_is_told(models: dict[str, Path], tmp_pat
     with Server(folder / "model.onnx", arguments=("--workers", "2")) as server:
         contract = (folder / "contract.json").read_text()
         (folder / "contract.json").write_text("{}")
-        os.kill(server.workers()[0], signal.SIGKILL)
+        killed = server.workers()[0]
+        os.kill(killed, signal.SIGKILL)
+        while killed in server.workers():  # its connections end with it
+            time.sleep(0.05)
         answer = until(lambda: server.get("/ready"), lambda answer: answer.status == 503)
         assert answer.detail == "1 of 2 workers cannot start: see the service's log."
         assert server.post("/predict", IRIS_ROW).status == 200

@@ -42,16 +42,10 @@ def messages(server: Server, start: str) -> list[str]:
 
 def reload(server: Server, start: str, workers: int = 1) -> list[str]:
     """Send SIGHUP and return the messages that each worker then logs, beginning with `start`."""
-    wait_for(server, "Application startup complete", workers)
     before = len(messages(server, start))
     server.process.send_signal(signal.SIGHUP)
-    return wait_for(server, start, before + workers)[before:]
-
-
-def wait_for(server: Server, start: str, count: int) -> list[str]:
-    """Return the messages that begin with `start` as soon as there are `count`; a worker that starts logs its own."""
     end = time.monotonic() + 30
-    while len(found := messages(server, start)) < count:
+    while len(found := messages(server, start)[before:]) < workers:
         assert time.monotonic() < end, server.log()[-5:]
         time.sleep(0.1)
     return found
@@ -122,7 +116,6 @@ def test_a_forged_file_is_refused_and_the_old_model_answers(
 ) -> None:
     """A file that the lock does not name is not opened; the log and /ready give the reason until it is mended."""
     with Server(locked / "model.onnx", arguments=("--workers", str(workers)), MODEL_SHA256="") as server:
-        wait_for(server, "Application startup complete", workers)  # the port is open from the first one on
         before = server.post("/predict", IRIS_ROW)
         shutil.copy(newer / "model.onnx", locked / "model.onnx")
         notice = server.get("/ready").document["notice"]
