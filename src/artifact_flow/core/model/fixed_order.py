@@ -7,14 +7,15 @@ of operations depends on the machine. What depends on sizes here is the way thro
 
 In the bounds u = 2^-53 is the unit roundoff and g(m) = m u / (1 - m u). Sources: Higham, Accuracy and Stability of
 Numerical Algorithms, 2nd edition, 2002 (sums: section 4.2, products: 3.5, Cholesky: 10.1, triangular systems: 8.1);
-Muller, Elementary Functions, 3rd edition, 2016 (range reduction: chapter 11). Arrays are float64.
+Muller, Elementary Functions, 3rd edition, 2016 (range reduction: chapter 11). Arrays are float64; sums, products and triangular
+systems of float32 are float32, with u = 2^-24.
 """
 
 import math
 
 import numpy as np
 
-CHUNK = 1 << 16  # products that are held at a time: 512 KB, which fits a core's second cache
+CHUNK = 1 << 15  # products that are held at a time: 256 KB, which fits a core's second cache
 SHORT = 64  # a sum's length from which the array is turned, so that what is contiguous stays long
 
 # ln 2 = LN2_HIGH + LN2_LOW: the first has 32 bits, so that its products with whole numbers up to 2^21 are exact
@@ -33,7 +34,12 @@ def total(values: np.ndarray, axis: int = -1) -> np.ndarray:
 
     Of an odd number the first half has one more. The error is at most g(ceil(log2 n)) times the sum of magnitudes.
     """
-    return _halve(np.array(np.moveaxis(np.asarray(values, dtype=np.float64), axis, 0), order="K"))
+    terms = np.moveaxis(np.asarray(values), axis, 0)
+    if len(terms) <= SHORT or terms.strides[0] > min(terms.strides[1:], default=0):
+        return _halve(np.array(terms, order="C"))
+    rows = np.array(np.moveaxis(terms, 0, -1), order="C")
+    ends = np.empty((SHORT, *rows.shape[:-1]), rows.dtype)
+    return _halve(ends[: _halve_rows(rows, np.empty(rows.size, rows.dtype), ends)])
 
 
 def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -44,21 +50,11 @@ def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     (n, k), m = A.shape, B.shape[1]
     if n < m:
         return product(B.T, A.T).T
-    result = np.empty((n, m))
-    long = k >= n  # then the terms of a sum are contiguous, and else the rows of A
-    left = np.ascontiguousarray(A if long else A.T, dtype=np.float64)
-    right = np.ascontiguousarray(B.T if long else B, dtype=np.float64)
-    rows = max(1, CHUNK // max(k, 1))
-    columns = max(1, CHUNK // (max(k, 1) * min(rows, n or 1)))
-    for i in range(0, n, rows):
-        for j in range(0, m, columns):
-            here = slice(i, i + rows), slice(j, j + columns)
-            if long:
-                terms = np.moveaxis(left[here[0], None, :] * right[None, here[1], :], 2, 0)
-            else:
-                terms = (left[:, None, here[0]] * right[:, here[1], None]).transpose(0, 2, 1)
-            result[here] = _halve(terms)
-    return result
+    if 0 in (n, k, m):
+        return np.zeros((n, m))
+    if k >= n:
+        return _long_sums(np.ascontiguousarray(A), np.ascontiguousarray(B.T))
+    return _many_sums(np.ascontiguousarray(A.T), np.ascontiguousarray(B))
 
 
 def cholesky(A: np.ndarray) -> np.ndarray:
@@ -66,7 +62,7 @@ def cholesky(A: np.ndarray) -> np.ndarray:
 
     L Lᵀ differs from A by at most g(n + 1) |L| |Lᵀ|. A pivot that is not positive gives nan from its column on.
     """
-    rest, lower = np.array(A, dtype=np.float64), np.zeros(np.shape(A))
+    rest, lower = np.array(A), np.zeros_like(A)
     for j in range(rest.shape[-1]):
         pivot = rest[..., j, j]
         root = np.sqrt(np.where(pivot > 0, pivot, np.nan))
@@ -81,7 +77,7 @@ def solve_lower(L: np.ndarray, B: np.ndarray) -> np.ndarray:
 
     X solves (L + E) X = B with |E| at most g(n) |L|.
     """
-    X = np.array(np.broadcast_to(B, (*L.shape[:-2], *B.shape[-2:])), dtype=np.float64)
+    X = np.array(np.broadcast_to(B, (*L.shape[:-2], *B.shape[-2:])))
     for j in range(L.shape[-1]):
         X[..., j, :] /= L[..., j, j, None]
         X[..., j + 1 :, :] -= L[..., j + 1 :, j, None] * X[..., j, None, :]
@@ -146,35 +142,87 @@ def expit(x: np.ndarray) -> np.ndarray:
     return np.where(np.asarray(x) < 0, power, 1.0) / (1 + power)
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Return e^score of each row of [rows, classes], divided by the row's sum, with a relative error of about 10 u."""
-    powers = exp(scores - np.max(scores, axis=1, keepdims=True))
-    return powers / total(powers, axis=1)[:, None]
+def softmax(scores: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Return e^score divided by its sum along an axis, by default that of classes in [rows, classes].
+
+    The relative error is at most about 10 u, beside that of the scores' differences.
+    """
+    powers = exp(scores - np.max(scores, axis=axis, keepdims=True))
+    return powers / np.expand_dims(total(powers, axis), axis)
 
 
-def log_sum_exp(scores: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the sum of e^score, one for each row of [rows, classes].
+def log_sum_exp(scores: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Return the logarithm of the sum of e^score along an axis, by default that of classes in [rows, classes].
 
     The largest score stands before the logarithm and its e^0 = 1 inside `log1p`, so that a sum of nearly 1 keeps its
     digits (Blanchard, Higham and Higham 2021).
     """
-    places = np.argmax(scores, axis=1)[:, None]
-    largest = np.take_along_axis(scores, places, axis=1)
+    places = np.expand_dims(np.argmax(scores, axis=axis), axis)
+    largest = np.take_along_axis(scores, places, axis)
     powers = exp(scores - largest)
-    np.put_along_axis(powers, places, 0.0, axis=1)
-    return largest[:, 0] + log1p(total(powers, axis=1))
+    np.put_along_axis(powers, places, 0.0, axis)
+    return np.squeeze(largest, axis) + log1p(total(powers, axis))
+
+
+def _many_sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return leftᵀ right for left [k, n] and right [k, m]; the n sums of a column are formed beside each other."""
+    (k, n), m = left.shape, right.shape[1]
+    rows = min(n, max(1, CHUNK // max(k, 1)))
+    columns = max(1, CHUNK // (max(k, 1) * rows))
+    result, buffer = np.empty((m, n), left.dtype), np.empty(k * rows * min(columns, m), left.dtype)
+    for i in range(0, n, rows):
+        for j in range(0, m, columns):
+            height, width = min(rows, n - i), min(columns, m - j)
+            terms = buffer[: k * width * height].reshape(k, width, height)
+            np.multiply(left[:, None, i : i + rows], right[:, j : j + columns, None], out=terms)
+            result[j : j + columns, i : i + rows] = _halve(terms)
+    return result.T
+
+
+def _long_sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return left rightᵀ for left [n, k] and right [m, k]; sums are long, and their last terms are added at once."""
+    (n, k), m = left.shape, right.shape[0]
+    columns = min(m, max(1, CHUNK // k))
+    rows = min(n, max(1, CHUNK // (k * columns)))
+    result, whole, half = np.empty((n, m), left.dtype), *np.empty((2, rows * columns * k), left.dtype)
+    block = max(rows, 4 * CHUNK // (SHORT * m) // rows * rows)
+    for first in range(0, n, block):
+        last = min(first + block, n)
+        ends, length = np.empty((SHORT, last - first, m), left.dtype), k
+        for i in range(first, last, rows):
+            for j in range(0, m, columns):
+                height, width = min(rows, last - i), min(columns, m - j)
+                terms = whole[: height * width * k].reshape(height, width, k)
+                np.multiply(left[i : i + height, None, :], right[None, j : j + width, :], out=terms)
+                length = _halve_rows(terms, half, ends[:, i - first : i - first + height, j : j + width])
+        result[first:last] = _halve(ends[:length])
+    return result
+
+
+def _halve_rows(terms: np.ndarray, spare: np.ndarray, ends: np.ndarray) -> int:
+    """Halve rows [..., n] until they have at most SHORT terms, write these to `ends` and return their number.
+
+    The rows and `spare`, of as many elements, are overwritten in turn: a sum into half of its own rows would be slow.
+    """
+    n = terms.shape[-1]
+    while n > SHORT:
+        half = (n + 1) // 2
+        halved = spare[: terms[..., :half].size].reshape(*terms.shape[:-1], half)
+        np.add(terms[..., : n - half], terms[..., half:], out=halved[..., : n - half])
+        halved[..., n - half :] = terms[..., n - half : half]
+        terms, spare, n = halved, terms.reshape(-1), half
+    ends[:n] = np.moveaxis(terms, -1, 0)
+    return n
 
 
 def _halve(values: np.ndarray) -> np.ndarray:
     """Return the sum of `values`, which is overwritten, along the first axis, by halving."""
     n = len(values)
     if n == 0:
-        return np.zeros(values.shape[1:])
+        return np.zeros(values.shape[1:], values.dtype)
     while n > 1:
         half = (n + 1) // 2
         values[: n - half] += values[half:n]
-        if half <= SHORT < n:
-            values = np.ascontiguousarray(values[:half])
         n = half
     return values[0]
 
