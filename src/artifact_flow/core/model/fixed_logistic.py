@@ -1,0 +1,257 @@
+"""Logistic regression in fixed order: the optimum of scikit-learn's L2-penalised objective, the same on every machine.
+
+With weights s_i of the rows, scores Z = X Wᵀ + b and the penalty l2 = 1 / C, the objective is
+
+    F(W, b) = sum_i s_i loss(z_i, y_i) + l2 / 2 |W|^2,
+
+where loss is log(1 + e^z) - y z for two classes and log(sum_k e^z_k) - z_y for more: scikit-learn's, times the rows'
+total weight. It is minimised to rounding level by Newton's method. Each direction comes from conjugate gradients,
+preconditioned by the inverses of the Hessian's diagonal blocks, one for each class (Nocedal and Wright,
+Numerical Optimization, 2nd edition, 2006, algorithms 5.3 and 7.1), and its length from Armijo's rule. A direction needs
+no accuracy, only the gradient does: so the Hessian is float32 and leaves out rows of hardly any curvature, until that
+makes no progress. Arrays of rows are [classes, rows] and [features, rows]: sums and steps run along the rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from artifact_flow.core.model.fixed_order import cholesky, exp, log1p, product, solve_lower, solve_upper, total
+
+FORCING = 0.01  # a direction is good enough when the squared residual, in the preconditioner's norm, has fallen to it
+SUFFICIENT = 1e-4  # share of the slope's decrease that Armijo's rule asks for
+HALVINGS = 40  # of a step, at most
+DIRECTIONS = 500  # conjugate directions a Newton step, at most
+FLAT = 2.0**-40  # an expected decrease of less than this share of the objective drowns in its rounding errors
+SETTLED = 1e-3  # an expected decrease of less than this share of the objective leaves the Hessian as it is
+ROUNDING = 2.0**-50  # a gradient of this share of its terms' magnitudes is one of rounding errors
+LEFT_OUT = 1e-3  # curvature, as a share of the largest, below which a row is left out of the Hessian
+BLOCK = 512  # features of a block of the preconditioner, at most; for more, the diagonal alone
+SAMPLE = 8  # rows a feature that make a block of the preconditioner, at least, where there are so many
+STRIP = 16  # rows of a symmetric matrix that are computed at a time
+REFRESH = 3  # Newton steps that one preconditioner serves
+LIFT = 1e-5  # share of the diagonal added to it: float32 may have rounded as much off a block
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A solution: coefficients [outputs, features], intercepts [outputs], Newton steps taken, and whether it is one."""
+
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Rows Z [features, rows], classes y [rows], their number, weights [rows], and the penalty of each feature."""
+
+    Z: np.ndarray
+    y: np.ndarray
+    classes: int
+    weights: np.ndarray
+    penalty: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Coefficients W [outputs, features] with the objective, its gradient [outputs, features] and the probabilities.
+
+    `odds` is P (1 - P), which for a probability near 1 has more digits than P says.
+    """
+
+    W: np.ndarray
+    objective: float
+    gradient: np.ndarray
+    residual: np.ndarray
+    P: np.ndarray
+    odds: np.ndarray
+
+
+def minimise_logistic(
+    X: np.ndarray, y: np.ndarray, classes: int, weights: np.ndarray, l2: float, intercept: bool, max_iter: int
+) -> Logistic:
+    """Return the minimum of the objective for X [rows, features] and classes y [rows], numbered from 0.
+
+    Two classes have one output, more have one each, and then the outputs' coefficients and intercepts sum to 0: adding
+    a constant to all changes no probability. `weights` are positive, [rows]; `l2` is above 0.
+    """
+    n, features = X.shape
+    centre = total(X, axis=0) / n if intercept else np.zeros(features)
+    Z = np.ascontiguousarray(X.T) - centre[:, None]
+    # columns divided by powers of two, which is exact, have the magnitude 1
+    exponent = np.clip(np.frexp(np.max(np.abs(Z), axis=1))[1], -200, 200)
+    Z, penalty = np.ldexp(Z, -exponent[:, None]), np.ldexp(l2, -2 * exponent)
+    if intercept:
+        Z, penalty = np.vstack([Z, np.ones(n)]), np.append(penalty, 0.0)
+    problem = _Problem(Z, y, classes, weights, penalty)
+    W, iterations, converged = _minimise(problem, max_iter)
+    if classes > 2:
+        W = W - total(W, axis=0) / classes
+    coefficients = np.ldexp(W[:, :features], -exponent)
+    intercepts = np.zeros(len(W))
+    if intercept:
+        intercepts = W[:, -1] - total(coefficients * centre, axis=1)
+        if classes > 2:
+            intercepts -= total(intercepts) / classes
+    return Logistic(coefficients, intercepts, iterations, converged)
+
+
+def _minimise(problem: _Problem, max_iter: int) -> tuple[np.ndarray, int, bool]:
+    """Return the coefficients at the minimum, the Newton steps taken, and whether the last could improve nothing."""
+    outputs = 1 if problem.classes == 2 else problem.classes
+    here = _evaluate(problem, np.zeros((outputs, len(problem.penalty))))
+    quick, inverses, served = True, None, 0
+    for iteration in range(max_iter):
+        if _is_rounding(problem, here):
+            return here.W, iteration, True
+        if inverses is None or served == REFRESH:
+            inverses, served = _precondition(problem, here), 0
+        direction = _newton_direction(problem, here, inverses, quick)
+        slope = _dot(here.gradient, direction)
+        if -slope > FLAT * abs(here.objective):
+            there = _search(problem, here, direction, slope)
+            progress = there is not None
+            served += -slope > SETTLED * abs(here.objective)  # a Hessian that has settled needs no other
+        else:
+            there = _evaluate(problem, here.W + direction)
+            progress = _dot(there.gradient, there.gradient) < 0.25 * _dot(here.gradient, here.gradient)
+        if progress:
+            here = there
+        elif quick:
+            quick = False
+        else:
+            return here.W, iteration, True
+    return here.W, max_iter, _is_rounding(problem, here)
+
+
+def _is_rounding(problem: _Problem, here: _Point) -> bool:
+    """Return whether the gradient is of the size of its own rounding errors."""
+    error = product(np.abs(here.residual), np.abs(problem.Z.T)) + np.abs(problem.penalty * here.W)
+    return _dot(here.gradient, here.gradient) <= ROUNDING * ROUNDING * _dot(error, error)
+
+
+def _search(problem: _Problem, here: _Point, direction: np.ndarray, slope: float) -> _Point | None:
+    """Return the point at the first of the steps 1, 1/2, 1/4, ... that decreases the objective enough, or None."""
+    for halving in range(HALVINGS):
+        step = 0.5**halving
+        there = _evaluate(problem, here.W + step * direction)
+        if there.objective <= here.objective + SUFFICIENT * step * slope:
+            return there
+    return None
+
+
+def _evaluate(problem: _Problem, W: np.ndarray) -> _Point:
+    """Return the point at W."""
+    scores, rows = product(W, problem.Z), np.arange(len(problem.y))
+    if problem.classes == 2:
+        sign = np.where(problem.y == 1, -1.0, 1.0)
+        wrong = sign * scores[0]  # the score of the class that the row is not of
+        powers = exp(-np.abs(wrong))
+        losses = np.maximum(wrong, 0) + log1p(powers)
+        share = np.where(wrong < 0, powers, 1.0) / (1 + powers)
+        P, odds = share[None], (powers / ((1 + powers) * (1 + powers)))[None]
+        residual = (sign * share)[None]
+    else:
+        places = np.argmax(scores, axis=0)
+        largest = scores[places, rows]
+        powers = exp(scores - largest)
+        powers[places, rows] = 0.0
+        rest = total(powers, axis=0)  # beside the largest, whose power is 1
+        losses = (largest - scores[problem.y, rows]) + log1p(rest)
+        powers[places, rows] = 1.0
+        P = powers / (1 + rest)
+        residual = P.copy()
+        residual[problem.y, rows] = 0.0
+        residual[problem.y, rows] = -total(residual, axis=0)  # P - 1, with all its digits
+        odds = P * (1 - P)
+    penalised = problem.penalty * W
+    objective = total(problem.weights * losses) + 0.5 * _dot(penalised, W)
+    residual *= problem.weights
+    gradient = product(residual, problem.Z.T) + penalised
+    return _Point(W, float(objective), gradient, residual, P, odds)
+
+
+def _newton_direction(problem: _Problem, here: _Point, inverses: np.ndarray, quick: bool) -> np.ndarray:
+    """Return an approximate solution D of H D = -gradient by preconditioned conjugate gradients from 0."""
+    kind: Any = np.float32 if quick else np.float64
+    curvature = problem.weights * np.max(here.odds, axis=0)
+    kept = curvature > (LEFT_OUT * np.max(curvature) if quick else 0)
+    Z, P = problem.Z[:, kept].astype(kind), here.P[:, kept].astype(kind)
+    weights, odds = problem.weights[kept].astype(kind), here.odds[:, kept].astype(kind)
+
+    def hessian(D: np.ndarray) -> np.ndarray:
+        change = product(D.astype(kind), Z)
+        if problem.classes == 2:
+            change = odds * change
+        else:
+            change = P * change
+            change -= P * total(change, axis=0)
+        return product(weights * change, Z.T).astype(np.float64) + problem.penalty * D
+
+    D, residual = np.zeros_like(here.W), -here.gradient
+    conditioned = _apply(inverses, residual)
+    along, size = conditioned, _dot(residual, conditioned)
+    enough = FORCING * size
+    for _ in range(DIRECTIONS):
+        image = hessian(along)
+        curve = _dot(along, image)
+        if not curve > 0:  # rounding errors are all that is left
+            break
+        D = D + (size / curve) * along
+        residual = residual - (size / curve) * image
+        conditioned = _apply(inverses, residual)
+        before, size = size, _dot(residual, conditioned)
+        if not size > enough:
+            break
+        along = conditioned + (size / before) * along
+    return D
+
+
+def _precondition(problem: _Problem, here: _Point) -> np.ndarray:
+    """Return the inverses of the Hessian's blocks as [features, outputs, features], or as [outputs, features].
+
+    The latter, for many features, are the inverses of the diagonal alone.
+    """
+    curvature, size = problem.weights * here.odds, len(problem.Z)
+    if size > BLOCK:
+        diagonal = product(curvature, (problem.Z * problem.Z).T) + problem.penalty
+        return 1 / np.where(diagonal > 0, diagonal, 1.0)
+    blocks = np.array([_gram(problem.Z, row) for row in curvature], dtype=np.float64)
+    places = np.arange(size)
+    diagonal = blocks[:, places, places] * (1 + LIFT) + problem.penalty
+    blocks[:, places, places] = np.where(diagonal > 0, diagonal, 1.0)
+    factors = solve_lower(cholesky(blocks), np.eye(size))
+    inverses = np.array([product(factor.T, factor) for factor in factors])
+    if not np.all(np.isfinite(inverses)):
+        return 1 / blocks[:, places, places]
+    return np.ascontiguousarray(inverses.astype(np.float32).transpose(1, 0, 2))
+
+
+def _gram(Z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return the sum of curvature_i z_i z_iᵀ, estimated from some rows of some curvature, float32 [features, features]."""
+    kept = np.flatnonzero(curvature > LEFT_OUT * np.max(curvature))
+    every = max(1, len(kept) // (SAMPLE * len(Z)))
+    Z = Z[:, kept[::every]].astype(np.float32)
+    weighted = Z * (every * curvature[kept[::every]]).astype(np.float32)
+    gram = np.empty((len(Z), len(Z)), np.float32)
+    for first in range(0, len(Z), STRIP):  # of a symmetric matrix the lower half
+        last = first + STRIP
+        gram[first:last, :last] = product(weighted[first:last], Z[:last].T)
+        gram[:last, first:last] = gram[first:last, :last].T
+    return gram
+
+
+def _apply(inverses: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Return the preconditioner's inverse times a residual [outputs, features]."""
+    if inverses.ndim == 2:
+        return inverses * residual
+    terms = inverses * residual.T.astype(np.float32)[:, :, None]
+    return total(terms, axis=0, overwrite=True).astype(np.float64)
+
+
+def _dot(A: np.ndarray, B: np.ndarray) -> float:
+    """Return the sum of the products of two arrays' elements."""
+    return float(total(np.ravel(A * B)))
