@@ -16,7 +16,8 @@ import math
 import numpy as np
 
 CHUNK = 1 << 17  # products that are held at a time: 1 MB, which a core's caches hold
-SHORT = 64  # a sum's length from which the array is turned, so that what is contiguous stays long
+SHORT = 64  # terms of a sum from which on the sums, and no longer the terms of one, lie beside each other
+NARROW = 16  # columns of a product below which the terms of a sum lie beside each other
 
 # ln 2 = LN2_HIGH + LN2_LOW: the first has 32 bits, so that its products with whole numbers up to 2^21 are exact
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
@@ -38,7 +39,9 @@ def total(values: np.ndarray, axis: int = -1, overwrite: bool = False) -> np.nda
     terms = np.moveaxis(np.asarray(values), axis, 0)
     if len(terms) <= SHORT or terms.strides[0] > min(terms.strides[1:], default=0):
         return _halve(terms if overwrite else np.array(terms, order="C"))
-    rows = np.array(np.moveaxis(terms, 0, -1), order="C")
+    rows = np.moveaxis(terms, 0, -1)
+    if not (overwrite and rows.flags.c_contiguous):
+        rows = np.array(rows, order="C")
     ends = np.empty((SHORT, *rows.shape[:-1]), rows.dtype)
     return _halve(ends[: _halve_rows(rows, np.empty(rows.size, rows.dtype), ends)])
 
@@ -53,9 +56,25 @@ def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
         return product(B.T, A.T).T
     if 0 in (n, k, m):
         return np.zeros((n, m))
-    if k >= n:
-        return _long_sums(np.ascontiguousarray(A), np.ascontiguousarray(B.T))
-    return _many_sums(np.ascontiguousarray(A.T), np.ascontiguousarray(B))
+    kind = np.result_type(A, B)
+    result = np.empty((m, n), kind).T
+    if n < NARROW and k > SHORT:  # the terms of a sum lie beside each other
+        left, right, rows = np.ascontiguousarray(A), np.ascontiguousarray(B.T), max(1, CHUNK // k)
+        for i in range(0, n, rows):
+            for j in range(m):
+                result[i : i + rows, j] = total(left[i : i + rows] * right[j], axis=1, overwrite=True)
+        return result
+    # what lies beside each other are the rows of A
+    left, right, rows = np.ascontiguousarray(A.T), np.ascontiguousarray(B), min(n, max(1, CHUNK // k))
+    columns = max(1, CHUNK // (k * rows))
+    buffer = np.empty(k * rows * min(columns, m), kind)
+    for i in range(0, n, rows):
+        for j in range(0, m, columns):
+            height, width = min(rows, n - i), min(columns, m - j)
+            terms = buffer[: k * width * height].reshape(k, width, height)
+            np.multiply(left[:, None, i : i + rows], right[:, j : j + columns, None], out=terms)
+            result[i : i + rows, j : j + columns] = _halve(terms).T
+    return result
 
 
 def cholesky(A: np.ndarray) -> np.ndarray:
@@ -163,41 +182,6 @@ def log_sum_exp(scores: np.ndarray, axis: int = 1) -> np.ndarray:
     powers = exp(scores - largest)
     np.put_along_axis(powers, places, 0.0, axis)
     return np.squeeze(largest, axis) + log1p(total(powers, axis))
-
-
-def _many_sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return leftᵀ right for left [k, n] and right [k, m]; the n sums of a column are formed beside each other."""
-    (k, n), m = left.shape, right.shape[1]
-    rows = min(n, max(1, CHUNK // max(k, 1)))
-    columns = max(1, CHUNK // (max(k, 1) * rows))
-    result, buffer = np.empty((m, n), left.dtype), np.empty(k * rows * min(columns, m), left.dtype)
-    for i in range(0, n, rows):
-        for j in range(0, m, columns):
-            height, width = min(rows, n - i), min(columns, m - j)
-            terms = buffer[: k * width * height].reshape(k, width, height)
-            np.multiply(left[:, None, i : i + rows], right[:, j : j + columns, None], out=terms)
-            result[j : j + columns, i : i + rows] = _halve(terms)
-    return result.T
-
-
-def _long_sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return left rightᵀ for left [n, k] and right [m, k]; sums are long, and their last terms are added at once."""
-    (n, k), m = left.shape, right.shape[0]
-    columns = min(m, max(1, CHUNK // k))
-    rows = min(n, max(1, CHUNK // (k * columns)))
-    result, whole, half = np.empty((n, m), left.dtype), *np.empty((2, rows * columns * k), left.dtype)
-    block = max(rows, 4 * CHUNK // (SHORT * m) // rows * rows)
-    for first in range(0, n, block):
-        last = min(first + block, n)
-        ends, length = np.empty((SHORT, last - first, m), left.dtype), k
-        for i in range(first, last, rows):
-            for j in range(0, m, columns):
-                height, width = min(rows, last - i), min(columns, m - j)
-                terms = whole[: height * width * k].reshape(height, width, k)
-                np.multiply(left[i : i + height, None, :], right[None, j : j + width, :], out=terms)
-                length = _halve_rows(terms, half, ends[:, i - first : i - first + height, j : j + width])
-        result[first:last] = _halve(ends[:length])
-    return result
 
 
 def _halve_rows(terms: np.ndarray, spare: np.ndarray, ends: np.ndarray) -> int:
