@@ -8,8 +8,8 @@ where loss is log(1 + e^z) - y z for two classes and log(sum_k e^z_k) - z_y for 
 total weight. It is minimised to rounding level by Newton's method. Each direction comes from conjugate gradients,
 preconditioned by the inverses of the Hessian's diagonal blocks, one for each class (Nocedal and Wright,
 Numerical Optimization, 2nd edition, 2006, algorithms 5.3 and 7.1), and its length from Armijo's rule. A direction needs
-no accuracy, only the gradient does: so the Hessian is float32 and leaves out rows of hardly any curvature, until that
-makes no progress. Arrays of rows are [classes, rows] and [features, rows]: sums and steps run along the rows.
+no accuracy, only the gradient does: so the Hessian is float32 and leaves out rows of hardly any curvature, until a full
+step of that kind makes no progress. Arrays of rows are [classes, rows] and [features, rows]: sums and steps run along the rows.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ BLOCK = 512  # features of a block of the preconditioner, at most; for more, the
 SAMPLE = 8  # rows a feature that make a block of the preconditioner, at least, where there are so many
 STRIP = 16  # rows of a symmetric matrix that are computed at a time
 REFRESH = 3  # Newton steps that one preconditioner serves
-LIFT = 1e-5  # share of the diagonal added to it: float32 may have rounded as much off a block
+LIFT = 100  # roundings by which the diagonal is raised: as much may be missing from a block
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,15 @@ def minimise_logistic(
     """Return the minimum of the objective for X [rows, features] and classes y [rows], numbered from 0.
 
     Two classes have one output, more have one each, and then the outputs' coefficients and intercepts sum to 0: adding
-    a constant to all changes no probability. `weights` are positive, [rows]; `l2` is above 0.
+    a constant to all changes no probability. `weights` are 0 or more, [rows]; `l2` is above 0.
+
+    Raises ValueError when the values are so large that their sums are no numbers.
     """
     n, features = X.shape
     centre = total(X, axis=0) / n if intercept else np.zeros(features)
     Z = np.ascontiguousarray(X.T) - centre[:, None]
+    if not np.all(np.isfinite(Z)):
+        raise ValueError("Input X contains values too large for their sums: bring the columns to one scale.")
     # columns divided by powers of two, which is exact, have the magnitude 1
     exponent = np.clip(np.frexp(np.max(np.abs(Z), axis=1))[1], -200, 200)
     Z, penalty = np.ldexp(Z, -exponent[:, None]), np.ldexp(l2, -2 * exponent)
@@ -108,20 +112,22 @@ def _minimise(problem: _Problem, max_iter: int) -> tuple[np.ndarray, int, bool]:
         if _is_rounding(problem, here):
             return here.W, iteration, True
         if inverses is None or served == REFRESH:
-            inverses, served = _precondition(problem, here), 0
+            inverses, served = _precondition(problem, here, quick), 0
         direction = _newton_direction(problem, here, inverses, quick)
         slope = _dot(here.gradient, direction)
+        there = _evaluate(problem, here.W + direction)
         if -slope > FLAT * abs(here.objective):
-            there = _search(problem, here, direction, slope)
-            progress = there is not None
             served += -slope > SETTLED * abs(here.objective)  # a Hessian that has settled needs no other
+            progress = there.objective <= here.objective + SUFFICIENT * slope
+            if not progress and not quick:
+                shorter = _search(problem, here, direction, slope)
+                progress, there = shorter is not None, shorter or there
         else:
-            there = _evaluate(problem, here.W + direction)
             progress = _dot(there.gradient, there.gradient) < 0.25 * _dot(here.gradient, here.gradient)
         if progress:
             here = there
         elif quick:
-            quick = False
+            quick, inverses = False, None
         else:
             return here.W, iteration, True
     return here.W, max_iter, _is_rounding(problem, here)
@@ -134,8 +140,8 @@ def _is_rounding(problem: _Problem, here: _Point) -> bool:
 
 
 def _search(problem: _Problem, here: _Point, direction: np.ndarray, slope: float) -> _Point | None:
-    """Return the point at the first of the steps 1, 1/2, 1/4, ... that decreases the objective enough, or None."""
-    for halving in range(HALVINGS):
+    """Return the point at the first of the steps 1/2, 1/4, ... that decreases the objective enough, or None."""
+    for halving in range(1, HALVINGS):
         step = 0.5**halving
         there = _evaluate(problem, here.W + step * direction)
         if there.objective <= here.objective + SUFFICIENT * step * slope:
@@ -176,7 +182,7 @@ def _evaluate(problem: _Problem, W: np.ndarray) -> _Point:
 
 def _newton_direction(problem: _Problem, here: _Point, inverses: np.ndarray, quick: bool) -> np.ndarray:
     """Return an approximate solution D of H D = -gradient by preconditioned conjugate gradients from 0."""
-    kind: Any = np.float32 if quick else np.float64
+    kind = _kind(quick)
     curvature = problem.weights * np.max(here.odds, axis=0)
     kept = curvature > (LEFT_OUT * np.max(curvature) if quick else 0)
     Z, P = problem.Z[:, kept].astype(kind), here.P[:, kept].astype(kind)
@@ -210,33 +216,32 @@ def _newton_direction(problem: _Problem, here: _Point, inverses: np.ndarray, qui
     return D
 
 
-def _precondition(problem: _Problem, here: _Point) -> np.ndarray:
+def _precondition(problem: _Problem, here: _Point, quick: bool) -> np.ndarray:
     """Return the inverses of the Hessian's blocks as [features, outputs, features], or as [outputs, features].
 
     The latter, for many features, are the inverses of the diagonal alone.
     """
-    curvature, size = problem.weights * here.odds, len(problem.Z)
+    curvature, size, kind = problem.weights * here.odds, len(problem.Z), _kind(quick)
     if size > BLOCK:
         diagonal = product(curvature, (problem.Z * problem.Z).T) + problem.penalty
         return 1 / np.where(diagonal > 0, diagonal, 1.0)
-    blocks = np.array([_gram(problem.Z, row) for row in curvature], dtype=np.float64)
+    blocks = np.array([_gram(problem.Z, row, quick) for row in curvature], dtype=np.float64)
     places = np.arange(size)
-    diagonal = blocks[:, places, places] * (1 + LIFT) + problem.penalty
+    diagonal = blocks[:, places, places] * (1 + LIFT * np.finfo(kind).eps) + problem.penalty
     blocks[:, places, places] = np.where(diagonal > 0, diagonal, 1.0)
     factors = solve_lower(cholesky(blocks), np.eye(size))
     inverses = np.array([product(factor.T, factor) for factor in factors])
     if not np.all(np.isfinite(inverses)):
         return 1 / blocks[:, places, places]
-    return np.ascontiguousarray(inverses.astype(np.float32).transpose(1, 0, 2))
+    return np.ascontiguousarray(inverses.astype(kind).transpose(1, 0, 2))
 
 
-def _gram(Z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
-    """Return the sum of curvature_i z_i z_iᵀ, estimated from some rows of some curvature, float32 [features, features]."""
-    kept = np.flatnonzero(curvature > LEFT_OUT * np.max(curvature))
-    every = max(1, len(kept) // (SAMPLE * len(Z)))
-    Z = Z[:, kept[::every]].astype(np.float32)
-    weighted = Z * (every * curvature[kept[::every]]).astype(np.float32)
-    gram = np.empty((len(Z), len(Z)), np.float32)
+def _gram(Z: np.ndarray, curvature: np.ndarray, quick: bool) -> np.ndarray:
+    """Return the sum of curvature_i z_i z_iᵀ [features, features]; a quick one is estimated from some rows."""
+    kept, kind = np.flatnonzero(curvature > (LEFT_OUT * np.max(curvature) if quick else 0)), _kind(quick)
+    every = max(1, len(kept) // (SAMPLE * len(Z))) if quick else 1
+    Z = Z[:, kept[::every]].astype(kind)
+    weighted, gram = Z * (every * curvature[kept[::every]]).astype(kind), np.empty((len(Z), len(Z)), kind)
     for first in range(0, len(Z), STRIP):  # of a symmetric matrix the lower half
         last = first + STRIP
         gram[first:last, :last] = product(weighted[first:last], Z[:last].T)
@@ -244,11 +249,16 @@ def _gram(Z: np.ndarray, curvature: np.ndarray) -> np.ndarray:
     return gram
 
 
+def _kind(quick: bool) -> Any:
+    """Return the type of numbers that a direction is computed with."""
+    return np.float32 if quick else np.float64
+
+
 def _apply(inverses: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Return the preconditioner's inverse times a residual [outputs, features]."""
     if inverses.ndim == 2:
         return inverses * residual
-    terms = inverses * residual.T.astype(np.float32)[:, :, None]
+    terms = inverses * residual.T.astype(inverses.dtype)[:, :, None]
     return total(terms, axis=0, overwrite=True).astype(np.float64)
 
 
