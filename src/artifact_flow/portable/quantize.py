@@ -92,7 +92,7 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
     Z = preprocess(estimator, X)
     if Z.shape[1] != len(weights):
         raise refusal
-    expected = apply_link(Z @ weights + intercept, link)
+    expected = apply_link(product(Z, weights) + intercept, link)
     if link == "identity" and not np.allclose(expected.values, estimator.predict(X)):
         raise refusal
     if expected.probabilities is not None and not np.allclose(expected.probabilities, estimator.predict_proba(X)):
@@ -110,7 +110,8 @@ def preprocess(estimator: Any, X: np.ndarray) -> np.ndarray:
 
 def quantize_linear(linear: Linear, Z: np.ndarray) -> Quantized:
     """Return a linear model with 8-bit weights; Z, the train split pre-processed, gives scales and mean error."""
-    deviation = Z.std(axis=0)
+    mean = total(Z, axis=0) / len(Z)
+    deviation = np.sqrt(total((Z - mean) ** 2, axis=0) / len(Z))
     factors = (1 / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)[:, None]
     weights = linear.weights / factors.astype(np.float64)
     low, high = np.minimum(weights.min(axis=0), 0), np.maximum(weights.max(axis=0), 0)
@@ -118,7 +119,7 @@ def quantize_linear(linear: Linear, Z: np.ndarray) -> Quantized:
     zero_point = np.clip(np.rint(-low / scale), 0, LEVELS)
     stored = np.clip(np.rint(weights / scale) + zero_point, 0, LEVELS)
     error = weights - (stored - zero_point) * scale
-    intercept = linear.intercept + Z.mean(axis=0) @ (factors * error)
+    intercept = linear.intercept + product(mean[None, :], factors * error)[0]
     return Quantized(
         weights=stored.astype(np.uint8),
         zero_point=zero_point.astype(np.uint8),
@@ -133,7 +134,7 @@ def predict_quantized(model: Quantized, Z: np.ndarray) -> Predictions:
     """Return what the stored numbers predict for pre-processed rows, computed in float64."""
     stored = model.weights.astype(np.float64) - model.zero_point
     weights = model.factors.astype(np.float64) * (stored * model.scale)
-    return apply_link(Z @ weights + model.intercept, model.link)
+    return apply_link(product(Z, weights) + model.intercept, model.link)
 
 
 def apply_link(scores: np.ndarray, link: Link) -> Predictions:
@@ -144,12 +145,11 @@ def apply_link(scores: np.ndarray, link: Link) -> Predictions:
     if link == "none":
         return Predictions(values, None)
     if link == "softmax":
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return Predictions(values, powers / powers.sum(axis=1, keepdims=True))
-    shares = 1 / (1 + np.exp(-scores))
+        return Predictions(values, softmax(scores))
+    shares = expit(scores)
     if link == "sigmoid":
         return Predictions(values, np.hstack([1 - shares, shares]))
-    return Predictions(values, shares / shares.sum(axis=1, keepdims=True))
+    return Predictions(values, shares / total(shares, axis=1)[:, None])
 
 
 def write_quantized(

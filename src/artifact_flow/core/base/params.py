@@ -1,7 +1,7 @@
 """Params: params.yaml as frozen, validated values. An unknown key or invalid value raises ParamsError naming it.
 
 There is one block per stage (`data`, `train`, `infer`, `export`, `quantize`), and `promote` for the registry. In
-`train` the keys `estimator`, `threads`, `search`, `keywords` and `threshold` are reserved; every other key, and each
+`train` the keys `estimator`, `threads`, `arithmetic`, `search`, `keywords` and `threshold` are reserved; every other key, and each
 key under `keywords`, is an argument of the estimator, which checks it when it is built and fitted. A block named after
 another stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks for each flow,
 under `flows` and the flow's name.
@@ -19,6 +19,7 @@ from artifact_flow.core.base.validation import explain_error, kind_of, nested_mo
 
 PARAMS = Path("params.yaml")
 
+NATIVE = "native"  # the arithmetic of scikit-learn and BLAS
 MISSING = ("", "NA")  # the default texts that mark a missing value
 
 Task = Literal["classification", "regression"]
@@ -137,6 +138,13 @@ class TrainParams(_Block):
         Field(description="the import path of an estimator, such as sklearn.linear_model.LogisticRegression"),
     ]
     threads: Annotated[int, Field(ge=1, le=1024, description="a whole number of threads, from 1")]
+    arithmetic: Annotated[
+        Literal["fixed", "native"],
+        Field(
+            exclude_if=lambda value: value == NATIVE,
+            description="fixed (one order of operations, the same bytes on every machine) or native",
+        ),
+    ] = NATIVE
     search: Annotated[SearchParams | None, _optional("a block of keys")] = None
     keywords: Annotated[
         dict[str, Any] | None, _optional("a mapping of the arguments whose names are reserved in this block")

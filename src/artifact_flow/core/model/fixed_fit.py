@@ -17,6 +17,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
@@ -24,8 +25,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from artifact_flow.core.model.fixed_logistic import minimise_logistic
-from artifact_flow.core.model.fixed_order import expit, product, softmax, total
+from artifact_flow.core.base.fixed_order import expit, product, softmax, total
 from artifact_flow.core.model.fixed_squares import solve_squares
+from artifact_flow.core.model.predictions import FIXED
 
 EPS = float(np.finfo(np.float64).eps)
 PICKING = ("median", "most_frequent", "constant")  # strategies of an imputer that sum no column
@@ -53,6 +55,11 @@ def explain_uncovered(model: Any) -> str | None:
     return None
 
 
+def fit(model: Any, X: np.ndarray, y: np.ndarray, fixed: bool) -> Any:
+    """Return `model` fitted on X [rows, features] and y [rows], if wanted in fixed order, where it is covered."""
+    return fit_fixed(model, X, y) if fixed and is_covered(model) else model.fit(X, y)
+
+
 def fit_fixed(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
     """Return `model`, which must be covered, fitted on X [rows, features] and y [rows] in fixed order.
 
@@ -66,14 +73,20 @@ def fit_fixed(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
             X = step.transform(X)
     final._validate_params()
     FITS[type(final)](final, X, y)
+    setattr(model, FIXED, True)
     return model
 
 
 def predict_fixed(model: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return what a covered, fitted estimator predicts for X [rows, features]: values, and probabilities or None.
+    """Return what an estimator fitted by `fit_fixed` predicts for X [rows, features]: values, probabilities or None.
+
+    It may be behind a FixedThresholdClassifier.
 
     Values are classes or numbers [rows], probabilities [rows, classes] in the order of `classes_`.
     """
+    if type(model) is FixedThresholdClassifier:
+        _, shares = predict_fixed(model.estimator_, X)
+        return model.classes_[(shares[:, 1] >= model.threshold).astype(np.int64)], shares
     *before, (_, final) = model.steps if isinstance(model, Pipeline) else [("", model)]
     for _, step in before:
         X = X if step in (None, "passthrough") else step.transform(X)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from artifact_flow.core.model.fixed_order import cholesky, exp, log1p, product, solve_lower, solve_upper, total
+from artifact_flow.core.base.fixed_order import cholesky, exp, log1p, product, solve_lower, solve_upper, total
 
 FORCING = 0.01  # a direction is good enough when the squared residual, in the preconditioner's norm, has fallen to it
 SUFFICIENT = 1e-4  # share of the slope's decrease that Armijo's rule asks for

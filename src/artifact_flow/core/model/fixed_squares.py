@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from artifact_flow.core.model.fixed_order import CHUNK, product, total
+from artifact_flow.core.base.fixed_order import CHUNK, product, total
 
 ORTHOGONAL = 2.0**-50  # cosine of two rows that are not rotated any more
 CANCELLED = 2.0**-20  # share of a squared length below which subtractions have left it too few digits

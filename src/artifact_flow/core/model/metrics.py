@@ -18,10 +18,11 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from artifact_flow.core.base.errors import ArtifactFlowError, ParamsError, closest
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.params import PARAMS, InferParams
+from artifact_flow.core.model.fixed_fit import fit
 from artifact_flow.core.model.folds import FoldPlan, split_folds
 from artifact_flow.core.model.imports import import_function
 from artifact_flow.core.model.own_code import OWN
-from artifact_flow.core.model.predictions import Predictions, predict_rows
+from artifact_flow.core.model.predictions import FIXED, Predictions, predict_rows
 from artifact_flow.core.model.scoring import USUAL, score_rows, unit_of
 from artifact_flow.core.table.tables import Table
 
@@ -122,8 +123,8 @@ def score_folds(
     notes: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # stage `train` showed those of the final fit
-        for fold, (fit, held) in enumerate(parts, start=1):
-            scored = _fit_and_predict(estimator, X, train, fit, held)
+        for fold, (kept, held) in enumerate(parts, start=1):
+            scored = _fit_and_predict(estimator, X, train, kept, held)
             values, left_out = measure(found, scored, f"fold {fold}")
             scores.append(values)
             notes += left_out
@@ -136,11 +137,11 @@ def score_folds(
     return summary, notes
 
 
-def _fit_and_predict(estimator: Any, X: np.ndarray, train: Table, fit: np.ndarray, held: np.ndarray) -> Scored:
-    """Return the rows `held` with what a clone of the estimator, fitted on the rows `fit`, predicts for them."""
+def _fit_and_predict(estimator: Any, X: np.ndarray, train: Table, kept: np.ndarray, held: np.ndarray) -> Scored:
+    """Return the rows `held` with what a clone of the estimator, fitted on the rows `kept`, predicts for them."""
     classes = train.roles.classes
     try:
-        model = clone(estimator).fit(X[fit], train.y[fit])
+        model = fit(clone(estimator), X[kept], train.y[kept], fixed=hasattr(estimator, FIXED))
     except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ParamsError(
             f"{PARAMS}: infer.cross_validation: the estimator cannot be fitted without one fold: "

@@ -19,6 +19,7 @@ from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import ParamsError
 from artifact_flow.core.base.params import PARAMS, Task, TextParams, TrainParams
 from artifact_flow.core.model.estimators import build_estimator, explain_refusal
+from artifact_flow.core.model.fixed_fit import fit
 from artifact_flow.core.model.vectorizer import Vectorizer
 
 TREES = ("sklearn.tree.", "sklearn.ensemble.", "xgboost.", "lightgbm.")  # modules of estimators made of trees
@@ -99,10 +100,12 @@ def build_model(
 def fit_model(model: Any, X: np.ndarray, y: np.ndarray, params: TrainParams) -> Any:
     """Return `model`, built from `params`, fitted on X of shape [rows, features] and y of shape [rows].
 
+    With `arithmetic: fixed` a model that has a fit in fixed order gets it; any other is fitted by scikit-learn.
+
     Raises ParamsError naming the key when the estimator rejects a value.
     """
     try:
-        return model.fit(X, y)
+        return fit(model, X, y, fixed=params.arithmetic == "fixed")
     except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ParamsError(explain_refusal(params, error)) from error
 

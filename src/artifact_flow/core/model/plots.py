@@ -3,6 +3,8 @@
 A curve's points follow from the probabilities as predictions.csv has them, so they are as reproducible as that file.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,8 @@ from sklearn import metrics
 
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.figures import round_figure
-from artifact_flow.core.model.predictions import Predictions
-from artifact_flow.core.model.scoring import PLOT_ROWS, unit_of
+from artifact_flow.core.model.predictions import Predictions, predict_rows
+from artifact_flow.core.model.scoring import PLOT_ROWS, find_r2, unit_of
 from artifact_flow.core.table.tables import Table
 
 CURVES = ("ROC", "precision-recall", "calibration")
@@ -51,7 +53,7 @@ def tabulate_curves(table: Table, predictions: Predictions, decimals: int) -> pa
 def tabulate_importance(estimator: Any, X: np.ndarray, table: Table, repeats: int | None) -> pa.Table:
     """Return how much the score falls when a feature's test values are permuted: feature, importance, deviation.
 
-    The score is the estimator's: accuracy or R². Each feature is permuted `repeats` times, seeded, in at most 5000
+    The score is accuracy or R². Each feature is permuted `repeats` times, seeded, in at most 5000
     rows; the largest mean comes first. Without `repeats` there are no rows.
     """
     names, means, deviations = list(table.roles.features), np.zeros(0), np.zeros(0)
@@ -64,6 +66,7 @@ def tabulate_importance(estimator: Any, X: np.ndarray, table: Table, repeats: in
                 estimator,
                 X[test],
                 table.y[test],
+                scoring=partial(_score, classes=table.roles.classes),
                 n_repeats=repeats,
                 random_state=table.roles.params.seed,
                 max_samples=min(PLOT_ROWS, int(test.sum())),
@@ -81,6 +84,12 @@ def tabulate_importance(estimator: Any, X: np.ndarray, table: Table, repeats: in
             ),
         }
     )
+
+
+def _score(estimator: Any, X: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> float:
+    """Return the accuracy of a fitted estimator on rows or, of a regressor, R²."""
+    values = predict_rows(estimator, X, classes).values
+    return float(np.mean(values == y)) if classes else find_r2(y, values)
 
 
 def _draw_curves(positive: np.ndarray, probability: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,6 +11,7 @@ from artifact_flow.core.base.encoding import FeatureLike, have_text
 from artifact_flow.core.base.errors import ModelError
 
 PREDICTIONS, METRICS = Path("predictions.csv"), Path("metrics.json")
+FIXED = "in_fixed_order_"  # an attribute of estimators that were fitted in fixed order
 RUNTIME_ROWS = 1 << 16  # rows per call of the runtime, at most
 TEXT_ROWS = 1 << 11  # where a row has texts, which the runtime spreads over thousands of columns: 40 MB
 
@@ -46,14 +47,22 @@ def decide(predictions: Predictions, threshold: float | None) -> Predictions:
 def predict_rows(estimator: Any, X: np.ndarray, classes: Sequence[str]) -> Predictions:
     """Return a fitted estimator's predictions for every row of X, encoded and of shape [rows, features].
 
+    An estimator that was fitted in fixed order predicts in fixed order.
+
     Raises ModelError when the estimator cannot predict a row.
     """
     try:
-        values = estimator.predict(X)
-        if not (classes and hasattr(estimator, "predict_proba")):
+        if hasattr(estimator, FIXED):
+            from artifact_flow.core.model.fixed_fit import predict_fixed  # noqa: PLC0415 - imports scikit-learn
+
+            values, found = predict_fixed(estimator, X)
+        else:
+            values = estimator.predict(X)
+            found = estimator.predict_proba(X) if classes and hasattr(estimator, "predict_proba") else None
+        if found is None:
             return Predictions(values, None)
         probabilities = np.zeros((len(X), len(classes)))  # a class that is not in the train split has probability 0
-        probabilities[:, estimator.classes_] = estimator.predict_proba(X)
+        probabilities[:, estimator.classes_] = found
     except Exception as error:  # scikit-learn's estimators raise various exceptions
         raise ModelError(
             f"{type(estimator).__name__} cannot predict every row of the table: {' '.join(str(error).split())}: "

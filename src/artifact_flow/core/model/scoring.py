@@ -10,12 +10,14 @@ from sklearn import metrics
 
 from artifact_flow.core.base.errors import ModelError
 from artifact_flow.core.base.figures import round_figure
+from artifact_flow.core.base.fixed_order import log, total
 from artifact_flow.core.base.params import PARAMS
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.core.table.tables import ID, SPLIT, TARGET, Table
 
 PLOT_ROWS = 5000  # as many points as a browser draws quickly
 USUAL = ("accuracy", "f1_macro", "log_loss", "r2", "mse", "mae")  # the metrics that need no parameter
+EPS = float(np.finfo(np.float64).eps)
 PERFECT = 1 - 1e-9  # an R² above it is 1 but for rounding
 NAMED = 10  # classes listed in a note, at most
 _REMEDY = f"which metrics.json cannot contain: bring the table's columns to one scale, or change train in {PARAMS}."
@@ -38,7 +40,7 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
     scores = [_score(table, predictions, test) for predictions in (exact, quantized)]
     metric = "accuracy" if table.roles.classes else "r2"
     one, two = exact.values[test], quantized.values[test]
-    agreement = np.mean(one == two) if table.roles.classes else metrics.r2_score(one, two)
+    agreement = float(np.mean(one == two)) if table.roles.classes else find_r2(one, two)
     if exact.probabilities is not None and quantized.probabilities is not None:
         error = np.abs(exact.probabilities[test] - quantized.probabilities[test]).max()
     else:
@@ -148,7 +150,8 @@ def _score(table: Table, predictions: Predictions, rows: np.ndarray) -> dict[str
 def score_rows(y: np.ndarray, predictions: Predictions, classes: Sequence[str]) -> dict[str, float]:
     """Return the usual metrics of rows with targets y: accuracy, macro F1, log loss; for a regression R², MSE, MAE.
 
-    `classes` is empty for a regression. Macro F1 is the mean over the classes that occur in these rows as a target or
+    `classes` is empty for a regression. Sums are in fixed order, so that the metrics are the same on every machine.
+    The log loss takes probabilities from EPS to 1 - EPS, as scikit-learn's. Macro F1 is the mean over the classes that occur in these rows as a target or
     as a prediction; other classes have no F1. Raises ModelError when a prediction or a metric is not finite, which JSON
     cannot represent.
     """
@@ -158,23 +161,35 @@ def score_rows(y: np.ndarray, predictions: Predictions, classes: Sequence[str]) 
             raise ModelError(f"the model predicts numbers that are not finite, {_REMEDY}")
     if not classes:
         with np.errstate(over="ignore"):
+            error = y - values
             scores = {
-                "r2": metrics.r2_score(y, values),
-                "mse": metrics.mean_squared_error(y, values),
-                "mae": metrics.mean_absolute_error(y, values),
+                "r2": find_r2(y, values),
+                "mse": float(total(error * error) / len(y)),
+                "mae": float(total(np.abs(error)) / len(y)),
             }
     else:
-        labels = range(len(classes))
         scores = {
             "accuracy": metrics.accuracy_score(y, values),
             "f1_macro": metrics.f1_score(y, values, average="macro", zero_division=0),
         }
         if probabilities is not None:
-            scores["log_loss"] = metrics.log_loss(y, probabilities, labels=labels)
+            scores["log_loss"] = float(total(-log(np.clip(probabilities[np.arange(len(y)), y], EPS, 1 - EPS))) / len(y))
     for name, value in scores.items():
         if not math.isfinite(value):
             raise ModelError(f"{name} over {len(y)} rows is {value}, {_REMEDY}")
     return {name: round_figure(value, scale=unit_of(value) if name == "r2" else None) for name, value in scores.items()}
+
+
+def find_r2(y: np.ndarray, values: np.ndarray) -> float:
+    """Return the coefficient of determination of numbers of shape [rows]; nan for fewer than two rows.
+
+    Of a constant y it is 1 if every value is exact and 0 otherwise, as scikit-learn's.
+    """
+    if len(y) < 2:
+        return math.nan
+    error, spread = y - values, y - total(np.asarray(y, float)) / len(y)
+    missed, whole = float(total(error * error)), float(total(spread * spread))
+    return 1 - missed / whole if whole else float(missed == 0)
 
 
 def unit_of(quality: float) -> float:

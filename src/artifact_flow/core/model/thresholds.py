@@ -14,6 +14,7 @@ from artifact_flow.core.base.errors import ParamsError, closest
 from artifact_flow.core.base.params import PARAMS, ThresholdParams, TrainParams
 from artifact_flow.core.model.folds import FoldPlan, split_folds
 from artifact_flow.core.model.imports import import_function
+from artifact_flow.core.model.predictions import FIXED
 from artifact_flow.core.model.search import Build
 from artifact_flow.core.table.tables import Table
 
@@ -68,6 +69,8 @@ def apply_threshold(fitted: Any, unfitted: Any, threshold: float) -> FixedThresh
     model = FixedThresholdClassifier(unfitted, threshold=threshold, pos_label=1, response_method="predict_proba")
     model.estimator_ = fitted
     model.n_features_in_ = fitted.n_features_in_
+    if hasattr(fitted, FIXED):
+        setattr(model, FIXED, True)
     return model
 
 
