@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from artifact_flow.core.model import fixed_order
-from artifact_flow.core.model.fixed_order import (
+from artifact_flow.core.base.fixed_order import (
     cholesky,
     exp,
     expit,

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.base.fixed_order import expit, product, softmax, total
 from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows

@@ -3,6 +3,7 @@
 It reads commits, never the working tree, except for data that git does not track.
 """
 
+import json
 import os
 import posixpath
 import subprocess
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from artifact_flow.core.base.contract import CONTRACT
 from artifact_flow.core.base.errors import DataError, VerifyError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.lock import LOCK, merge_locks, output_hashes, parse_lock, shares_path, walk_stages
@@ -54,6 +56,13 @@ class Head:
         if self.left_out:
             return list(self.stages)
         return [_sibling(path, PIPELINE) for path in self.locks]
+
+    @property
+    def portable(self) -> bool:
+        """Whether every contract that the stages wrote promises its bytes on every machine."""
+        paths = [out["path"] for stage in self.stages.values() for out in stage.get("outs", ())]
+        contracts = [self.read(path) for path in paths if posixpath.basename(path) == CONTRACT.name]
+        return all(json.loads(content or b"{}").get("portable", False) for content in contracts)
 
     def parse(self, path: str) -> Stages:
         """Return the stages of one lock that the dvc.yaml in its folder still defines."""

@@ -60,7 +60,7 @@ def verify_head(
             raise VerifyError("no stage is left to verify: provide the data named above.")
     if git(head.root, "status", "--porcelain"):
         console.print(f"[yellow]The working tree has uncommitted changes; `verify` checks commit {head.commit}.[/]")
-    reasons = broken_promises((head.read(LEAN) or b"").decode(), os.environ)
+    reasons = broken_promises((head.read(LEAN) or b"").decode(), os.environ, head.portable)
     if reasons:
         console.print(
             f"[yellow]Bytes are not guaranteed here ({'; '.join(reasons)}): comparing labels, metrics (within "

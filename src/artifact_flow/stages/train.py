@@ -23,9 +23,11 @@ from artifact_flow.core.base.params import Params, TrainParams
 from artifact_flow.core.base.progress import shown_steps
 from artifact_flow.core.model.artifacts import MODEL, write_model
 from artifact_flow.core.model.estimators import uses_own_code
+from artifact_flow.core.model.fixed_fit import explain_uncovered, is_portable
 from artifact_flow.core.model.handover import draw_contract, record_threshold
 from artifact_flow.core.model.models import build_model, final_step, fit_model
 from artifact_flow.core.model.own_code import hash_own_code
+from artifact_flow.core.model.predictions import FIXED
 from artifact_flow.core.model.search import Build, Found, prepare_bench, search_best, show_arguments, tabulate_trials
 from artifact_flow.core.model.thresholds import apply_threshold, check_threshold, choose_threshold
 from artifact_flow.core.table.tables import DATA, Table, check_made, read_table
@@ -62,6 +64,8 @@ def main(params: Params, folder: Path) -> None:
             with reproducible(chosen.threads):
                 threshold = choose_threshold(params.train, build, chosen, X, train)
             estimator = apply_threshold(fitted, build(chosen), threshold)
+    if params.train.arithmetic == "fixed" and not hasattr(fitted, FIXED):
+        print(f"note: train.arithmetic is fixed, but {explain_uncovered(fitted)}: fitted by scikit-learn", file=sys.stderr)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
     sha256 = {DATA.name: hash_file(folder / DATA)}
@@ -69,7 +73,7 @@ def main(params: Params, folder: Path) -> None:
     with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
         sha256 |= hash_own_code() if uses_own_code(params.train) else {}
-        drawn = draw_contract(table, features, params.train, sha256, best)
+        drawn = draw_contract(table, features, params.train, sha256, best, is_portable(fitted, params.train))
         write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
     prepared = ", pre-processed" if isinstance(fitted, Pipeline) else ""

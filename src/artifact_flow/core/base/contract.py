@@ -99,6 +99,8 @@ class Contract(_Part):
     params: dict[str, Any]  # the blocks `data` and `train` that made the table and the model
     sha256: dict[str, str]  # file name → hash, of the table and the model
     libraries: dict[str, str]  # name → version at training
+    # whether the outputs have the same bytes on every machine with the locked libraries; else on x86-64 with AVX2 only
+    portable: bool = Field(default=False, exclude_if=lambda value: not value)
     features: list[Feature]
 
     @property

@@ -75,15 +75,15 @@ def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
-def broken_promises(lock: str, environ: MutableMapping[str, str]) -> list[str]:
+def broken_promises(lock: str, environ: MutableMapping[str, str], portable: bool = False) -> list[str]:
     """Return one phrase per reason why this machine may give other bytes than the reference; empty if there is none.
 
-    `lock` is the text of requirements/lean.txt.
+    `lock` is the text of requirements/lean.txt. What is `portable` does not depend on the CPU or on libm.
     """
     reasons = []
-    if not is_reference_cpu():
+    if not portable and not is_reference_cpu():
         reasons.append(f"{platform.system()} on {platform.machine()} is not x86-64 Linux with AVX2 and FMA")
-    if "hwcaps" in environ.get("GLIBC_TUNABLES", ""):
+    if not portable and "hwcaps" in environ.get("GLIBC_TUNABLES", ""):
         reasons.append("GLIBC_TUNABLES selects other math functions")
     locked = locked_versions(lock)
     for name, version in library_versions((*LIBRARIES, *EXPORTERS)).items():

@@ -20,16 +20,19 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from artifact_flow.core.base.params import ThresholdParams, TrainParams
 from artifact_flow.core.model.fixed_logistic import minimise_logistic
 from artifact_flow.core.base.fixed_order import expit, product, softmax, total
 from artifact_flow.core.model.fixed_squares import solve_squares
 from artifact_flow.core.model.predictions import FIXED
 
 EPS = float(np.finfo(np.float64).eps)
+PORTABLE = (DecisionTreeClassifier,)  # measured: see docs/checks.md
 PICKING = ("median", "most_frequent", "constant")  # strategies of an imputer that sum no column
 
 
@@ -53,6 +56,16 @@ def explain_uncovered(model: Any) -> str | None:
         if type(final) is cls and not holds(arguments[name]):
             return f"{cls.__name__}'s {name} is {arguments[name]!r}; covered: {allowed}"
     return None
+
+
+def is_portable(fitted: Any, params: TrainParams) -> bool:
+    """Return whether the bytes of a model fitted with `params` are the same on every machine with the locked libraries.
+
+    They are in fixed order, and for some estimators always: those grow trees from comparisons and counts. What a search
+    or a threshold's choice compares are scores in scikit-learn's arithmetic, for which there is no such promise.
+    """
+    chosen = params.search is not None or isinstance(params.threshold, ThresholdParams)
+    return not chosen and (hasattr(fitted, FIXED) or type(fitted) in PORTABLE)
 
 
 def fit(model: Any, X: np.ndarray, y: np.ndarray, fixed: bool) -> Any:
