@@ -92,6 +92,9 @@ def test_another_machine_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     broken = determinism.broken_promises(lock(), {})
     assert any("on aarch64 is not x86-64 Linux with AVX2 and FMA" in reason for reason in broken)
+    portable = determinism.broken_promises(lock(), {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2"}, portable=True)
+    assert portable == determinism.broken_promises(lock(), {}, portable=True)
+    assert not any("aarch64" in reason or "GLIBC" in reason for reason in portable)
 
 
 def test_a_foreign_build_breaks_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:

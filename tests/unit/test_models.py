@@ -15,7 +15,9 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.errors import ParamsError
 from artifact_flow.core.base.params import Params, SearchParams, TrainParams
 from artifact_flow.core.model.estimators import build_estimator
+from artifact_flow.core.model.fixed_fit import is_portable, predict_fixed
 from artifact_flow.core.model.models import build_model, fit_model
+from artifact_flow.core.model.predictions import predict_rows
 from artifact_flow.core.table.tables import Table
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
@@ -39,6 +41,40 @@ def test_accuracy_of_the_defaults(fitted: Any, digits: Table) -> None:
     train, test = digits.part("train"), digits.part("test")
     assert fitted.score(matrix(digits, test), test.y) >= 0.95
     assert fitted.score(matrix(digits, train), train.y) == 1.0
+
+
+def test_the_defaults_are_in_fixed_order(params: Params, fitted: Any, digits: Table) -> None:
+    """They are fitted and predict by elementwise operations, and their bytes are promised on every machine."""
+    assert params.train.arithmetic == "fixed"
+    values, probabilities = predict_fixed(fitted, matrix(digits))
+    found = predict_rows(fitted, matrix(digits), digits.roles.classes)
+    assert np.array_equal(found.values, values)
+    assert found.probabilities is not None
+    assert found.probabilities.tobytes() == np.asarray(probabilities).tobytes()
+    assert np.allclose(probabilities, fitted.predict_proba(matrix(digits)), atol=1e-12)
+    assert is_portable(fitted, params.train)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "keywords", "portable"),
+    [
+        ("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}, False),  # arithmetic is native unless it is given
+        ("sklearn.linear_model.LogisticRegression", {"max_iter": 50, "arithmetic": "fixed"}, True),
+        ("sklearn.linear_model.LogisticRegression", {"arithmetic": "fixed", "threshold": 0.3}, True),
+        ("sklearn.linear_model.LogisticRegression", {"arithmetic": "fixed", "threshold": {"maximize": "f1"}}, False),
+        ("sklearn.linear_model.LogisticRegression", {"arithmetic": "fixed", "solver": "liblinear"}, False),
+        ("sklearn.naive_bayes.GaussianNB", {"arithmetic": "fixed"}, False),
+        ("sklearn.tree.DecisionTreeClassifier", {"random_state": 0}, True),
+    ],
+)
+def test_the_estimator_decides_whether_bytes_are_promised_everywhere(
+    digits: Table, estimator: str, keywords: dict[str, Any], portable: bool
+) -> None:
+    """One that has no fit in fixed order is fitted by scikit-learn, as are all with native arithmetic."""
+    params = TrainParams.model_validate({"estimator": estimator, "threads": 1, **keywords})
+    two = digits.y < 2
+    fitted = fit_model(build_model(params, "classification"), matrix(digits)[two], digits.y[two], params)
+    assert is_portable(fitted, params) is portable
 
 
 def test_training_leaves_its_input_alone(params: Params, digits: Table) -> None:

@@ -45,7 +45,7 @@ def make_params(table: Table, threshold: Any, max_difference: float = 1e-4, **in
     """Return the parameters of a flow whose estimator is linear."""
     return Params(
         data=table.roles.params,
-        train=TrainParams(estimator=ESTIMATOR, threads=1, threshold=threshold),
+        train=TrainParams(estimator=ESTIMATOR, threads=1, threshold=threshold, arithmetic="fixed"),
         infer=InferParams(decimals=8, **infer_keywords),
         export=ExportParams(opset=17, max_difference=max_difference),
         quantize=QuantizeParams(max_quality_loss=0.05, min_agreement=0.95),
