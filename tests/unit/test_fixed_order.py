@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from artifact_flow.core.model import fixed_order
+from artifact_flow.core.base import fixed_order
 from artifact_flow.core.base.fixed_order import (
     cholesky,
     exp,
@@ -41,7 +41,9 @@ def halve(values: list[float]) -> float:
 
 def ulps(got: np.ndarray, exact: list[Decimal]) -> float:
     """Return the largest error in units of the last place."""
-    return float(max(abs(Decimal(a) - b) / Decimal(math.ulp(float(b))) for a, b in zip(got.tolist(), exact, strict=True)))
+    return float(
+        max(abs(Decimal(a) - b) / Decimal(math.ulp(float(b))) for a, b in zip(got.tolist(), exact, strict=True))
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 64, 65, 66, 127, 1000, 1437])
@@ -69,7 +71,8 @@ def test_a_sum_is_within_its_bound(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "m"), [(3, 1, 2), (5, 7, 3), (2, 3000, 50), (3, 300, 2), (40, 65, 30), (20, 1437, 64), (0, 3, 2), (2, 0, 3)]
+    ("n", "k", "m"),
+    [(3, 1, 2), (5, 7, 3), (2, 3000, 50), (3, 300, 2), (40, 65, 30), (20, 1437, 64), (0, 3, 2), (2, 0, 3)],
 )
 def test_a_product_is_sums_of_products(n: int, k: int, m: int) -> None:
     """Each element is the halved sum of its products, whichever way through memory the shape leads to."""

@@ -7,8 +7,8 @@ of operations depends on the machine. What depends on sizes here is the way thro
 
 In the bounds u = 2^-53 is the unit roundoff and g(m) = m u / (1 - m u). Sources: Higham, Accuracy and Stability of
 Numerical Algorithms, 2nd edition, 2002 (sums: section 4.2, products: 3.5, Cholesky: 10.1, triangular systems: 8.1);
-Muller, Elementary Functions, 3rd edition, 2016 (range reduction: chapter 11). Arrays are float64; sums, products and triangular
-systems of float32 are float32, with u = 2^-24.
+Muller, Elementary Functions, 3rd edition, 2016 (range reduction: chapter 11). Arrays are float64; sums,
+products and triangular systems of float32 are float32, with u = 2^-24.
 """
 
 import math
@@ -17,7 +17,7 @@ import numpy as np
 
 CHUNK = 1 << 17  # products that are held at a time: 1 MB, which a core's caches hold
 SHORT = 64  # terms of a sum from which on the sums, and no longer the terms of one, lie beside each other
-NARROW = 16  # columns of a product below which the terms of a sum lie beside each other
+NARROW = 16  # sums at a time for which it is better that the terms of one lie beside each other
 
 # ln 2 = LN2_HIGH + LN2_LOW: the first has 32 bits, so that its products with whole numbers up to 2^21 are exact
 LN2_HIGH = float.fromhex("0x1.62e42feep-1")
@@ -43,7 +43,7 @@ def total(values: np.ndarray, axis: int = -1, overwrite: bool = False) -> np.nda
     if not (overwrite and rows.flags.c_contiguous):
         rows = np.array(rows, order="C")
     ends = np.empty((SHORT, *rows.shape[:-1]), rows.dtype)
-    return _halve(ends[: _halve_rows(rows, np.empty(rows.size, rows.dtype), ends)])
+    return _halve(ends[: _halve_rows(rows, np.empty_like(rows), ends)])
 
 
 def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -58,11 +58,15 @@ def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
         return np.zeros((n, m))
     kind = np.result_type(A, B)
     result = np.empty((m, n), kind).T
-    if n < NARROW and k > SHORT:  # the terms of a sum lie beside each other
-        left, right, rows = np.ascontiguousarray(A), np.ascontiguousarray(B.T), max(1, CHUNK // k)
+    if min(n, CHUNK // k) < NARROW and k > SHORT:  # the terms of a sum lie beside each other
+        left, right, rows = np.ascontiguousarray(A), np.ascontiguousarray(B.T), max(1, min(n, CHUNK // k))
+        (terms, spare), ends = np.empty((2, rows, k), kind), np.empty((SHORT, rows), kind)
         for i in range(0, n, rows):
+            height = min(rows, n - i)
             for j in range(m):
-                result[i : i + rows, j] = total(left[i : i + rows] * right[j], axis=1, overwrite=True)
+                np.multiply(left[i : i + rows], right[j], out=terms[:height])
+                length = _halve_rows(terms[:height], spare[:height], ends[:, :height])
+                result[i : i + rows, j] = _halve(ends[:length, :height])
         return result
     # what lies beside each other are the rows of A
     left, right, rows = np.ascontiguousarray(A.T), np.ascontiguousarray(B), min(n, max(1, CHUNK // k))
@@ -159,7 +163,8 @@ def log1p(x: np.ndarray) -> np.ndarray:
 def expit(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + e^-x), the logistic function, with a relative error of at most 5 u."""
     power = exp(-np.abs(x))
-    return np.where(np.asarray(x) < 0, power, 1.0) / (1 + power)
+    shares: np.ndarray = np.where(np.asarray(x) < 0, power, 1.0) / (1 + power)
+    return shares
 
 
 def softmax(scores: np.ndarray, axis: int = 1) -> np.ndarray:
@@ -168,7 +173,8 @@ def softmax(scores: np.ndarray, axis: int = 1) -> np.ndarray:
     The relative error is at most about 10 u, beside that of the scores' differences.
     """
     powers = exp(scores - np.max(scores, axis=axis, keepdims=True))
-    return powers / np.expand_dims(total(powers, axis), axis)
+    shares: np.ndarray = powers / np.expand_dims(total(powers, axis), axis)
+    return shares
 
 
 def log_sum_exp(scores: np.ndarray, axis: int = 1) -> np.ndarray:
@@ -181,7 +187,8 @@ def log_sum_exp(scores: np.ndarray, axis: int = 1) -> np.ndarray:
     largest = np.take_along_axis(scores, places, axis)
     powers = exp(scores - largest)
     np.put_along_axis(powers, places, 0.0, axis)
-    return np.squeeze(largest, axis) + log1p(total(powers, axis))
+    logarithms: np.ndarray = np.squeeze(largest, axis) + log1p(total(powers, axis))
+    return logarithms
 
 
 def _halve_rows(terms: np.ndarray, spare: np.ndarray, ends: np.ndarray) -> int:
@@ -189,13 +196,13 @@ def _halve_rows(terms: np.ndarray, spare: np.ndarray, ends: np.ndarray) -> int:
 
     The rows and `spare`, of as many elements, are overwritten in turn: a sum into half of its own rows would be slow.
     """
-    n = terms.shape[-1]
+    n: int = terms.shape[-1]
     while n > SHORT:
         half = (n + 1) // 2
-        halved = spare[: terms[..., :half].size].reshape(*terms.shape[:-1], half)
+        halved = spare.reshape(-1)[: terms[..., :half].size].reshape(*terms.shape[:-1], half)
         np.add(terms[..., : n - half], terms[..., half:], out=halved[..., : n - half])
         halved[..., n - half :] = terms[..., n - half : half]
-        terms, spare, n = halved, terms.reshape(-1), half
+        terms, spare, n = halved, terms, half
     ends[:n] = np.moveaxis(terms, -1, 0)
     return n
 
@@ -209,16 +216,18 @@ def _halve(values: np.ndarray) -> np.ndarray:
         half = (n + 1) // 2
         values[: n - half] += values[half:n]
         n = half
-    return values[0]
+    whole: np.ndarray = values[0]
+    return whole
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     """Return c1 x + c2 x^2 + ... by Horner's rule."""
-    value = np.full_like(x, coefficients[-1])
+    value: np.ndarray = np.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value *= x
         value += coefficient
-    return value * x
+    value *= x
+    return value
 
 
 def _power_of_two(exponent: np.ndarray) -> np.ndarray:

@@ -25,9 +25,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from artifact_flow.core.base.params import ThresholdParams, TrainParams
-from artifact_flow.core.model.fixed_logistic import minimise_logistic
 from artifact_flow.core.base.fixed_order import expit, product, softmax, total
+from artifact_flow.core.base.params import ThresholdParams, TrainParams
+from artifact_flow.core.model.fixed_logistic import Sample, minimise_logistic
 from artifact_flow.core.model.fixed_squares import solve_squares
 from artifact_flow.core.model.predictions import FIXED
 
@@ -76,7 +76,7 @@ def fit(model: Any, X: np.ndarray, y: np.ndarray, fixed: bool) -> Any:
 def fit_fixed(model: Any, X: np.ndarray, y: np.ndarray) -> Any:
     """Return `model`, which must be covered, fitted on X [rows, features] and y [rows] in fixed order.
 
-    Raises what scikit-learn raises for such arguments and data, and ValueError when values are too large to square.
+    Raises what scikit-learn raises for such arguments and data, and ValueError when values are too large to add.
     """
     *before, (_, final) = model.steps if isinstance(model, Pipeline) else [("", model)]
     for _, step in before:
@@ -135,13 +135,12 @@ def _fit_logistic(estimator: LogisticRegression, X: np.ndarray, y: np.ndarray) -
     if len(classes) < 2:
         raise ValueError(f"This solver needs samples of at least 2 classes, but the data contains only {classes[0]!r}.")
     weights = np.asarray(compute_class_weight(estimator.class_weight, classes=classes, y=y), dtype=np.float64)
-    found = minimise_logistic(
-        X, codes, len(classes), weights[codes], 1 / float(estimator.C), estimator.fit_intercept, estimator.max_iter
-    )
+    sample = Sample(X, codes, len(classes), weights[codes])
+    found = minimise_logistic(sample, 1 / float(estimator.C), estimator.fit_intercept, estimator.max_iter)
     if not found.converged:
         warnings.warn(
-            f"The fit in fixed order has not converged after {estimator.max_iter} iterations (max_iter): allow more, or "
-            "bring the columns to one scale.",
+            f"The fit in fixed order has not converged after {estimator.max_iter} iterations (max_iter): allow more, "
+            "or bring the columns to one scale.",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -202,12 +201,12 @@ def _explain_transformer(step: Any) -> str | None:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, Real) and 0 < value < np.inf
+    return isinstance(value, Real) and 0 < float(value) < np.inf
 
 
 def _weighs(value: Any) -> bool:
-    """Return whether the class weights leave the objective convex."""
-    return not isinstance(value, Mapping) or all(isinstance(w, Real) and w >= 0 for w in value.values())
+    """Return whether no class is without weight, whose intercept would have no optimum."""
+    return not isinstance(value, Mapping) or all(map(_is_positive, value.values()))
 
 
 FITS: dict[type, Callable[[Any, np.ndarray, np.ndarray], None]] = {
@@ -225,5 +224,5 @@ ARGUMENTS: dict[tuple[type, str], tuple[Callable[[Any], bool], str]] = {
     (LogisticRegression, "solver"): (lambda value: value != "liblinear", "any but liblinear, whose objective differs"),
     (LogisticRegression, "dual"): (lambda value: not value, "False"),
     (LogisticRegression, "warm_start"): (lambda value: not value, "False"),
-    (LogisticRegression, "class_weight"): (_weighs, "none, balanced, or weights of 0 or more"),
+    (LogisticRegression, "class_weight"): (_weighs, "none, balanced, or weights above 0"),
 }

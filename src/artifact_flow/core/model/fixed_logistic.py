@@ -9,7 +9,7 @@ total weight. It is minimised to rounding level by Newton's method. Each directi
 preconditioned by the inverses of the Hessian's diagonal blocks, one for each class (Nocedal and Wright,
 Numerical Optimization, 2nd edition, 2006, algorithms 5.3 and 7.1), and its length from Armijo's rule. A direction needs
 no accuracy, only the gradient does: so the Hessian is float32 and leaves out rows of hardly any curvature, until a full
-step of that kind makes no progress. Arrays of rows are [classes, rows] and [features, rows]: sums and steps run along the rows.
+step of that kind makes no progress. Arrays are [classes, rows] and [features, rows], as numpy runs fastest along rows.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from artifact_flow.core.base.fixed_order import cholesky, exp, log1p, product, solve_lower, solve_upper, total
+from artifact_flow.core.base.fixed_order import cholesky, exp, log1p, product, solve_lower, total
 
 FORCING = 0.01  # a direction is good enough when the squared residual, in the preconditioner's norm, has fallen to it
 SUFFICIENT = 1e-4  # share of the slope's decrease that Armijo's rule asks for
@@ -29,9 +29,20 @@ ROUNDING = 2.0**-50  # a gradient of this share of its terms' magnitudes is one 
 LEFT_OUT = 1e-3  # curvature, as a share of the largest, below which a row is left out of the Hessian
 BLOCK = 512  # features of a block of the preconditioner, at most; for more, the diagonal alone
 SAMPLE = 8  # rows a feature that make a block of the preconditioner, at least, where there are so many
+SPARSEST = 4  # of so many rows it takes one, at most
 STRIP = 16  # rows of a symmetric matrix that are computed at a time
 REFRESH = 3  # Newton steps that one preconditioner serves
 LIFT = 100  # roundings by which the diagonal is raised: as much may be missing from a block
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows X [rows, features], their classes y [rows], numbered from 0 to `classes` - 1, and weights above 0 [rows]."""
+
+    X: np.ndarray
+    y: np.ndarray
+    classes: int
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Logistic:
 
 @dataclass(frozen=True)
 class _Problem:
-    """Rows Z [features, rows], classes y [rows], their number, weights [rows], and the penalty of each feature."""
+    """A sample with rows Z [features, rows], centred and scaled, and the penalty of each feature."""
 
     Z: np.ndarray
     y: np.ndarray
@@ -57,9 +68,9 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Point:
-    """Coefficients W [outputs, features] with the objective, its gradient [outputs, features] and the probabilities.
+    """Coefficients W [outputs, features] with the objective and its gradient [outputs, features].
 
-    `odds` is P (1 - P), which for a probability near 1 has more digits than P says.
+    `residual` is the objective's derivative by the scores, P the probabilities, `odds` P (1 - P): all [outputs, rows].
     """
 
     W: np.ndarray
@@ -70,28 +81,29 @@ class _Point:
     odds: np.ndarray
 
 
-def minimise_logistic(
-    X: np.ndarray, y: np.ndarray, classes: int, weights: np.ndarray, l2: float, intercept: bool, max_iter: int
-) -> Logistic:
-    """Return the minimum of the objective for X [rows, features] and classes y [rows], numbered from 0.
+def minimise_logistic(sample: Sample, l2: float, intercept: bool, max_iter: int) -> Logistic:
+    """Return the minimum of the objective for a sample, with the penalty l2 above 0, after at most `max_iter` steps.
 
     Two classes have one output, more have one each, and then the outputs' coefficients and intercepts sum to 0: adding
-    a constant to all changes no probability. `weights` are 0 or more, [rows]; `l2` is above 0.
+    a constant to all changes no probability.
 
     Raises ValueError when the values are so large that their sums are no numbers.
     """
+    X, classes = sample.X, sample.classes
     n, features = X.shape
     centre = total(X, axis=0) / n if intercept else np.zeros(features)
-    Z = np.ascontiguousarray(X.T) - centre[:, None]
-    if not np.all(np.isfinite(Z)):
+    Z, penalty = np.ones((features + intercept, n)), np.zeros(features + intercept)
+    columns = Z[:features]
+    columns[:] = X.T
+    columns -= centre[:, None]
+    if not np.all(np.isfinite(columns)):
         raise ValueError("Input X contains values too large for their sums: bring the columns to one scale.")
     # columns divided by powers of two, which is exact, have the magnitude 1
-    exponent = np.clip(np.frexp(np.max(np.abs(Z), axis=1))[1], -200, 200)
-    Z, penalty = np.ldexp(Z, -exponent[:, None]), np.ldexp(l2, -2 * exponent)
-    if intercept:
-        Z, penalty = np.vstack([Z, np.ones(n)]), np.append(penalty, 0.0)
-    problem = _Problem(Z, y, classes, weights, penalty)
-    W, iterations, converged = _minimise(problem, max_iter)
+    exponent = np.clip(np.frexp(np.max(np.abs(columns), axis=1))[1], -200, 200)
+    np.ldexp(columns, -exponent[:, None], out=columns)
+    penalty[:features] = np.ldexp(l2, -2 * exponent)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a step that goes too far, and is not taken
+        W, iterations, converged = _minimise(_Problem(Z, sample.y, classes, sample.weights, penalty), max_iter)
     if classes > 2:
         W = W - total(W, axis=0) / classes
     coefficients = np.ldexp(W[:, :features], -exponent)
@@ -185,8 +197,8 @@ def _newton_direction(problem: _Problem, here: _Point, inverses: np.ndarray, qui
     kind = _kind(quick)
     curvature = problem.weights * np.max(here.odds, axis=0)
     kept = curvature > (LEFT_OUT * np.max(curvature) if quick else 0)
-    Z, P = problem.Z[:, kept].astype(kind), here.P[:, kept].astype(kind)
-    weights, odds = problem.weights[kept].astype(kind), here.odds[:, kept].astype(kind)
+    weights = problem.weights[kept].astype(kind)
+    Z, P, odds = (np.compress(kept, array, axis=1).astype(kind) for array in (problem.Z, here.P, here.odds))
 
     def hessian(D: np.ndarray) -> np.ndarray:
         change = product(D.astype(kind), Z)
@@ -195,7 +207,8 @@ def _newton_direction(problem: _Problem, here: _Point, inverses: np.ndarray, qui
         else:
             change = P * change
             change -= P * total(change, axis=0)
-        return product(weights * change, Z.T).astype(np.float64) + problem.penalty * D
+        image: np.ndarray = product(weights * change, Z.T).astype(np.float64) + problem.penalty * D
+        return image
 
     D, residual = np.zeros_like(here.W), -here.gradient
     conditioned = _apply(inverses, residual)
@@ -230,17 +243,17 @@ def _precondition(problem: _Problem, here: _Point, quick: bool) -> np.ndarray:
     diagonal = blocks[:, places, places] * (1 + LIFT * np.finfo(kind).eps) + problem.penalty
     blocks[:, places, places] = np.where(diagonal > 0, diagonal, 1.0)
     factors = solve_lower(cholesky(blocks), np.eye(size))
-    inverses = np.array([product(factor.T, factor) for factor in factors])
+    inverses = np.array([product(factor.T, factor) for factor in factors]).astype(kind)
     if not np.all(np.isfinite(inverses)):
         return 1 / blocks[:, places, places]
-    return np.ascontiguousarray(inverses.astype(kind).transpose(1, 0, 2))
+    return np.ascontiguousarray(inverses.transpose(1, 0, 2))
 
 
 def _gram(Z: np.ndarray, curvature: np.ndarray, quick: bool) -> np.ndarray:
     """Return the sum of curvature_i z_i z_iᵀ [features, features]; a quick one is estimated from some rows."""
     kept, kind = np.flatnonzero(curvature > (LEFT_OUT * np.max(curvature) if quick else 0)), _kind(quick)
-    every = max(1, len(kept) // (SAMPLE * len(Z))) if quick else 1
-    Z = Z[:, kept[::every]].astype(kind)
+    every = min(max(1, len(kept) // (SAMPLE * len(Z))), SPARSEST) if quick else 1
+    Z = np.take(Z, kept[::every], axis=1).astype(kind)
     weighted, gram = Z * (every * curvature[kept[::every]]).astype(kind), np.empty((len(Z), len(Z)), kind)
     for first in range(0, len(Z), STRIP):  # of a symmetric matrix the lower half
         last = first + STRIP
@@ -257,9 +270,10 @@ def _kind(quick: bool) -> Any:
 def _apply(inverses: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Return the preconditioner's inverse times a residual [outputs, features]."""
     if inverses.ndim == 2:
-        return inverses * residual
+        return np.asarray(inverses * residual)
     terms = inverses * residual.T.astype(inverses.dtype)[:, :, None]
-    return total(terms, axis=0, overwrite=True).astype(np.float64)
+    found: np.ndarray = total(terms, axis=0, overwrite=True).astype(np.float64)
+    return found
 
 
 def _dot(A: np.ndarray, B: np.ndarray) -> float:

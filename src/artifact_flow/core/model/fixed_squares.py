@@ -31,25 +31,28 @@ class Squares:
 def solve_squares(X: np.ndarray, y: np.ndarray, intercept: bool, alpha: float = 0.0, cut: float = 0.0) -> Squares:
     """Return the solution for X [rows, features] and y [rows]; `cut` is the least singular value as a share.
 
-    Raises ValueError when the values are so large that their squares are no numbers.
+    Raises ValueError when the values are so large that their sums are no numbers.
     """
     n, features = X.shape
     columns = np.empty((features + 1, n))
     columns[:-1], columns[-1] = X.T, y
     means = total(columns, axis=1) / n if intercept else np.zeros(features + 1)
     columns -= means[:, None]
+    if not np.all(np.isfinite(columns)):
+        raise ValueError("Input X contains values too large for their sums: bring the columns to one scale.")
+    # X and y each divided by a power of two, which is exact, so that no square overflows or vanishes
+    power, target_power = (np.frexp(np.max(np.abs(part), initial=0.0))[1] for part in (columns[:-1], columns[-1]))
+    np.ldexp(columns, np.append(np.full(features, -power), -target_power)[:, None], out=columns)
     rows = _diagonalise(_triangularise(columns))
     squares = total(rows[:, :-1] * rows[:, :-1], axis=1)
     order = np.argsort(-squares, kind="stable")
     rows, squares = rows[order], squares[order]
     found = np.sqrt(squares)
     used = found > cut * np.max(found, initial=0.0)
-    shares = rows[used, -1] / (squares[used] + alpha)
-    coefficients = total(shares[:, None] * rows[used, :-1], axis=0)
-    if not np.all(np.isfinite(coefficients)):
-        raise ValueError("Input X contains values too large for their squares: bring the columns to one scale.")
+    shares = rows[used, -1] / (squares[used] + np.ldexp(alpha, -2 * power))
+    coefficients = np.ldexp(total(shares[:, None] * rows[used, :-1], axis=0), target_power - power)
     singular = np.zeros(min(n, features))
-    singular[: len(found)] = found
+    singular[: len(found)] = np.ldexp(found, power)
     level = float(means[-1] - total(means[:-1] * coefficients))
     return Squares(coefficients, level if intercept else 0.0, singular, int(np.count_nonzero(used)))
 
