@@ -58,7 +58,11 @@ def test_the_defaults_are_in_fixed_order(params: Params, fitted: Any, digits: Ta
 @pytest.mark.parametrize(
     ("estimator", "keywords", "portable"),
     [
-        ("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}, False),  # arithmetic is native unless it is given
+        (
+            "sklearn.linear_model.LogisticRegression",
+            {"max_iter": 1000},
+            False,
+        ),  # native by default
         ("sklearn.linear_model.LogisticRegression", {"max_iter": 50, "arithmetic": "fixed"}, True),
         ("sklearn.linear_model.LogisticRegression", {"arithmetic": "fixed", "threshold": 0.3}, True),
         ("sklearn.linear_model.LogisticRegression", {"arithmetic": "fixed", "threshold": {"maximize": "f1"}}, False),

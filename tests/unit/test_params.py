@@ -66,7 +66,7 @@ def test_a_search_has_defaults() -> None:
         ({"space": {"C": [{1}]}}, "space.C is [{1}] (a list); allowed: a number, text, true or false, null"),
         (
             {"space": {"threads": [1, 2]}},
-            "space.threads is one of the reserved names estimator, threads, search, keywords,",
+            "space.threads is one of the reserved names estimator, threads, arithmetic, search,",
         ),
         ({"cv": 1}, "cv is 1 (a number); allowed: a whole number of folds from 2 to 100."),
         ({"scoring": 1}, "scoring is 1 (a number); allowed: the name of a scikit-learn scorer, or null."),

@@ -65,7 +65,8 @@ def main(params: Params, folder: Path) -> None:
                 threshold = choose_threshold(params.train, build, chosen, X, train)
             estimator = apply_threshold(fitted, build(chosen), threshold)
     if params.train.arithmetic == "fixed" and not hasattr(fitted, FIXED):
-        print(f"note: train.arithmetic is fixed, but {explain_uncovered(fitted)}: fitted by scikit-learn", file=sys.stderr)
+        gap = explain_uncovered(fitted)
+        print(f"note: train.arithmetic is fixed, but {gap}: fitted by scikit-learn", file=sys.stderr)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
         print(f"warning: {message}", file=sys.stderr)
     sha256 = {DATA.name: hash_file(folder / DATA)}
@@ -73,7 +74,8 @@ def main(params: Params, folder: Path) -> None:
     with replace_files(folder / MODEL, folder / CONTRACT, folder / SEARCH) as (model, contract, search):
         sha256[MODEL.name] = write_model(estimator, model)
         sha256 |= hash_own_code() if uses_own_code(params.train) else {}
-        drawn = draw_contract(table, features, params.train, sha256, best, is_portable(fitted, params.train))
+        drawn = draw_contract(table, features, params.train, sha256, best)
+        drawn = drawn.model_copy(update={"portable": is_portable(fitted, params.train)})
         write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
     prepared = ", pre-processed" if isinstance(fitted, Pipeline) else ""

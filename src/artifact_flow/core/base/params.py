@@ -1,10 +1,10 @@
 """Params: params.yaml as frozen, validated values. An unknown key or invalid value raises ParamsError naming it.
 
 There is one block per stage (`data`, `train`, `infer`, `export`, `quantize`), and `promote` for the registry. In
-`train` the keys `estimator`, `threads`, `arithmetic`, `search`, `keywords` and `threshold` are reserved; every other key, and each
-key under `keywords`, is an argument of the estimator, which checks it when it is built and fitted. A block named after
-another stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks for each flow,
-under `flows` and the flow's name.
+`train` the keys `estimator`, `threads`, `arithmetic`, `search`, `keywords` and `threshold` are reserved; every other
+key, and each key under `keywords`, is an argument of the estimator, which checks it when it is built and fitted. A
+block named after another stage of dvc.yaml belongs to that stage and is kept. flows/params.yaml holds the same blocks
+for each flow, under `flows` and the flow's name.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from artifact_flow.core.base.validation import explain_error, kind_of, nested_mo
 
 PARAMS = Path("params.yaml")
 
-NATIVE = "native"  # the arithmetic of scikit-learn and BLAS
+NATIVE: Literal["native"] = "native"  # the arithmetic of scikit-learn and BLAS
 MISSING = ("", "NA")  # the default texts that mark a missing value
 
 Task = Literal["classification", "regression"]

@@ -98,7 +98,7 @@ def predict_fixed(model: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | N
     Values are classes or numbers [rows], probabilities [rows, classes] in the order of `classes_`.
     """
     if type(model) is FixedThresholdClassifier:
-        _, shares = predict_fixed(model.estimator_, X)
+        shares = np.asarray(predict_fixed(model.estimator_, X)[1])
         return model.classes_[(shares[:, 1] >= model.threshold).astype(np.int64)], shares
     *before, (_, final) = model.steps if isinstance(model, Pipeline) else [("", model)]
     for _, step in before:

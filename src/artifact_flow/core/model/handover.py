@@ -62,11 +62,10 @@ def draw_contract(
     params: TrainParams,
     sha256: dict[str, str],
     best: Mapping[str, Any] | None = None,
-    portable: bool = False,
 ) -> Contract:
     """Return the contract of the model fitted on the train split of `table` with `params`.
 
-    `portable` says whether the model's bytes are promised on every machine. `best` holds the arguments chosen by the search in `params`; the contract records them as `params.best`.
+    `best` holds the arguments chosen by the search in `params`; the contract records them as `params.best`.
     """
     roles = table.roles
     blocks = blocks_of(roles.params, params)
@@ -78,6 +77,5 @@ def draw_contract(
         params=blocks if best is None else blocks | {"best": plain(dict(best))},
         sha256=sha256,
         libraries=library_versions(),
-        portable=portable,
         features=features,
     )

@@ -151,9 +151,9 @@ def score_rows(y: np.ndarray, predictions: Predictions, classes: Sequence[str]) 
     """Return the usual metrics of rows with targets y: accuracy, macro F1, log loss; for a regression R², MSE, MAE.
 
     `classes` is empty for a regression. Sums are in fixed order, so that the metrics are the same on every machine.
-    The log loss takes probabilities from EPS to 1 - EPS, as scikit-learn's. Macro F1 is the mean over the classes that occur in these rows as a target or
-    as a prediction; other classes have no F1. Raises ModelError when a prediction or a metric is not finite, which JSON
-    cannot represent.
+    The log loss takes probabilities from EPS to 1 - EPS, as scikit-learn's. Macro F1 is the mean over the classes that
+    occur in these rows as a target or as a prediction; other classes have no F1. Raises ModelError when a prediction or
+    a metric is not finite, which JSON cannot represent.
     """
     values, probabilities = predictions.values, predictions.probabilities
     for found in (values, probabilities):
