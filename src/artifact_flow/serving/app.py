@@ -81,7 +81,7 @@ class Service:
             try:
                 response = await self._predict(api, scope, receive, fields)
             except Problem as problem:
-                message, response = problem.sentence, problem.response()
+                message, response = problem.sentence, problem.response(path)
             added = headers.build(path, model, request_id, self.resources.draining)
             if response is None:
                 status = await _pass_on(api, scope, receive, send, added)
@@ -99,7 +99,7 @@ class Service:
             observe(seconds)
             if status >= 400:
                 self.count_error(status)
-            if "/predict" in endpoint:
+            if endpoint in api.predictions:
                 rows, answers = scope.get("answered", ((), ()))
                 window, name = api.edition.routes[model.name].window, scope["request_id"]
                 text = message or ("prediction" if answers else "refused")
