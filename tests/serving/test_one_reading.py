@@ -160,6 +160,8 @@ def by_service(rows: Rows, kind: str, body: bytes) -> np.ndarray | None:
     try:
         if kind == "one":
             return rows.encode([rows.parse_one(body)])
+        if kind == "columns":
+            return rows.read_columns({name: [value] for name, value in json.loads(body).items()})[1]
         return {"json": rows.read_many, "lines": rows.read_lines, "csv": rows.read_csv}[kind](body)[1]
     except Problem:
         return None
@@ -178,6 +180,7 @@ def readings(row: dict[str, Any], rows: Rows) -> dict[str, np.ndarray | None]:
         "JSON": by_service(rows, "one", one),
         "JSON array": by_service(rows, "json", b"[" + one + b"]"),
         "JSON lines": by_service(rows, "lines", one + b"\n"),
+        "columns": by_service(rows, "columns", one),
     }
 
 
@@ -188,7 +191,7 @@ def equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_cell_means_the_same_everywhere_or_is_refused_everywhere(name: str, tmp_path: Path) -> None:
-    """Each text of the table: eight ways of handing it over give the numbers of training, or a refusal as it does."""
+    """Each text of the table: nine ways of handing it over give the numbers of training, or a refusal as it does."""
     beside = "swiss" if name == "plain" else "plain"
     rows, different, read = rows_of("auto", name, beside), [], 0
     for text in TEXTS[name].split("|"):
@@ -254,7 +257,7 @@ def test_a_value_of_json_means_the_same_in_the_service_and_in_predict(name: str,
     rows = Rows(WHOLE.model_copy(update={"features": features}), max_rows=9)
     body = json.dumps({**GOOD, name: value}).encode()
     expected = by_predict(body + b"\n", rows.contract)
-    for kind, sent in (("one", body), ("json", b"[" + body + b"]"), ("lines", body)):
+    for kind, sent in (("one", body), ("json", b"[" + body + b"]"), ("lines", body), ("columns", body)):
         assert equal(by_service(rows, kind, sent), expected)
 
 

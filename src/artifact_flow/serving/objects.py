@@ -32,6 +32,7 @@ def load(body: bytes, wanted: Callable[[], str], where: str = "") -> Any:
         value = None
     if value is not None and body.count(b'"') == _count_quotes(value):
         return value
+    value = None  # not in memory while it is parsed again
     body = body.removeprefix(MARK)
     if body.startswith(GZIP):
         raise Problem(415, PACKED)

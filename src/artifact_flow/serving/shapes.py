@@ -42,8 +42,9 @@ def check_columns(body: bytes, columns: int, max_rows: int) -> None:
     if len(body) <= COUNTED:
         return
     for text in (np.frombuffer(body, np.uint8), _outside_quotes(body, escapes=True)):
-        objects, lists, values = (_count(text, mark) for mark in "{[,")
-        if objects <= max_rows + 4 * (columns + SPARE) and lists <= LISTS and values <= max_rows * (columns + SPARE):
+        objects, lists, values, names = (_count(text, mark) for mark in "{[,:")
+        few = objects <= max_rows + 4 * (columns + SPARE) and names <= (objects + 1) * (columns + SPARE)
+        if few and lists <= LISTS and values <= max_rows * (columns + SPARE):
             return
     if lists > LISTS:
         raise Problem(413, f"the body has {lists} lists, more than {LISTS}: send the values of a column as one list.")

@@ -14,7 +14,7 @@ import orjson
 
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.objects import load, take_object
-from artifact_flow.serving.problems import Problem, printable
+from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Parsed
 
 WHOLE = [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
@@ -76,7 +76,7 @@ class Inference:
 
     def write(self, answers: list[dict[str, Any]]) -> bytes:
         """Return the response to a request that was read."""
-        named = {} if self.id is None else {"id": printable(self.id)}
+        named = {} if self.id is None else {"id": self.id}
         outputs = [_fill(tensor, answers) for tensor in self.outputs]
         return orjson.dumps({"model_name": self.model.name, **named, "outputs": outputs})
 
