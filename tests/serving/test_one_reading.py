@@ -353,3 +353,54 @@ def test_the_service_predicts_what_predict_predicts(served: Server, models: dict
     ]
     assert {answer["class_name"] for answer in answers} == {expected["prediction"]}
     assert [answer["confidence"] for answer in answers] == pytest.approx([expected["probability"]] * 5, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mark", "text"), [("-999", "-999"), ("0", "0"), ("-999", "-999.0"), ("5", "5e0"), ("1", "2")])
+def test_a_number_that_marks_a_missing_value_is_one_everywhere(mark: str, text: str, tmp_path: Path) -> None:
+    """Of a column of numbers only; a number that is written otherwise is a value."""
+    contract = make_contract("auto", "plain", "swiss")
+    data = contract.model_dump(mode="json", exclude_none=True)
+    data["params"]["data"]["table"]["missing"] = ["", mark]
+    rows = Rows(Contract.model_validate(data), max_rows=9)
+    row = {"plain": text, "swiss": "1.5"}
+    expected = by_training(as_csv(row), rows.contract, tmp_path)
+    assert expected is not None
+    assert np.isnan(expected[0, 0]) == (mark == text)
+    assert {way: equal(matrix, expected) for way, matrix in readings(row, rows).items()} == dict.fromkeys(
+        readings(row, rows), True
+    )
+
+
+PLAIN = [
+    "5,6", "+5,6", ".5,6", "5.,6", "007,6", "-0,6", "1e3,6", "1e400,6", "1e39,6", "12345678901234567890123,6", "5,",
+    ",6", "5, 6", "5,NaN", "5,null", "5,true", "5,[6]", "5,6]", '"5,7",6', '"5,7",', '"5",6', '"""5""",6', "5,0x10",
+    '"5\n",6', "0.1,0.30000000000000004", "5,6,7", "5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", PLAIN)
+@pytest.mark.parametrize("header", ["plain,other", "other,plain", "key,plain,other"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", ""])
+def test_cells_that_are_parsed_together_mean_what_they_mean_alone(line: str, header: str, end: str) -> None:
+    """A CSV of numbers only, and one with a text column beside them, which is read value by value."""
+    features = [{"name": name, "type": "number", "missing": 0.0, "shares": [1.0]} for name in ("plain", "other")]
+    word = {"name": "word", "type": "text", "missing": 0.0, "shares": [1.0]}
+    data = make_contract("none", "plain").model_dump(mode="json", exclude_none=True)
+    data["params"]["data"]["table"]["columns"] = {"plain": "number", "other": "number", "key": "id", "word": "text"}
+    data["params"]["data"]["table"]["numbers"] = {}
+    together, alone = (
+        Rows(Contract.model_validate(data | {"features": found}), max_rows=9) for found in (features, [*features, word])
+    )
+    key = "k," if header.startswith("key") else ""
+    lines = [header, f"{key}1,2", key + line]
+    one = by_service(together, "csv", (end or "\n").join(lines).encode() + end.encode())
+    lines = [f"{lines[0]},word", *(f"{row},x" for row in lines[1:])]
+    other = by_service(alone, "csv", (end or "\n").join(lines).encode() + end.encode())
+    assert equal(one, None if other is None else other[:, :2].astype(float))
+
+
+def test_numbers_in_the_style_of_the_training_are_read_as_such() -> None:
+    """1.234 is a thousand and more where a dot parts groups of digits."""
+    data = make_contract("none", "euro").model_dump(mode="json", exclude_none=True)
+    rows = Rows(Contract.model_validate(data), max_rows=9)
+    assert by_service(rows, "csv", b"euro\n1.234\n") == [[1234.0]]

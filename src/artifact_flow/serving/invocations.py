@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from artifact_flow.serving.objects import load, take_object
+from artifact_flow.serving.plain import Parsed
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Parsed, Rows
+from artifact_flow.serving.rows import Rows
 
 
 def read_invocation(rows: Rows, body: bytes) -> Parsed:

@@ -21,8 +21,8 @@ from artifact_flow.serving.invocations import read_invocation
 from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
 from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.plain import Parsed
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Parsed
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.shadow import Shadow
 from artifact_flow.serving.shapes import check_columns, check_csv, check_json, check_lines

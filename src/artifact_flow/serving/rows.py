@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 
 from artifact_flow.core.base.cells import Value, cell_reader
 from artifact_flow.core.base.contract import Contract, Feature
@@ -19,17 +18,13 @@ from artifact_flow.core.base.errors import closest
 from artifact_flow.core.table.form import Form
 from artifact_flow.serving.delimited import read_delimited
 from artifact_flow.serving.objects import MARK, Repeated, load
+from artifact_flow.serving.plain import FLOAT32_MAX, Parsed, PlainRows, Row
 from artifact_flow.serving.problems import Problem
 
-FLOAT32_MAX = 3.4e38  # a model takes float32
 EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21"}
 EXPECTED |= dict.fromkeys(("category", "text"), "text")
 STORED = ("id", "target", "split")  # what data.parquet has beside the features
-NUMERIC = frozenset((int, float))
 NUMERALS = re.compile(r"[0-9+\-.eE]*")  # of these, float() reads what the pattern of a number allows
-
-Row = Mapping[str, Any]
-Parsed = tuple[list[Row], np.ndarray]  # rows as their values were read, and their matrix from `Rows.encode`
 
 
 class Rows:
@@ -41,7 +36,8 @@ class Rows:
         self.features = {feature.name: feature for feature in contract.features}
         self.names = list(self.features)
         self.optional = {name for name, feature in self.features.items() if contract.may_miss(feature)}
-        self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
+        numeric = not self.optional and all(feature.type == "number" for feature in contract.features)
+        self.plain = PlainRows(self.names, max_rows) if numeric else None
         self.texts = have_text(contract.features)
         table = contract.table
         self.form = Form.of(table) if table else Form()
@@ -49,17 +45,17 @@ class Rows:
         self.ignored = {contract.id, contract.target.name, *STORED, *self.columns} - set(self.names)
         self._readers = {name: self._reader(feature) for name, feature in self.features.items()}
         self._codes = [(name, _coder(feature)) for name, feature in self.features.items()]
-        self._quotes = 2 * len(self.names)  # in a row of numbers, when no column is given twice
+        self._numerals = not any(mark and NUMERALS.fullmatch(mark) for mark in self.form.missing)  # none marks a gap
 
     def parse_one(self, body: bytes) -> Row:
         """Return the row in a JSON object; raise Problem naming the first invalid column."""
-        if self.plain and (row := self._parse_plain(body)):
+        if self.plain and (row := self.plain.parse_one(body)):
             return row
         return self._read(load(body, self._wanted))
 
     def read_many(self, body: bytes) -> Parsed:
         """Return the rows of a JSON array and their matrix; raise Problem naming the first invalid row."""
-        if self.plain and (parsed := self._parse_plain_rows(body)):
+        if self.plain and (parsed := self.plain.parse_many(body)):
             return parsed
         rows = load(body, self._wanted)
         if type(rows) is not list:
@@ -69,7 +65,7 @@ class Rows:
     def read_objects(self, rows: list[Any]) -> Parsed:
         """Return the rows of JSON objects and their matrix; raise Problem naming the first invalid row."""
         self._count(len(rows))
-        if self.plain and (parsed := self._take_plain(rows)):
+        if self.plain and (parsed := self.plain.take(rows)):
             return parsed
         read = [self._read(row, f"row {number}: ") for number, row in enumerate(rows, 1)]
         return read, self.encode(read)
@@ -116,12 +112,15 @@ class Rows:
         """Return the rows of a CSV and their matrix; raise Problem naming the first invalid row."""
         table = read_delimited(body, self.form, charset, self.names, self.columns)
         self._count(len(table.rows))
+        places = {name: place for place, name in enumerate(table.names) if name}  # without row names
+        self._check_names(places, "the header lacks")
+        written = self._numerals and not self.form.numbers  # as JSON writes numbers
+        if self.plain and written and (parsed := self.plain.take_cells(table.rows, places)):
+            return parsed
         given = dict(zip(table.names, zip(*table.rows, strict=True), strict=True))
-        given.pop("", None)  # row names
-        self._check_names(given, "the header lacks")
         columns, faults = {}, []
         for name in self.names:
-            if name in given:
+            if name in places:
                 columns[name], fault = self._read_column(name, given[name])
                 faults += [fault] if fault else []
         if faults:
@@ -144,44 +143,6 @@ class Rows:
 
     def _reader(self, feature: Feature) -> Callable[[Any], Value]:
         return cell_reader(self.contract.role_of(feature), self.form.missing, self.form.numbers.get(feature.name))
-
-    def _parse_plain(self, body: bytes) -> Row | None:
-        """Return the row of a JSON object with every column once, in order, each a number for float32, else None."""
-        try:
-            row = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        if type(row) is not dict or list(row) != self.names or body.count(b'"') != self._quotes:
-            return None
-        values = row.values()
-        try:  # the sum is as large as its largest part, and refuses what is no number but a boolean
-            fits = sum(map(abs, values)) <= FLOAT32_MAX and bool not in map(type, values)
-        except TypeError:
-            return None
-        return row if fits else None
-
-    def _parse_plain_rows(self, body: bytes) -> Parsed | None:
-        """Return the rows of a JSON array, each as `_parse_plain` says, and their matrix, else None."""
-        try:
-            rows = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        if type(rows) is not list or body.count(b'"') != self._quotes * len(rows):
-            return None
-        return self._take_plain(rows)
-
-    def _take_plain(self, rows: list[Any]) -> Parsed | None:
-        """Return rows whose objects have every column in order, each a number for float32, and their matrix."""
-        if not 1 <= len(rows) <= self.max_rows or any(type(row) is not dict or list(row) != self.names for row in rows):
-            return None
-        values = [value for row in rows for value in row.values()]
-        if not set(map(type, values)) <= NUMERIC:
-            return None
-        try:
-            X = np.array(values, np.float64).reshape(len(rows), -1)
-        except OverflowError:  # an integer of very many digits
-            return None
-        return (rows, X) if np.abs(X).max() <= FLOAT32_MAX else None
 
     def _read(self, row: Any, where: str = "") -> Row:
         """Return the values of an object in the contract's order; raise Problem naming the first invalid column."""
@@ -215,7 +176,7 @@ class Rows:
     def _read_column(self, name: str, texts: Sequence[str]) -> tuple[Sequence[Value], tuple[int, str] | None]:
         """Return a CSV column's values, and the number and fault of its first invalid row, if there is one."""
         plain = self.features[name].type == "number" and name not in self.form.numbers
-        if plain and NUMERALS.fullmatch("".join(texts)):
+        if plain and self._numerals and NUMERALS.fullmatch("".join(texts)):
             try:
                 values = [float(text) for text in texts]
             except ValueError:

@@ -14,8 +14,8 @@ import orjson
 
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.objects import load, take_object
+from artifact_flow.serving.plain import Parsed
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Parsed
 
 WHOLE = [f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)]
 DATATYPES: dict[str, tuple[type, ...]] = {  # → the types of JSON values; null is a missing value of any
