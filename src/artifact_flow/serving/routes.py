@@ -66,10 +66,8 @@ class ModelRoutes:
         self.model, self.window, self.slow, self.memory, self.settings = model, window, slow, memory, settings
         self.shadow: Shadow | None = None
         rows = model.rows
-        array, lines = (
-            Kind("a JSON array", check_json, rows.read_many),
-            Kind("JSON lines", check_lines, rows.read_lines),
-        )
+        array = Kind("a JSON array", check_json, rows.read_many)
+        lines = Kind("JSON lines", check_lines, rows.read_lines)
         table = Kind("CSV with a header", check_csv, rows.read_csv)
         self.batches = {JSON: array, LINES: lines, "application/jsonl": lines, CSV: table}
         invocation = Kind("a JSON object", check_columns, partial(read_invocation, rows))

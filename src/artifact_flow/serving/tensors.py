@@ -77,7 +77,7 @@ class Inference:
     def write(self, answers: list[dict[str, Any]]) -> bytes:
         """Return the response to a request that was read."""
         named = {} if self.id is None else {"id": self.id}
-        outputs = [_fill(tensor, answers) for tensor in self.outputs]
+        outputs = [_fill(tensor, answers) for tensor in self.outputs if tensor.name in answers[0]]
         return orjson.dumps({"model_name": self.model.name, **named, "outputs": outputs})
 
     def _choose(self, output: Any) -> Tensor:
