@@ -171,13 +171,20 @@ def first_sentence(path: Path) -> str:
 
 def render_http(document: Mapping[str, Any]) -> str:
     """Return the page about the HTTP API from the OpenAPI document of a service with the models `SERVED`."""
-    paths = {path: found for path, found in document["paths"].items() if not path.startswith("/models/")}
+    first, others = f"/v2/models/{SERVED[0]}", ("/models/", f"/v2/models/{ROW}")
+    paths = {
+        path.replace(first, "/v2/models/<name>"): found
+        for path, found in document["paths"].items()
+        if not path.startswith(others)
+    }
+    paths["/models/<name>/invocations"] = document["paths"][f"/models/{ROW}/invocations"]
     lines = [
         "# HTTP API",
         "",
         f"{WRITTEN} A running service documents its own models under `/docs` and `/openapi.json`.",
         "",
-        "Every path also exists as `/models/<name>/…` for each model. `/predict/image` exists for models of pixels.",
+        "Every path of a model also exists as `/models/<name>/…` for each model. `/predict/image` exists for models of "
+        "pixels, `/invocations` also at the root if there is one model.",
     ]
     for path, methods in paths.items():
         for method, operation in methods.items():
@@ -194,7 +201,7 @@ def render_http(document: Mapping[str, Any]) -> str:
     for name, field in schema["properties"].items():
         kind = str(field.get("type", "any")) + ("" if name in required else ", optional")
         lines.append(f"| `{name}` | {kind} | {field.get('description', '')} |")
-    lines += ["", "## Errors", "", "Every error has this form:", ""]
+    lines += ["", "## Errors", "", "Every error has this form; below `/v2` the field is `error`:", ""]
     lines += ["| field | type |", "|---|---|"]
     error = row["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     for name, field in document["components"]["schemas"][error]["properties"].items():

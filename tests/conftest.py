@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm
 from filelock import FileLock
 from project import Project, copy_tree, is_finished
 
@@ -28,7 +29,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 SOURCE = Path(__file__).resolve().parents[1]
 DATA = builtin.data_folder(os.environ, SOURCE)
-GATE = {"tests/unit/test_files.py"}
+GATE = {"tests/unit/test_figures.py"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,9 +53,10 @@ def is_needed(name: str) -> bool:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _lean_gate() -> None:
-    """Run stage `test` of every project without pytest plugins, whose import takes longer than the tests."""
+def _fast_projects(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run stage `test` of every project without pytest plugins, whose import takes longer than the tests; see warm.py."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ[warm.FOLDER] = str(tmp_path_factory.mktemp("hosts"))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from warm import start_hosts
+
 from artifact_flow.core.base.errors import ArtifactFlowError
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.tracking.result import read_result
@@ -82,7 +84,7 @@ class Project:
             command,
             check=False,
             cwd=self.root,
-            env=self.environ,
+            env=self.environ | {"PATH": os.pathsep.join(filter(None, (start_hosts(), self.environ["PATH"])))},
             input=given,
             text=True,
             stdout=subprocess.PIPE,

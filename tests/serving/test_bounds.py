@@ -22,6 +22,7 @@ from serving.server import IRIS_ROW, Answer, Server
 LIMITS = "ARTIFACT_FLOW_SERVE"
 MEGABYTES = 600  # of a server with its models, whatever it is sent
 ROW = json.dumps(IRIS_ROW).encode()
+TENSOR = b'{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":['
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,7 @@ def test_hostile_bodies_and_pictures_take_bounded_memory(attacked: Server) -> No
     """Each gets a 4xx, several at a time; the server stays below its bound and answers afterwards."""
     size = 9_900_000
     batch, csv, lines, image = "/predict/batch", "text/csv", "application/x-ndjson", "/predict/image"
+    infer, invoke = "/v2/models/digits/infer", "/models/digits/invocations"
     attacks = [
         (batch, "application/json", b"[" + b",".join([b'{"a":1}'] * (size // 8)) + b"]", 413),
         (batch, "application/json", b"[" + b",".join([b"[]"] * (size // 3)) + b"]", 413),
@@ -185,6 +187,13 @@ def test_hostile_bodies_and_pictures_take_bounded_memory(attacked: Server) -> No
         (batch, csv, b"1\n" * (size // 2), 413),
         (batch, csv, b"," * size, 413),
         (batch, lines, b"11\n" * (size // 3), 413),
+        (infer, "application/json", TENSOR + b",".join([b"[]"] * (size // 3)) + b"]}]}", 413),
+        (infer, "application/json", TENSOR + b",".join([b"1"] * (size // 2)) + b"]}]}", 413),
+        (infer, "application/json", TENSOR + b",".join([b'"ab"'] * 1_600_000) + b"]}]}", 400),
+        (infer, "application/json", b"{" + b",".join(b'"%d":1' % number for number in range(800_000)) + b"}", 413),
+        (infer, "application/json", b'{"inputs":' + b"[" * size, 413),
+        (invoke, "application/json", b'{"inputs":[' + b",".join([b"[]"] * (size // 3)) + b"]}", 413),
+        (invoke, "application/json", b'{"instances":[' + b",".join([b'{"a":1}'] * (size // 8)) + b"]}", 413),
         (image, "image/png", png(3535, 3535), 422),
         (image, "image/png", png(12_496_225, 1, 8), 422),
         (image, "image/webp", webp(3535), 422),

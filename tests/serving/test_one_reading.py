@@ -160,6 +160,8 @@ def by_service(rows: Rows, kind: str, body: bytes) -> np.ndarray | None:
     try:
         if kind == "one":
             return rows.encode([rows.parse_one(body)])
+        if kind == "columns":
+            return rows.read_columns({name: [value] for name, value in json.loads(body).items()})[1]
         return {"json": rows.read_many, "lines": rows.read_lines, "csv": rows.read_csv}[kind](body)[1]
     except Problem:
         return None
@@ -178,6 +180,7 @@ def readings(row: dict[str, Any], rows: Rows) -> dict[str, np.ndarray | None]:
         "JSON": by_service(rows, "one", one),
         "JSON array": by_service(rows, "json", b"[" + one + b"]"),
         "JSON lines": by_service(rows, "lines", one + b"\n"),
+        "columns": by_service(rows, "columns", one),
     }
 
 
@@ -188,7 +191,7 @@ def equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_cell_means_the_same_everywhere_or_is_refused_everywhere(name: str, tmp_path: Path) -> None:
-    """Each text of the table: eight ways of handing it over give the numbers of training, or a refusal as it does."""
+    """Each text of the table: nine ways of handing it over give the numbers of training, or a refusal as it does."""
     beside = "swiss" if name == "plain" else "plain"
     rows, different, read = rows_of("auto", name, beside), [], 0
     for text in TEXTS[name].split("|"):
@@ -254,7 +257,7 @@ def test_a_value_of_json_means_the_same_in_the_service_and_in_predict(name: str,
     rows = Rows(WHOLE.model_copy(update={"features": features}), max_rows=9)
     body = json.dumps({**GOOD, name: value}).encode()
     expected = by_predict(body + b"\n", rows.contract)
-    for kind, sent in (("one", body), ("json", b"[" + body + b"]"), ("lines", body)):
+    for kind, sent in (("one", body), ("json", b"[" + body + b"]"), ("lines", body), ("columns", body)):
         assert equal(by_service(rows, kind, sent), expected)
 
 
@@ -350,3 +353,54 @@ def test_the_service_predicts_what_predict_predicts(served: Server, models: dict
     ]
     assert {answer["class_name"] for answer in answers} == {expected["prediction"]}
     assert [answer["confidence"] for answer in answers] == pytest.approx([expected["probability"]] * 5, abs=1e-6)
+
+
+@pytest.mark.parametrize(("mark", "text"), [("-999", "-999"), ("0", "0"), ("-999", "-999.0"), ("5", "5e0"), ("1", "2")])
+def test_a_number_that_marks_a_missing_value_is_one_everywhere(mark: str, text: str, tmp_path: Path) -> None:
+    """Of a column of numbers only; a number that is written otherwise is a value."""
+    contract = make_contract("auto", "plain", "swiss")
+    data = contract.model_dump(mode="json", exclude_none=True)
+    data["params"]["data"]["table"]["missing"] = ["", mark]
+    rows = Rows(Contract.model_validate(data), max_rows=9)
+    row = {"plain": text, "swiss": "1.5"}
+    expected = by_training(as_csv(row), rows.contract, tmp_path)
+    assert expected is not None
+    assert np.isnan(expected[0, 0]) == (mark == text)
+    assert {way: equal(matrix, expected) for way, matrix in readings(row, rows).items()} == dict.fromkeys(
+        readings(row, rows), True
+    )
+
+
+PLAIN = [
+    "5,6", "+5,6", ".5,6", "5.,6", "007,6", "-0,6", "1e3,6", "1e400,6", "1e39,6", "12345678901234567890123,6", "5,",
+    ",6", "5, 6", "5,NaN", "5,null", "5,true", "5,[6]", "5,6]", '"5,7",6', '"5,7",', '"5",6', '"""5""",6', "5,0x10",
+    '"5\n",6', "0.1,0.30000000000000004", "5,6,7", "5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", PLAIN)
+@pytest.mark.parametrize("header", ["plain,other", "other,plain", "key,plain,other"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", ""])
+def test_cells_that_are_parsed_together_mean_what_they_mean_alone(line: str, header: str, end: str) -> None:
+    """A CSV of numbers only, and one with a text column beside them, which is read value by value."""
+    features = [{"name": name, "type": "number", "missing": 0.0, "shares": [1.0]} for name in ("plain", "other")]
+    word = {"name": "word", "type": "text", "missing": 0.0, "shares": [1.0]}
+    data = make_contract("none", "plain").model_dump(mode="json", exclude_none=True)
+    data["params"]["data"]["table"]["columns"] = {"plain": "number", "other": "number", "key": "id", "word": "text"}
+    data["params"]["data"]["table"]["numbers"] = {}
+    together, alone = (
+        Rows(Contract.model_validate(data | {"features": found}), max_rows=9) for found in (features, [*features, word])
+    )
+    key = "k," if header.startswith("key") else ""
+    lines = [header, f"{key}1,2", key + line]
+    one = by_service(together, "csv", (end or "\n").join(lines).encode() + end.encode())
+    lines = [f"{lines[0]},word", *(f"{row},x" for row in lines[1:])]
+    other = by_service(alone, "csv", (end or "\n").join(lines).encode() + end.encode())
+    assert equal(one, None if other is None else other[:, :2].astype(float))
+
+
+def test_numbers_in_the_style_of_the_training_are_read_as_such() -> None:
+    """1.234 is a thousand and more where a dot parts groups of digits."""
+    data = make_contract("none", "euro").model_dump(mode="json", exclude_none=True)
+    rows = Rows(Contract.model_validate(data), max_rows=9)
+    assert by_service(rows, "csv", b"euro\n1.234\n") == [[1234.0]]

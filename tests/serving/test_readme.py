@@ -31,7 +31,20 @@ def test_the_example_is_answered_as_shown(served: Server) -> None:
 def test_every_address_is_there(served: Server) -> None:
     """Each endpoint of the page's table is in the OpenAPI document, which has no others."""
     section = PAGE.partition("## Endpoints")[2].partition("\n## ")[0]
-    listed = set(re.findall(r"`(?:GET|POST) (/[\w/]+)`", section))
-    documented = set(served.get("/openapi.json").document["paths"])
-    assert listed <= documented
-    assert {path for path in documented if not path.startswith("/models")} == listed
+    listed = re.findall(r"`(?:GET|POST) (/[\w/<>]*)`", section)
+    paths = served.get("/openapi.json").document["paths"]
+    others = ("/models/", "/v2/models/digits", "/v2/models/own")
+    documented = {path.replace("/iris", "/<name>") for path in paths if not path.startswith(others)}
+    assert set(listed) == documented | {"/models/<name>/invocations"}
+    assert "/models/iris/invocations" in paths
+    assert served.get("/ping").body == served.get("/health").body
+
+
+def test_the_examples_of_other_protocols_are_answered_as_shown(served: Server) -> None:
+    """Each command of the section gives predictions; the first those that the page shows."""
+    section = PAGE.partition("## Other protocols")[2].partition("\n## ")[0]
+    sent = re.findall(r"curl -s http://127.0.0.1:8000(/\S+).*?-d '(.*?)'\n", section, re.DOTALL)
+    answers = [served.post(path, json.loads(body)) for path, body in sent]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[0].document == json.loads(re.findall(r"```json\n(.*?)\n```", section)[0])
+    assert answers[1].document["predictions"][0]["class_name"] == "setosa"

@@ -18,6 +18,22 @@ from artifact_flow.serving.model import ServedModel
 NAMED = 40  # classes listed in a description, at most
 
 
+class DataframeSplit(BaseModel):
+    """A table as its columns' names and its rows."""
+
+    columns: list[str]
+    data: list[list[Any]]
+
+
+class Invocation(BaseModel):
+    """Rows as an MLflow scoring server takes them, in one of four forms."""
+
+    dataframe_split: DataframeSplit | None = None
+    dataframe_records: list[dict[str, Any]] | None = None
+    instances: list[Any] | None = Field(None, description="objects, or the rows of a matrix of numbers")
+    inputs: Any = Field(None, description="an object of columns, or the rows of a matrix of numbers")
+
+
 class ImageGrid(BaseModel):
     """The pixels that a model sees of an image."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from artifact_flow.serving import meters
-from artifact_flow.serving.answers import AnswerTypes, build_types, name_types
-from artifact_flow.serving.document import describe_api, describe_rows, problems
+from artifact_flow.serving.answers import AnswerTypes, Invocation, build_types, name_types
+from artifact_flow.serving.document import Described, describe_api, describe_requests, describe_rows, problems
 from artifact_flow.serving.edition import Edition
+from artifact_flow.serving.inference import InferenceRequest, describe_inference, describe_protocol
 from artifact_flow.serving.key import PUBLIC, SCHEMES
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.problems import Problem
@@ -39,6 +41,11 @@ class Api:
     predictions: dict[str, Endpoint] = field(default_factory=dict)  # path → prediction endpoint
     models: dict[str, ServedModel] = field(default_factory=dict)  # path of every endpoint → the model it belongs to
 
+    def add(self, model: ServedModel, found: Mapping[str, Described]) -> None:
+        """Add endpoints of a model, by path."""
+        self.models.update(dict.fromkeys(found, model))
+        self.predictions.update({path: described.endpoint for path, described in found.items() if described.predicts})
+
 
 def build_api(edition: Edition) -> Api:
     """Return the application with each model's endpoints; those of the first model are also at the root."""
@@ -57,18 +64,18 @@ def build_api(edition: Edition) -> Api:
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, answer_error)
     api = Api(app, edition)
+    single = len(edition.models) == 1
     names, described = name_types(edition.models), list[tuple[ServedModel, AnswerTypes]]()
     for number, (name, routes) in enumerate(edition.routes.items()):
         types = build_types(routes.model, names[name])
         described.append((routes.model, types))
         for prefix in ["", f"/models/{name}"] if number == 0 else [f"/models/{name}"]:
-            for path, endpoint in describe_api(app, prefix, routes, types).items():
-                api.models[path] = edition.models[name]
-                if "/predict" in path:
-                    api.predictions[path] = endpoint
-    for path in ("/", "/health", "/ready", "/metrics", "/models"):
+            api.add(routes.model, describe_api(app, prefix, routes, types, bool(prefix) or single))
+        api.add(routes.model, describe_inference(app, routes))
+    if not single:
+        _refuse_invocations(app, edition)
+    for path in ("/", "/health", "/ready", "/metrics", "/models", *_describe_service(app, edition)):
         api.models[path] = edition.first
-    _describe_service(app, edition)
     _complete_document(app, described, edition.settings)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return api
@@ -76,18 +83,18 @@ def build_api(edition: Edition) -> Api:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Return the response to a request that raised `error`: a status and one sentence."""
+    path = request.url.path
     if isinstance(error, Problem):
-        return error.response()
+        return error.response(path)
     if isinstance(error, HTTPException):
-        path = request.url.path[:100]
         sentences = {
-            404: f"there is no endpoint {path}: /docs lists the endpoints.",
-            405: f"{path} does not accept {request.method[:20]}: /docs lists the methods it accepts.",
+            404: f"there is no endpoint {path[:100]}: /docs lists the endpoints.",
+            405: f"{path[:100]} does not accept {request.method[:20]}: /docs lists the methods it accepts.",
         }
         sentence = sentences.get(error.status_code, str(error.detail))
-        return Problem(error.status_code, sentence, dict(error.headers or {})).response()
-    logger.error("internal error while answering %s", request.url.path, exc_info=error)
-    return Problem(500, FAULT).response()
+        return Problem(error.status_code, sentence, dict(error.headers or {})).response(path)
+    logger.error("internal error while answering %s", path, exc_info=error)
+    return Problem(500, FAULT).response(path)
 
 
 def _complete_document(
@@ -103,6 +110,7 @@ def _complete_document(
         if app.openapi_schema:
             return app.openapi_schema
         document = describe()
+        document["components"]["schemas"] |= describe_requests(InferenceRequest, Invocation)
         for model, types in described:
             document["components"]["schemas"] |= describe_rows(model, types, settings.max_bytes)
         if settings.api_key is not None:
@@ -115,14 +123,24 @@ def _complete_document(
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _describe_service(app: FastAPI, edition: Edition) -> None:
-    """Add the endpoints that belong to no model."""
+def _refuse_invocations(app: FastAPI, edition: Edition) -> None:
+    """Add an answer to MLflow's clients that do not name one of several models."""
+
+    @app.post("/invocations", include_in_schema=False)
+    async def invocations() -> None:
+        paths = " or ".join(f"/models/{name}/invocations" for name in edition.models)
+        raise Problem(404, f"this service has {len(edition.models)} models: post to {paths}.")
+
+
+def _describe_service(app: FastAPI, edition: Edition) -> list[str]:
+    """Add the endpoints that belong to no model; return the paths of those that have protocols of their own."""
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     @app.head("/health", include_in_schema=False)
+    @app.get("/ping", include_in_schema=False)  # what MLflow's clients and SageMaker ask
     @app.get("/health", tags=["service"], summary="Whether the process is alive", operation_id="health")
     async def health() -> dict[str, str]:
         return {"status": "alive"}
@@ -170,3 +188,5 @@ def _describe_service(app: FastAPI, edition: Edition) -> None:
             return meters.render(lambda: ((name, routes.measure()) for name, routes in edition.routes.items()))
 
         return Response(await asyncio.to_thread(work), headers={"content-type": meters.CONTENT_TYPE})
+
+    return ["/ping", *describe_protocol(app, edition.settings.commit, ready)]

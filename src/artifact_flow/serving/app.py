@@ -30,6 +30,7 @@ from artifact_flow.serving.origins import Fields, Origins
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.reload import Reloader
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.trace import read_trace
 
 STARTUP_FAILURE = 3  # uvicorn's exit code for a failed start: the supervisor does not restart such a worker
 
@@ -74,6 +75,7 @@ class Service:
         fields = dict(scope["headers"])
         request_id = headers.request_id(fields)
         scope["request_id"] = request_id.decode()
+        trace = read_trace(scope) if b"traceparent" in fields else None
         self.admission.in_flight += 1
         meters.IN_FLIGHT.inc()
         status, message = 500, ""
@@ -81,8 +83,10 @@ class Service:
             try:
                 response = await self._predict(api, scope, receive, fields)
             except Problem as problem:
-                message, response = problem.sentence, problem.response()
+                message, response = problem.sentence, problem.response(path)
             added = headers.build(path, model, request_id, self.resources.draining)
+            if trace:
+                added.append((b"traceparent", trace.header))
             if response is None:
                 status = await _pass_on(api, scope, receive, send, added)
             else:
@@ -99,11 +103,11 @@ class Service:
             observe(seconds)
             if status >= 400:
                 self.count_error(status)
-            if "/predict" in endpoint:
+            if endpoint in api.predictions:
                 rows, answers = scope.get("answered", ((), ()))
                 window, name = api.edition.routes[model.name].window, scope["request_id"]
                 text = message or ("prediction" if answers else "refused")
-                record = RequestRecord(when, path, status, seconds, name, model, window, rows, answers, text)
+                record = RequestRecord(when, path, status, seconds, name, model, window, rows, answers, text, trace)
                 self.resources.log.put(record)
 
     def count_error(self, status: int) -> None:

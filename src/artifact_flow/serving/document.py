@@ -1,5 +1,6 @@
 """Document: a model's endpoints in the OpenAPI document, with its column names, their ranges and a valid example."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,11 @@ POSTED = (400, 401, 408, 413, 415, 422, 500, 503)  # what a request with a body 
 Bodies = dict[str, dict[str, Any]]  # path → media type → schema of what is sent
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of error responses by status."""
+    return {status: {"model": ProblemDetail, "description": STATUS_MEANINGS[status]} for status in statuses}
+
+
 @dataclass(frozen=True)
 class Described:
     """An endpoint of a model with its description; it takes a POST if `request` says of what, else a GET."""
@@ -32,28 +38,39 @@ class Described:
     answered: str
     statuses: tuple[int, ...] = (401, 503)
     request: dict[str, Any] | None = None
+    failures: Callable[..., dict[int | str, dict[str, Any]]] = problems
+    predicts: bool = False
 
 
-def describe_api(api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes) -> dict[str, Endpoint]:
-    """Add a model's endpoints under a path prefix; return path → endpoint."""
+def describe_api(
+    api: FastAPI, prefix: str, routes: ModelRoutes, types: AnswerTypes, invocations: bool
+) -> dict[str, Described]:
+    """Add a model's endpoints under a path prefix, /invocations only if wanted; return path → what was added."""
     bodies = _request_bodies(routes, types)
     found = _predictions(routes, types, bodies) | _descriptions(routes) | _explanations(routes, bodies)
+    if not invocations:
+        del found["/invocations"]
+    return add_endpoints(api, prefix, routes.model.name, found)
+
+
+def add_endpoints(api: FastAPI, prefix: str, tag: str, found: Mapping[str, Described]) -> dict[str, Described]:
+    """Add endpoints under a path prefix; return path → what was added."""
     for path, described in found.items():
         api.add_api_route(
             prefix + path,
             described.endpoint,
             methods=["POST" if described.request else "GET"],
             response_model=None,
-            tags=[routes.model.name],
+            tags=[tag],
             summary=described.summary,
-            operation_id=f"{path[1:]}{prefix}".replace("/", "_"),
+            operation_id=f"{path[1:] or 'metadata'}{prefix}".replace("/", "_"),
             responses={
                 200: {"model": described.answer, "description": described.answered},
-                **problems(*described.statuses),
+                **described.failures(*described.statuses),
             },
             openapi_extra=described.request,
         )
-    return {prefix + path: described.endpoint for path, described in found.items()}
+    return {prefix + path: described for path, described in found.items()}
 
 
 def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dict[str, Any]:
@@ -65,26 +82,40 @@ def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dic
     return {types.row: row, f"{types.row}s": batch | {"title": f"{types.row}s"}}
 
 
+def describe_requests(*types: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas of request bodies that are the same for all models, by the names that requests refer to."""
+    found: dict[str, Any] = {}
+    for kind in types:
+        schema = kind.model_json_schema(ref_template=COMPONENTS + "{model}")
+        found |= schema.pop("$defs", {}) | {kind.__name__: schema}
+    return found
+
+
 def _predictions(routes: ModelRoutes, types: AnswerTypes, bodies: Bodies) -> dict[str, Described]:
     model = routes.model
-    weights = {
+
+    def describe(path: str, endpoint: Endpoint, summary: str, answer: type[BaseModel]) -> dict[str, Described]:
+        request = {"parameters": [describe_weights(model)], "requestBody": {"required": True, "content": bodies[path]}}
+        return {path: Described(endpoint, summary, answer, "The prediction", POSTED, request, predicts=True)}
+
+    many = "Predict rows: JSON array, JSON lines or CSV"
+    found = describe("/predict", routes.predict, "Predict one row", types.one)
+    found |= describe("/predict/batch", routes.predict_batch, many, types.many)
+    found |= describe("/invocations", routes.invoke, "Predict rows as an MLflow scoring server takes them", types.many)
+    if model.grid:
+        image = partial(routes.predict_image, model.grid)
+        found |= describe("/predict/image", image, "Predict an image of any size: PNG, JPEG or WebP", types.one)
+    return found
+
+
+def describe_weights(model: ServedModel) -> dict[str, Any]:
+    """Return the description of the query parameter that chooses the weights of a model."""
+    return {
         "name": "weights",
         "in": "query",
         "description": "the set of weights that predicts",
         "schema": {"type": "string", "enum": list(model.weights), "default": "float"},
     }
-
-    def describe(path: str, endpoint: Endpoint, summary: str, answer: type[BaseModel]) -> dict[str, Described]:
-        request = {"parameters": [weights], "requestBody": {"required": True, "content": bodies[path]}}
-        return {path: Described(endpoint, summary, answer, "The prediction", POSTED, request)}
-
-    many = "Predict rows: JSON array, JSON lines or CSV"
-    found = describe("/predict", routes.predict, "Predict one row", types.one)
-    found |= describe("/predict/batch", routes.predict_batch, many, types.many)
-    if model.grid:
-        image = partial(routes.predict_image, model.grid)
-        found |= describe("/predict/image", image, "Predict an image of any size: PNG, JPEG or WebP", types.one)
-    return found
 
 
 def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> Bodies:
@@ -96,6 +127,7 @@ def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> Bodies:
     lines = ",".join(map(str, example)) + "\n" + ",".join(_cell(value) for value in example.values()) + "\n"
     binary = {"type": "string", "format": "binary"}
     form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+    table_content = {"schema": {"type": "string", "description": table}, **({"example": lines} if shown else {})}
     return {
         "/predict": {JSON: {"schema": {"$ref": COMPONENTS + types.row}, **({"example": example} if shown else {})}},
         "/predict/batch": {
@@ -103,8 +135,15 @@ def _request_bodies(routes: ModelRoutes, types: AnswerTypes) -> Bodies:
                 "schema": {"$ref": array},
                 **({"example": [example, example]} if shown else {}),
             },
-            CSV: {"schema": {"type": "string", "description": table}, **({"example": lines} if shown else {})},
+            CSV: table_content,
             LINES: {"schema": {"type": "string", "description": "rows as JSON objects, one on each line"}},
+        },
+        "/invocations": {
+            JSON: {
+                "schema": {"$ref": f"{COMPONENTS}Invocation"},
+                **({"example": {"dataframe_records": [example]}} if shown else {}),
+            },
+            CSV: table_content,
         },
         "/predict/image": {
             **{f"image/{kind}": {"schema": binary} for kind in ("png", "jpeg", "webp")},
@@ -136,11 +175,6 @@ def _explanations(routes: ModelRoutes, bodies: Bodies) -> dict[str, Described]:
         image = partial(explanations.explain_image, routes.model.grid)
         found |= describe("/explain/image", image, "What the model sees of an image, and what each pixel did")
     return found
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the description of error responses by status."""
-    return {status: {"model": ProblemDetail, "description": STATUS_MEANINGS[status]} for status in statuses}
 
 
 def _cell(value: Any) -> str:

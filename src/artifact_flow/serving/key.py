@@ -4,10 +4,11 @@ import hmac
 
 from starlette.types import Scope
 
-from artifact_flow.serving.origins import Fields
+from artifact_flow.serving.origins import PROBES, Fields
 from artifact_flow.serving.problems import Problem
 
-PUBLIC = ("/", "/health", "/ready", "/docs", "/openapi.json")  # and /static: a browser asks for the key, or needs none
+# and /static: a browser asks for the key, or needs none
+PUBLIC = ("/", *PROBES, "/docs", "/openapi.json")
 SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -13,10 +13,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
+from artifact_flow.serving.origins import PROBES
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
 
-OPEN = ("/", "/health", "/ready")  # answered at any load
+OPEN = ("/", *PROBES)  # answered at any load
 SMALL = 10_000  # bytes of a body that arrived in one message: too few to count
 MAX_RETRY = 60  # seconds that a refused client is asked to wait at most
 ROW_BYTES = 1_000_000  # of the body of a single row, which is parsed while other requests wait

@@ -18,6 +18,7 @@ import orjson
 from artifact_flow.serving.model import ServedModel
 from artifact_flow.serving.output import Complaint, complain, dump_line, stamp
 from artifact_flow.serving.settings import ServiceSettings
+from artifact_flow.serving.trace import Trace
 from artifact_flow.serving.window import Window
 
 MODULE = "artifact_flow.serving"
@@ -43,6 +44,7 @@ class RequestRecord(NamedTuple):
     rows: list[Any]  # as the client sent them
     answers: list[dict[str, Any]]
     message: str = "prediction"
+    trace: Trace | None = None
 
 
 class PredictionLog:
@@ -116,6 +118,9 @@ class PredictionLog:
             "model": record.model.name,
             "model_sha256": record.model.sha256,
         }
+        if record.trace:
+            trace = record.trace
+            line |= {"trace_id": trace.trace_id, "span_id": trace.span_id, "parent_id": trace.parent_id}
         if not record.answers:
             return dump_line(line)
         line["input_stats"] = self._input_stats(record)

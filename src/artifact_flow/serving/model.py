@@ -16,8 +16,9 @@ from artifact_flow.core.base.lock import locked_md5, nearest_lock
 from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_portable
 from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
+from artifact_flow.serving.plain import FLOAT32_MAX
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import FLOAT32_MAX, Rows
+from artifact_flow.serving.rows import Rows
 from artifact_flow.serving.settings import MODEL_SHA256, ServiceSettings
 
 LIMITS = (FLOAT32_MAX, 1e36, 1e30, 1e24, 1e18, 1e12, 1e9)  # of a number, by which the largest valid one is found

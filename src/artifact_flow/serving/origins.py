@@ -16,7 +16,8 @@ from artifact_flow.serving.settings import VARIABLE, ServiceSettings
 Fields = Mapping[bytes, bytes]  # a request's header fields
 
 HERE = ("localhost", "127.0.0.1", "::1")
-PROBES = ("/health", "/ready")  # for probes, which address a host as they like
+# for probes, which address a host as they like
+PROBES = ("/health", "/ready", "/ping", "/v2/health/live", "/v2/health/ready")
 KNOWN = 100  # values of Host that are remembered
 READING = ("GET", "HEAD", "OPTIONS")
 OWN = (b"same-origin", b"none")  # values of Sec-Fetch-Site for the service's own page, and for an address typed in

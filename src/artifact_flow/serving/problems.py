@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+PROTOCOL = "/v2"  # the path of the Open Inference Protocol
 STATUS_MEANINGS = {
     400: "The request is not valid HTTP or is incomplete",
     401: "The API key is missing or wrong",
@@ -31,6 +32,12 @@ class ProblemDetail(BaseModel):
     detail: str = Field(description="one sentence: what is wrong, where, and what to send instead")
 
 
+class InferenceError(BaseModel):
+    """The body of every response of the Open Inference Protocol that is not a success."""
+
+    error: str = Field(description="one sentence: what is wrong, where, and what to send instead")
+
+
 class Problem(Exception):  # noqa: N818 - a response to a client, not an error of the program
     """An error response: the HTTP status and one sentence about what is wrong with the request."""
 
@@ -39,12 +46,13 @@ class Problem(Exception):  # noqa: N818 - a response to a client, not an error o
         super().__init__(sentence)
         self.status, self.sentence, self.headers = status, sentence, headers or {}
 
-    def response(self) -> "Response":
-        """Return the response that the client receives."""
+    def response(self, path: str = "") -> "Response":
+        """Return the response that the client receives; below /v2 it is as the Open Inference Protocol has it."""
         from starlette.responses import Response  # noqa: PLC0415 - `drift` reads logs without it
 
-        body = json.dumps({"detail": printable(self.sentence)}, ensure_ascii=False)
-        return Response(body, self.status, self.headers, "application/json")
+        v2 = path == PROTOCOL or path.startswith(f"{PROTOCOL}/")
+        body = json.dumps({"error" if v2 else "detail": printable(self.sentence)}, ensure_ascii=False)
+        return Response(body, 400 if v2 and self.status == 422 else self.status, self.headers, "application/json")
 
 
 def printable(text: str) -> str:

@@ -33,6 +33,7 @@ class Protocol(HttpToolsProtocol):
     unsent = 0  # bytes of an answer that wait until the client reads
     outside = 0  # bytes of the current request that are not its body's
     refused = False
+    url = b""  # the address of the last request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the first request, or refuse a connection too many."""
@@ -115,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse_head(self) -> None:
-        if len(self.url or b"") > URL_BYTES:
+        if len(self.url) > URL_BYTES:
             sentence = f"the address is longer than {URL_BYTES} bytes: send data in the body."
             self._refuse(Problem(414, sentence))
         else:
@@ -131,7 +132,7 @@ class Protocol(HttpToolsProtocol):
             return
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            answer = problem.response()
+            answer = problem.response(self.url.partition(b"?")[0].decode("latin-1"))
             fields = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
             head = STATUS_LINE[problem.status] + fields.encode() + b"connection: close\r\n\r\n"
             self.transport.write(head + bytes(answer.body))

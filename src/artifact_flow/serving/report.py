@@ -13,8 +13,9 @@ from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
+from artifact_flow.serving.plain import Row
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Row, Rows
+from artifact_flow.serving.rows import Rows
 
 CHUNK_ROWS = 10_000  # rows encoded at a time
 CHARTS = 60  # columns that get a chart, the most drifted

@@ -2,9 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -17,23 +17,33 @@ from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.serving import meters
 from artifact_flow.serving.drift import Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
+from artifact_flow.serving.invocations import read_invocation
 from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
 from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.plain import Parsed
 from artifact_flow.serving.problems import Problem
-from artifact_flow.serving.rows import Parsed
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.shadow import Shadow
-from artifact_flow.serving.shapes import check_csv, check_json, check_lines
+from artifact_flow.serving.shapes import check_columns, check_csv, check_json, check_lines
+from artifact_flow.serving.tensors import Inference
 from artifact_flow.serving.window import Window
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Check = Callable[[bytes, int, int], None]
+Answers = list[dict[str, Any]]
 
 ROW_TYPES, ONE_ROW = (JSON, FORM), f"a JSON object as {JSON}"
-BATCH_TYPES = {JSON: "a JSON array", LINES: "JSON lines", "application/jsonl": "JSON lines", CSV: "CSV with a header"}
 LOGGED_PIXELS = 256  # of an image; the log describes a larger one by its statistics only
 DRIFT_SECONDS = 5.0  # for which a measured drift is kept
+
+
+class Kind(NamedTuple):
+    """What a batch may be: in words, how its size is checked, and how it is read."""
+
+    words: str
+    check: Check
+    read: Callable[[bytes], Parsed]
 
 
 class JsonResponse(Response):
@@ -55,6 +65,13 @@ class ModelRoutes:
         """Take the model, the window that remembers its rows, and the service's limits."""
         self.model, self.window, self.slow, self.memory, self.settings = model, window, slow, memory, settings
         self.shadow: Shadow | None = None
+        rows = model.rows
+        array = Kind("a JSON array", check_json, rows.read_many)
+        lines = Kind("JSON lines", check_lines, rows.read_lines)
+        table = Kind("CSV with a header", check_csv, rows.read_csv)
+        self.batches = {JSON: array, LINES: lines, "application/jsonl": lines, CSV: table}
+        invocation = Kind("a JSON object", check_columns, partial(read_invocation, rows))
+        self.invocations = {JSON: invocation, CSV: table}
         self._card = orjson.dumps(model.card(settings.commit))
         self._drift: tuple[float, Drift] | None = None
 
@@ -77,24 +94,37 @@ class ModelRoutes:
 
     async def predict_batch(self, request: Request) -> Response:
         """Predict rows: a JSON array, JSON lines or CSV."""
-        accepted = ", ".join(f"{words} as {name}" for name, words in BATCH_TYPES.items())
+        return await self._answer_batch(request, self.batches, write_predictions)
+
+    async def invoke(self, request: Request) -> Response:
+        """Predict rows as an MLflow scoring server takes them."""
+        return await self._answer_batch(request, self.invocations, write_predictions)
+
+    async def infer(self, request: Request) -> Response:
+        """Predict rows as the Open Inference Protocol has them."""
+        if b"inference-header-content-length" in dict(request.scope["headers"]):
+            raise Problem(415, "binary tensors are an extension that this service does not have: send data as JSON.")
+        inference = Inference(self.model)
+        kinds = {JSON: Kind("an inference request", check_columns, inference.read)}
+        return await self._answer_batch(request, kinds, inference.write)
+
+    async def _answer_batch(
+        self, request: Request, kinds: Mapping[str, Kind], write: Callable[[Answers], bytes]
+    ) -> Response:
+        """Predict rows in a body of one of the kinds, by content type; `write` makes the response."""
         rows = self.model.rows
+        accepted = ", ".join(f"{kind.words} as {name}" for name, kind in kinds.items())
         charsets = [rows.form.encoding.lower()] if rows.form.encoding else []
-        media = check_media(request.scope, BATCH_TYPES, accepted, charsets)
+        media = check_media(request.scope, kinds, accepted, charsets)
         body = await read_body(request, self.settings, self.memory)
         weights = self.model.choose(_weights(request))
 
-        def work() -> tuple[np.ndarray, Any, list[dict[str, Any]], bytes]:
-            read_csv = partial(rows.read_csv, charset=media.charset)
-            ways: dict[str, tuple[Check, Callable[[bytes], Parsed]]] = {
-                JSON: (check_json, rows.read_many),
-                CSV: (check_csv, read_csv),
-            }
-            check, read = ways.get(media.kind, (check_lines, rows.read_lines))
-            check(body, len(rows.features), self.settings.max_rows)
-            parsed, X = read(body)
+        def work() -> tuple[np.ndarray, Any, Answers, bytes]:
+            kind = kinds[media.kind]
+            kind.check(body, len(rows.features), self.settings.max_rows)
+            parsed, X = rows.read_csv(body, media.charset) if media.kind == CSV else kind.read(body)
             answers = self.model.answer(self.model.predict(X, weights))
-            return X, parsed, answers, orjson.dumps({"predictions": answers})
+            return X, parsed, answers, write(answers)
 
         X, parsed, answers, content = await self.slow.run(work, media.kind, len(body))
         self._remember(request, X, parsed, answers)
@@ -144,6 +174,11 @@ class ModelRoutes:
         request.scope["answered"] = rows, answers
         if self.shadow:
             self.shadow.put(request.scope["request_id"], X, rows, answers)
+
+
+def write_predictions(answers: Answers) -> bytes:
+    """Return the response to a batch."""
+    return orjson.dumps({"predictions": answers})
 
 
 def _weights(request: Request) -> str:

@@ -6,32 +6,25 @@ with the same refusal. Every refusal is a Problem that names the row and the col
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
-from pydantic_core import from_json
 
 from artifact_flow.core.base.cells import Value, cell_reader
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import SECONDS_A_DAY, UNSEEN, have_text
 from artifact_flow.core.base.errors import closest
 from artifact_flow.core.table.form import Form
-from artifact_flow.serving.delimited import GZIP, PACKED, read_delimited
+from artifact_flow.serving.delimited import read_delimited
+from artifact_flow.serving.objects import MARK, Repeated, load
+from artifact_flow.serving.plain import FLOAT32_MAX, Parsed, PlainRows, Row
 from artifact_flow.serving.problems import Problem
 
-FLOAT32_MAX = 3.4e38  # a model takes float32
 EXPECTED = {"number": "a number", "boolean": "true or false", "date": "a date such as 2026-11-21"}
 EXPECTED |= dict.fromkeys(("category", "text"), "text")
 STORED = ("id", "target", "split")  # what data.parquet has beside the features
-NUMERIC = frozenset((int, float))
 NUMERALS = re.compile(r"[0-9+\-.eE]*")  # of these, float() reads what the pattern of a number allows
-LONG = 100  # digits of a whole number that only float() reads, as infinity if need be
-MARK = b"\xef\xbb\xbf"
-
-Row = Mapping[str, Any]
-Parsed = tuple[list[Row], np.ndarray]  # rows as their values were read, and their matrix from `Rows.encode`
 
 
 class Rows:
@@ -43,7 +36,8 @@ class Rows:
         self.features = {feature.name: feature for feature in contract.features}
         self.names = list(self.features)
         self.optional = {name for name, feature in self.features.items() if contract.may_miss(feature)}
-        self.plain = not self.optional and all(feature.type == "number" for feature in contract.features)
+        numeric = not self.optional and all(feature.type == "number" for feature in contract.features)
+        self.plain = PlainRows(self.names, max_rows) if numeric else None
         self.texts = have_text(contract.features)
         table = contract.table
         self.form = Form.of(table) if table else Form()
@@ -51,24 +45,58 @@ class Rows:
         self.ignored = {contract.id, contract.target.name, *STORED, *self.columns} - set(self.names)
         self._readers = {name: self._reader(feature) for name, feature in self.features.items()}
         self._codes = [(name, _coder(feature)) for name, feature in self.features.items()]
-        self._quotes = 2 * len(self.names)  # in a row of numbers, when no column is given twice
+        self._numerals = not any(mark and NUMERALS.fullmatch(mark) for mark in self.form.missing)  # none marks a gap
 
     def parse_one(self, body: bytes) -> Row:
         """Return the row in a JSON object; raise Problem naming the first invalid column."""
-        if self.plain and (row := self._parse_plain(body)):
+        if self.plain and (row := self.plain.parse_one(body)):
             return row
-        return self._read(_load(body, self._wanted))
+        return self._read(load(body, self._wanted))
 
     def read_many(self, body: bytes) -> Parsed:
         """Return the rows of a JSON array and their matrix; raise Problem naming the first invalid row."""
-        if self.plain and (parsed := self._parse_plain_rows(body)):
+        if self.plain and (parsed := self.plain.parse_many(body)):
             return parsed
-        rows = _load(body, self._wanted)
+        rows = load(body, self._wanted)
         if type(rows) is not list:
             raise Problem(422, f"the body is not a JSON array: send an array, each item {self._wanted()}.")
+        return self.read_objects(rows)
+
+    def read_objects(self, rows: list[Any]) -> Parsed:
+        """Return the rows of JSON objects and their matrix; raise Problem naming the first invalid row."""
         self._count(len(rows))
+        if self.plain and (parsed := self.plain.take(rows)):
+            return parsed
         read = [self._read(row, f"row {number}: ") for number, row in enumerate(rows, 1)]
         return read, self.encode(read)
+
+    def read_columns(self, columns: Mapping[str, Sequence[Any]]) -> Parsed:
+        """Return the rows of columns of JSON values and their matrix; raise Problem naming the first invalid one."""
+        count = max(map(len, columns.values()), default=0)
+        for name, values in columns.items():
+            if len(values) < count:
+                raise Problem(422, f"{name[:100]!r} has {len(values)} values, another column {count}: send as many.")
+        self._count(count)
+        self._check_names(columns, "the columns lack")
+        names = [name for name in self.names if name in columns]
+        given = zip(*(columns[name] for name in names), strict=True)
+        rows = [dict(zip(names, row, strict=True)) for row in given] if names else [{} for _ in range(count)]
+        return self.read_objects(rows)
+
+    def read_matrix(self, matrix: Sequence[Any]) -> Parsed:
+        """Return the rows of lists of JSON values, in the order of the columns, and their matrix.
+
+        Raises Problem naming the first invalid row, or a column that is not of numbers.
+        """
+        self._count(len(matrix))
+        for name, feature in self.features.items():
+            if feature.type != "number":
+                raise Problem(422, f"{name} is not a number, and rows of numbers have no names: send columns by name.")
+        for number, row in enumerate(matrix, 1):
+            if type(row) is not list or len(row) != len(self.names):
+                found = f"has {len(row)} values" if type(row) is list else "is not a list"
+                raise Problem(422, f"row {number} {found}: send the {len(self.names)} columns in their order.")
+        return self.read_objects([dict(zip(self.names, row, strict=True)) for row in matrix])
 
     def read_lines(self, body: bytes) -> Parsed:
         """Return the rows of JSON lines and their matrix; raise Problem naming the first invalid row."""
@@ -77,25 +105,24 @@ class Rows:
         rows = []
         for number, line in enumerate(lines, 1):
             where = f"row {number}: "
-            rows.append(self._read(_load(line, self._wanted, where), where))
+            rows.append(self._read(load(line, self._wanted, where), where))
         return rows, self.encode(rows)
 
     def read_csv(self, body: bytes, charset: str | None = None) -> Parsed:
         """Return the rows of a CSV and their matrix; raise Problem naming the first invalid row."""
         table = read_delimited(body, self.form, charset, self.names, self.columns)
         self._count(len(table.rows))
+        places = {name: place for place, name in enumerate(table.names) if name}  # without row names
+        self._check_names(places, "the header lacks")
+        written = self._numerals and not self.form.numbers  # as JSON writes numbers
+        if self.plain and written and (parsed := self.plain.take_cells(table.rows, places)):
+            return parsed
         given = dict(zip(table.names, zip(*table.rows, strict=True), strict=True))
-        given.pop("", None)  # row names
-        for name in given:
-            if name not in self.features and name not in self.ignored:
-                raise self._unknown(name, "")
         columns, faults = {}, []
         for name in self.names:
-            if name in given:
+            if name in places:
                 columns[name], fault = self._read_column(name, given[name])
                 faults += [fault] if fault else []
-            elif name not in self.optional:
-                raise Problem(422, f"the header lacks {name}: send {self._expected(name)} in each row.")
         if faults:
             number, sentence = min(faults, key=lambda fault: fault[0])
             raise Problem(422, f"row {number}: {sentence}")
@@ -117,43 +144,10 @@ class Rows:
     def _reader(self, feature: Feature) -> Callable[[Any], Value]:
         return cell_reader(self.contract.role_of(feature), self.form.missing, self.form.numbers.get(feature.name))
 
-    def _parse_plain(self, body: bytes) -> Row | None:
-        """Return the row of a JSON object with every column once, in order, each a number for float32, else None."""
-        try:
-            row = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        if type(row) is not dict or list(row) != self.names or body.count(b'"') != self._quotes:
-            return None
-        values = row.values()
-        try:  # the sum is as large as its largest part, and refuses what is no number but a boolean
-            fits = sum(map(abs, values)) <= FLOAT32_MAX and bool not in map(type, values)
-        except TypeError:
-            return None
-        return row if fits else None
-
-    def _parse_plain_rows(self, body: bytes) -> Parsed | None:
-        """Return the rows of a JSON array, each as `_parse_plain` says, and their matrix, else None."""
-        try:
-            rows = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        if type(rows) is not list or not 1 <= len(rows) <= self.max_rows:
-            return None
-        if body.count(b'"') != self._quotes * len(rows):
-            return None
-        if any(type(row) is not dict or list(row) != self.names for row in rows):
-            return None
-        values = [value for row in rows for value in row.values()]
-        if not set(map(type, values)) <= NUMERIC:
-            return None
-        X = np.array(values, np.float64).reshape(len(rows), -1)  # orjson reads integers of up to 64 bits
-        return (rows, X) if np.abs(X).max() <= FLOAT32_MAX else None
-
     def _read(self, row: Any, where: str = "") -> Row:
         """Return the values of an object in the contract's order; raise Problem naming the first invalid column."""
         if type(row) is not dict:
-            if isinstance(row, _Repeated):
+            if isinstance(row, Repeated):
                 raise Problem(422, f"{where}{row.name[:100]!r} is given twice: send each column once.")
             what = "value" if where else "body"
             raise Problem(422, f"{where}the {what} is not a JSON object: send {self._wanted()}.")
@@ -182,7 +176,7 @@ class Rows:
     def _read_column(self, name: str, texts: Sequence[str]) -> tuple[Sequence[Value], tuple[int, str] | None]:
         """Return a CSV column's values, and the number and fault of its first invalid row, if there is one."""
         plain = self.features[name].type == "number" and name not in self.form.numbers
-        if plain and NUMERALS.fullmatch("".join(texts)):
+        if plain and self._numerals and NUMERALS.fullmatch("".join(texts)):
             try:
                 values = [float(text) for text in texts]
             except ValueError:
@@ -212,6 +206,13 @@ class Rows:
         style = self.form.numbers.get(name)
         return f"a number, in a text written as {style}" if style else EXPECTED[self.features[name].type]
 
+    def _check_names(self, given: Collection[str], lack: str) -> None:
+        """Raise Problem naming a column that the model does not know, or one that it needs and that is not given."""
+        self._refuse_unknown(given, "")
+        for name in self.names:
+            if name not in given and name not in self.optional:
+                raise Problem(422, f"{lack} {name}: send {self._expected(name)} in each row.")
+
     def _refuse_unknown(self, row: Iterable[str], where: str) -> None:
         """Raise Problem naming the first column that neither the model nor its training table has."""
         for name in row:
@@ -231,55 +232,6 @@ class Rows:
     def _wanted(self) -> str:
         names = self.names
         return f"an object with {', '.join(names[:8])}{f' … {names[-1]}' if len(names) > 8 else ''}"
-
-
-class _Repeated(dict[str, Any]):
-    """A JSON object in which a name is given twice."""
-
-    name = ""
-
-
-def _load(body: bytes, wanted: Callable[[], str], where: str = "") -> Any:
-    """Return what a JSON text holds; an object that gives a name twice, wherever it is, is a _Repeated.
-
-    Raises Problem when it is not JSON. A text with as many quotation marks as its names and texts need has no name
-    twice, so that most texts are parsed once.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        value = None
-    rows = value if type(value) is list else [value]
-    if value is not None and body.count(b'"') == sum(map(_count_quotes, rows)):
-        return value
-    body = body.removeprefix(MARK)
-    if body.startswith(GZIP):
-        raise Problem(415, PACKED)
-    try:
-        from_json(body)  # its messages have the line and the column
-    except ValueError as error:
-        message = str(error)
-        hint = " in UTF-8" if b"\0" in body or "unicode" in message else ""
-        raise Problem(422, f"{where}invalid JSON: {message}: send {wanted()}{hint}.") from error
-    return json.loads(body, object_pairs_hook=_join, parse_int=_parse_whole)
-
-
-def _count_quotes(row: Any) -> int:
-    return 2 * (len(row) + list(map(type, row.values())).count(str)) if type(row) is dict else 0
-
-
-def _parse_whole(text: str) -> float:
-    return int(text) if len(text) < LONG else float(text)
-
-
-def _join(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) == len(pairs):
-        return row
-    repeated = _Repeated(row)
-    names = [name for name, _ in pairs]
-    repeated.name = next(name for place, name in enumerate(names) if name in names[:place])
-    return repeated
 
 
 def _coder(feature: Feature) -> Callable[[Any], Any]:

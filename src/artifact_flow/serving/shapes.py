@@ -11,6 +11,7 @@ from artifact_flow.serving.problems import Problem
 
 COUNTED, COUNTED_ROW = 200_000, 20_000  # bytes: a smaller batch, or a smaller row, is parsed without being counted
 SPARE = 100  # values that a row may have besides its columns: they are refused later, by name
+LISTS = 1_000_000  # of 64 bytes, besides their values
 OUTER = 16  # brackets or lines besides those of the rows
 
 Measure = Callable[[np.ndarray], tuple[int, int]]  # of bytes, the rows and the values
@@ -34,6 +35,20 @@ def check_csv(body: bytes, columns: int, max_rows: int) -> None:
     """Raise Problem when CSV cannot be at most `max_rows` rows of about `columns` values."""
     if len(body) > COUNTED:
         _check(body, _measure_csv, 2 * columns, max_rows, escapes=False)  # 2: numbers may have a decimal comma
+
+
+def check_columns(body: bytes, columns: int, max_rows: int) -> None:
+    """Raise Problem when JSON cannot be at most `max_rows` rows of about `columns` values, by rows or by columns."""
+    if len(body) <= COUNTED:
+        return
+    for text in (np.frombuffer(body, np.uint8), _outside_quotes(body, escapes=True)):
+        objects, lists, values, names = (_count(text, mark) for mark in "{[,:")
+        few = objects <= max_rows + 4 * (columns + SPARE) and names <= (objects + 1) * (columns + SPARE)
+        if few and lists <= LISTS and values <= max_rows * (columns + SPARE):
+            return
+    if lists > LISTS:
+        raise Problem(413, f"the body has {lists} lists, more than {LISTS}: send the values of a column as one list.")
+    raise Problem(413, f"the body has more than {max_rows} rows of the model's columns: send several requests.")
 
 
 def _check(body: bytes, measure: Measure, columns: int, max_rows: int, escapes: bool) -> None:
