@@ -64,7 +64,8 @@ def main(params: Params, folder: Path) -> None:
             with reproducible(chosen.threads):
                 threshold = choose_threshold(params.train, build, chosen, X, train)
             estimator = apply_threshold(fitted, build(chosen), threshold)
-    if params.train.arithmetic == "fixed" and not hasattr(fitted, FIXED):
+    portable = is_portable(fitted, params.train)
+    if params.train.arithmetic == "fixed" and not hasattr(fitted, FIXED) and not portable:
         gap = explain_uncovered(fitted)
         print(f"note: train.arithmetic is fixed, but {gap}: fitted by scikit-learn", file=sys.stderr)
     for message in dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught):
@@ -75,7 +76,7 @@ def main(params: Params, folder: Path) -> None:
         sha256[MODEL.name] = write_model(estimator, model)
         sha256 |= hash_own_code() if uses_own_code(params.train) else {}
         drawn = draw_contract(table, features, params.train, sha256, best)
-        drawn = drawn.model_copy(update={"portable": is_portable(fitted, params.train)})
+        drawn = drawn.model_copy(update={"portable": portable})
         write_contract(drawn if threshold is None else record_threshold(drawn, threshold), contract)
         write_csv(tabulate_trials(found.trials if found else ()), search)
     prepared = ", pre-processed" if isinstance(fitted, Pipeline) else ""
