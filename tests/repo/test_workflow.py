@@ -194,8 +194,8 @@ def test_the_gate_passes_only_if_all_jobs_passed(tmp_path: Path, must: str, may:
 
 
 def test_the_gate_needs_every_promised_job() -> None:
-    """It needs all jobs except `elsewhere`, where bytes are not promised; if no job runs, it has another name."""
-    assert JOBS["gate"]["needs"] == [name for name in JOBS if name not in ("elsewhere", "gate")]
+    """It needs all jobs; if no job runs, it has another name. Only macOS, where nobody has measured, may differ."""
+    assert JOBS["gate"]["needs"] == [name for name in JOBS if name != "gate"]
     environ = step("gate", "Every job passed")["env"]
     assert re.findall(r"needs\.(\w+)\.result", " ".join(environ.values())) == [
         *(name for name in JOBS["gate"]["needs"] if name not in ("flow", "container")),
@@ -203,7 +203,7 @@ def test_the_gate_needs_every_promised_job() -> None:
         "container",
     ]
     assert JOBS["gate"]["name"] == f"${{{{ ({WANTED}) && 'gate' || 'no gate on this push' }}}}"
-    assert JOBS["elsewhere"]["continue-on-error"] is True
+    assert JOBS["elsewhere"]["continue-on-error"] == "${{ matrix.machine == 'macos-latest' }}"
 
 
 @pytest.mark.parametrize(
