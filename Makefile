@@ -33,7 +33,7 @@ SET ?=
 JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 
-.PHONY: all setup install test aged wheel-test docs serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
+.PHONY: all setup install test test-slow aged wheel-test docs serve scale track register train train-no-registration mlflow sweep verify lint build-docker run-docker test-endpoint stop-docker push-docker lock bench pictures clean help
 
 all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
@@ -44,10 +44,13 @@ setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline an
 install: $(VENV)/serve.stamp  ## create .venv with the packages for the service too
 
 # Only the plugins that it uses: those of other packages take 3 s in each process
-test: $(VENV)/dev.stamp  ## set up and run every test, with branch coverage (TESTS="tests/unit -k split" selects some)
+test: $(VENV)/dev.stamp  ## set up and run the tests, without the slow ones (TESTS="tests/unit -k split" selects some)
 	@mkdir -p .artifact-flow
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist -p pytest_cov --numprocesses=3 --dist=worksteal \
-		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(TESTS)
+		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(or $(TESTS),-m "not slow")
+
+test-slow:  ## set up and run the slow tests: whole reproductions, clusters, MLflow, servers under load
+	$(MAKE) --no-print-directory test TESTS='-m slow --cov-append'
 
 aged: $(VENV)/dev.stamp  ## take projects with common changes through the whole pipeline (AGED="own-table no-flows" selects some)
 	python tests/aged.py $(AGED)

@@ -44,8 +44,8 @@ def reproduce(project: Aged) -> str:
 
 
 def test(project: Aged) -> str:
-    """Run `make test`."""
-    return last_line(project.make("test"))
+    """Run `make test` and `make test-slow`."""
+    return f"{last_line(project.make('test'))}; {last_line(project.make('test-slow'))}"
 
 
 def test_a_part(project: Aged) -> str:

@@ -54,7 +54,7 @@ def is_needed(name: str) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _fast_projects(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Run stage `test` of every project without pytest plugins, whose import takes longer than the tests; see warm.py."""
+    """Run the projects' stage `test` without pytest plugins, whose import takes longer than the tests; see warm.py."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ[warm.FOLDER] = str(tmp_path_factory.mktemp("hosts"))
 

@@ -1,9 +1,9 @@
 """Warm: `dvc` and the stages of the test projects run in forks of a process that has imported their libraries already.
 
-Nearly all the time of a stage, and of most `dvc` commands, is the import of the same libraries. A host imports them once.
-Small programs named `dvc` and `python`, first in PATH, ask it for a fork, which gets the caller's arguments, folder,
-environment and files, and runs the project's own code to its end as an interpreter does. What is neither `dvc` nor a
-stage gets the real program, and so does any environment that the libraries read while they are imported, such as
+Nearly all the time of a stage, and of most `dvc` commands, is the import of the same libraries. A host imports them
+once. Small programs named `dvc` and `python`, first in PATH, ask it for a fork, which gets the caller's arguments,
+folder, environment and files, and runs the project's own code to its end as an interpreter does. What is neither `dvc`
+nor a stage gets the real program, and so does any environment that the libraries read while they are imported, such as
 `verify`'s other BLAS kernel. Linux only; elsewhere all is real. ARTIFACT_FLOW_COLD_TESTS=1 makes it so here too.
 """
 
@@ -125,7 +125,8 @@ def serve(name: str, folder: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes ended forks
     gc.collect()
     gc.freeze()
-    print("listening", flush=True)
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
     while listener in select.select([listener, sys.stdin], [], [])[0]:  # at the end of stdin the caller has ended
         connection, _ = listener.accept()
         if os.fork() == 0:
@@ -154,9 +155,9 @@ def become(files: list[int], arguments: list[str], cwd: str, environ: dict[str, 
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - until the process ends
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
@@ -173,6 +174,6 @@ if __name__ == "__main__":
         from dvc.cli import main
 
         sys.exit(main())
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     sys.argv = sys.argv[2:]
     runpy.run_module(STAGE, run_name="__main__", alter_sys=True)

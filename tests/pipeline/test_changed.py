@@ -86,6 +86,7 @@ def test_an_edit_during_the_run_is_refused(project: Project, stage: str, old: st
     refused(project, stage, f"params.yaml: {key}, data.parquet, src/artifact_flow/{module}.py")
 
 
+@pytest.mark.slow
 def test_the_lock_names_the_parameters_that_were_fitted(project: Project) -> None:
     """An edit of C before the stage has read it is refused too; run again, contract and lock say the new one."""
     (project.root / "edit.sh").write_text("sed -i 's/C: 1.0/C: 0.01/' params.yaml")
@@ -98,6 +99,7 @@ def test_the_lock_names_the_parameters_that_were_fitted(project: Project) -> Non
     assert "C: 0.01" in (project.root / "dvc.lock").read_text()
 
 
+@pytest.mark.slow
 def test_an_edit_that_is_not_the_stages_is_let_through(project: Project) -> None:
     """A comment, another stage's block, a page, another stage's module, and a touched file change nothing for train."""
     edit_before_writing(
@@ -120,6 +122,7 @@ def test_an_edit_during_the_gate_is_refused(project: Project) -> None:
     assert not (project.root / "tests.json").exists()  # which DVC removes before it runs the stage
 
 
+@pytest.mark.slow
 def test_a_stage_of_ones_own_is_watched(project: Project) -> None:
     """It needs nothing but a `main`, and may write as it likes."""
     (project.root / "src/artifact_flow/stages/own.py").write_text(
@@ -138,6 +141,7 @@ def test_a_stage_of_ones_own_is_watched(project: Project) -> None:
     assert (project.root / "own.txt").read_text() == "two\n"
 
 
+@pytest.mark.slow
 def test_an_edit_during_a_flows_stage_is_refused(project: Project) -> None:
     """A flow's own block and the folder of the code count; another flow's block and what DVC ignores do not."""
     project.add_iris()

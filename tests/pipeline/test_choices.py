@@ -42,6 +42,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_choices_hold_from_the_table_to_the_service(visits: Project, tmp_path: Path) -> None:
     """No patient is in both splits, the metrics are there, and every form of the model says what predictions.csv says.
 

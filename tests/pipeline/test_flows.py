@@ -67,6 +67,7 @@ def flow_stages(name: str, *stages: str) -> set[str]:
     return {f"flows/dvc.yaml:{stage}@{name}" for stage in stages}
 
 
+@pytest.mark.slow
 def test_adding_a_flow_is_adding_a_block(reproduced: Project) -> None:
     """A block more and `dvc repro -P` runs the stages of that flow and no others; a second run does nothing."""
     reproduced.edit("flows/params.yaml", lambda text: text.replace("\nquantize:", WINE, 1))
@@ -106,6 +107,7 @@ def test_a_mistake_in_a_flow_names_the_flow(flows: Project) -> None:
     assert "error: flow iris: params.yaml: train.max_iter is 'many'; allowed: an int" in printed
 
 
+@pytest.mark.slow
 def test_verify_proves_every_lock(reproduced: Project) -> None:
     """Both locks and all their files; a lock that was forged in a flow is found there, and nowhere else."""
     reproduced.edit("flows/iris/predictions.csv", lambda text: text.replace("versicolor", "virginica", 1))

@@ -270,6 +270,7 @@ def test_comments_and_everything_else_stay(mine: Project) -> None:
         "source",
         "# california_housing, olivetti_faces; for your own table",
         "preprocess",
+        "arithmetic",
         "C",
         "solver",
         "max_iter",

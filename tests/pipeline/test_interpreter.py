@@ -35,6 +35,7 @@ def reproduce(project: Project, stage: str, path: Path, *variables: str, code: i
     return project.run("env", paths, *variables, "dvc", "repro", "--single-item", "--force", stage, code=code)
 
 
+@pytest.mark.slow
 def test_another_version_is_refused_unless_it_is_allowed(project: Project, tmp_path: Path) -> None:
     """The sentence names library, version and locked version; allowed, it is a warning, and the contract says so."""
     before = project.hashes()

@@ -82,6 +82,7 @@ def conflicts(project: Project) -> list[str]:
     return project.run("git", "diff", "--name-only", "--diff-filter=U").split()
 
 
+@pytest.mark.slow
 def test_independent_changes_of_stages_are_merged(forked: Project) -> None:
     """One branch changed a parameter of infer, the other one of quantize: git merges cleanly, and no stage is stale."""
     go_to(forked, "decimals")
@@ -93,6 +94,7 @@ def test_independent_changes_of_stages_are_merged(forked: Project) -> None:
     assert forked.run("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
     """C on one branch, decimals on the other: infer ran with neither pair, so git stops, and `dvc repro` ends it.
 
@@ -122,6 +124,7 @@ def test_two_parameters_are_merged_and_reproduced(forked: Project) -> None:
     assert locks == [(lock_of(forked), forked.hashes())] * 2
 
 
+@pytest.mark.slow
 def test_a_conflict_in_one_parameter_is_left_to_the_user(forked: Project) -> None:
     """Both branches changed C: git reports a conflict in params.yaml, and the lock matches whichever value is kept."""
     go_to(forked, "c")

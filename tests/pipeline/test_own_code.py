@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from project import Project
 from pyarrow import csv
 
@@ -47,6 +48,7 @@ def predict(project: Project, code: int = 0) -> str:
     return project.run("env", f"PYTHONPATH={package.parent}", *command, code=code)
 
 
+@pytest.mark.slow
 def test_a_transformer_of_ones_own_is_built_recorded_and_checked(project: Project) -> None:
     """No edit of dvc.yaml; equal predictions; its files are in the contract, and after an edit every stage runs."""
     own = project.root / "src/own"

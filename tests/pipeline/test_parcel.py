@@ -55,6 +55,7 @@ def test_a_forged_parcel_is_refused_before_anything_is_opened(project: Project, 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_consistent_forgery_is_detected_only_by_the_manifest_hash(project: Project, tmp_path: Path) -> None:
     """With the forged manifest's own sha256, `receive` accepts the parcel and its pickle runs: the forgery is real."""
     hand_over(project, tmp_path / "parcels", "train", "train")
@@ -66,6 +67,7 @@ def test_a_consistent_forgery_is_detected_only_by_the_manifest_hash(project: Pro
     assert (tmp_path / "ran").is_file()
 
 
+@pytest.mark.slow
 def test_each_job_receives_the_outputs_of_the_earlier_jobs(project: Project, tmp_path: Path) -> None:
     """Each parcel contains only its own stages' outputs; together they are complete, and no stage runs again."""
     parcels, folder = [], tmp_path / "parcels"
@@ -120,6 +122,7 @@ OWN = """\
 """
 
 
+@pytest.mark.slow
 def test_custom_stages_are_handed_over(project: Project, tmp_path: Path) -> None:
     """Directories, outputs that DVC does not cache, frozen stages and stages without outputs are handed over."""
     project.edit("dvc.yaml", lambda text: text.replace("stages:\n", f"stages:\n{OWN}", 1))
@@ -199,6 +202,7 @@ def test_a_path_that_no_dvc_yaml_declares_is_not_copied(built: Project, tmp_path
     assert everything(job.root) == before
 
 
+@pytest.mark.slow
 def test_an_object_must_have_the_md5_in_its_name(built: Project, tmp_path: Path) -> None:
     """DVC trusts the objects in its cache, so `unpack` compares the md5 of each with its name."""
     name = f".dvc/cache/files/md5/00/{'0' * 30}"
@@ -223,7 +227,7 @@ def test_a_damaged_cache_is_not_handed_over(project: Project, tmp_path: Path) ->
 
 def test_an_output_that_differs_from_the_lock_is_refused(project: Project, tmp_path: Path) -> None:
     """`dvc status` finds an output that was edited after its stage ran, and the error names it."""
-    project.edit("metrics.json", lambda text: text.replace("0.958", "0.998"))
+    project.edit("metrics.json", lambda text: text.replace("0.961", "0.998"))
     parcel = hand_over(project, tmp_path / "parcels", "infer", "infer")
     job = clone(project, tmp_path / "job")
     with pytest.raises(ParcelError, match=r"received files differ from dvc.lock .*metrics.json.*modified"):

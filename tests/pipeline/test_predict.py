@@ -44,6 +44,7 @@ def test_rows_go_through_a_pipe(flow: Flow) -> None:
     assert report.endswith("80 rows predicted by model.onnx\n")
 
 
+@pytest.mark.slow
 def test_a_wrong_value_early_in_a_large_input_is_one_line(flow: Flow) -> None:
     """Arrow reads ahead in threads of its own when the command ends; they must not abort it."""
     rows = HEADER + b"k,x,yes,2022-03-04,red\n" + BLOCK * 40
@@ -56,6 +57,7 @@ def test_a_wrong_value_early_in_a_large_input_is_one_line(flow: Flow) -> None:
         assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_predict_does_not_import_pandas(flow: Flow, tmp_path: Path) -> None:
     """If pandas is installed, pyarrow would import it, which costs 0.2 s and 30 MB."""
     (tmp_path / "pandas.py").write_text("raise SystemExit('pandas is imported')")
@@ -64,6 +66,7 @@ def test_predict_does_not_import_pandas(flow: Flow, tmp_path: Path) -> None:
     subprocess.run([*COMMAND, "-"], cwd=flow.folder, env=environ, input=rows, capture_output=True, check=True)
 
 
+@pytest.mark.slow
 def test_parquet_goes_through_a_pipe_too(flow: Flow, tmp_path: Path) -> None:
     """Parquet is read from its end, which a pipe does not offer: the rows equal those of the file."""
     source = as_parquet(flow.rows, tmp_path / "rows")
@@ -122,6 +125,7 @@ def test_a_closed_pipe_ends_predict_without_an_error(flow: Flow, tmp_path: Path)
     assert done.stderr == "exit code 141\n"
 
 
+@pytest.mark.slow
 def test_memory_is_constant(flow: Flow) -> None:
     """Ten times the rows take nearly the same memory."""
     peaks = []

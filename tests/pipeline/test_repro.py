@@ -87,6 +87,7 @@ def stale_after(project: Project, edits: list[tuple[str, str]]) -> list[set[str]
     return [set(json.loads(line)) for line in found.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_changed_file_makes_its_readers_stale(project: Project) -> None:
     """Exactly the stages that read a file, directly or by import, are stale when it changes."""
     edits = [(path, append_comment((project.root / path).read_text())) for path in READERS]
@@ -94,6 +95,7 @@ def test_a_changed_file_makes_its_readers_stale(project: Project) -> None:
     assert project.run("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_makes_its_stage_stale(project: Project) -> None:
     """Each parameter belongs to one stage, the one whose block it stands in (the opset to both that write ONNX)."""
     before = (project.root / "params.yaml").read_text()
@@ -110,6 +112,7 @@ def test_a_changed_parameter_makes_its_stage_stale(project: Project) -> None:
         ({"test_size: 0.2": "test_size: 0.25", "C: 1.0": "C: 0.01"}, ["data", *AFTER_DATA]),
     ],
 )
+@pytest.mark.slow
 def test_a_changed_parameter_runs_its_block_and_what_follows(
     project: Project, changes: dict[str, str], stages: list[str]
 ) -> None:
@@ -119,6 +122,7 @@ def test_a_changed_parameter_runs_its_block_and_what_follows(
     assert project.repro() == stages
 
 
+@pytest.mark.slow
 def test_a_searched_model_goes_all_the_way(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found, exported and quantized as any other; where its fits run makes nothing stale."""
     search = "search: {strategy: grid, space: {C: [0.01, 1.0], tol: [0.1, 0.01]}, cv: 2}"
@@ -133,6 +137,7 @@ def test_a_searched_model_goes_all_the_way(project: Project, monkeypatch: pytest
     assert project.repro() == []
 
 
+@pytest.mark.slow
 def test_a_change_without_effect_stops_where_the_bytes_are_equal(project: Project) -> None:
     """A comment in the training's code trains again, and the same model is not inferred again."""
     project.edit("src/artifact_flow/scale/backend.py", append_comment)
@@ -197,6 +202,7 @@ def test_an_edited_contract_is_refused_by_infer(project: Project) -> None:
     assert "error: contract.json is not the one that dvc.lock names" in printed
 
 
+@pytest.mark.slow
 def test_an_interrupted_stage_is_recovered(project: Project) -> None:
     """Stopped in the middle of a long fit, DVC and its stage leave the old outputs; the next `dvc repro` ends well."""
     shipped, defaults = project.hashes(), (project.root / "params.yaml").read_text()
@@ -234,6 +240,7 @@ def test_an_interrupted_stage_is_recovered(project: Project) -> None:
     assert project.run("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_two_branches_are_compared(project: Project) -> None:
     """On a branch with another C, DVC shows the parameter's and the metrics' way from main."""
     project.run("git", "checkout", "--quiet", "-b", "stronger-regularisation")
@@ -297,6 +304,7 @@ def test_a_tampered_object_that_dvc_trusts_is_not_opened(project: Project) -> No
 
 
 @pytest.mark.parametrize("autocrlf", ["true", "input"])
+@pytest.mark.slow
 def test_a_clone_that_translates_line_ends_is_clean(project: Project, tmp_path: Path, autocrlf: str) -> None:
     """Whatever core.autocrlf says, a clone has the bytes that dvc.lock names, a table with CR LF included."""
     (project.root / "rows.csv").write_bytes(b"a,b\r\n1,2\r\n")

@@ -51,6 +51,7 @@ def sentence_of(name: str) -> str:
     return sentence
 
 
+@pytest.mark.slow
 def test_the_stages_write_what_dvc_reproduced(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """Run by hand on nothing, the stages give the bytes that `dvc repro` gave, and the report."""
     locked = here.hashes()
@@ -65,6 +66,7 @@ def test_the_stages_write_what_dvc_reproduced(here: Project, capsys: pytest.Capt
     assert "test: accuracy 0.9611, f1_macro 0.9608" in printed
 
 
+@pytest.mark.slow
 def test_a_regression_goes_through_by_parameters_alone(here: Project) -> None:
     """Another table and a regressor need no other edit."""
     for old, new in REGRESSION.items():
@@ -193,6 +195,7 @@ def test_a_full_disk_changes_nothing(project: Project, stage: str, size: int) ->
 
 
 @pytest.mark.parametrize("stage", ["data", "train", "infer"])
+@pytest.mark.slow
 def test_a_read_only_disk_is_one_sentence(project: Project, stage: str) -> None:
     """Where nothing can be written (here a read-only mount that only the stage sees), it is said in one sentence."""
     alone = ["unshare", "--map-root-user", "--mount"]

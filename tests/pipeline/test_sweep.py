@@ -13,6 +13,7 @@ from artifact_flow.tracking.sweep import list_experiments, run_sweep, tabulate
 SWEEP = ["make", "--no-print-directory", "--assume-old=setup", "sweep"]
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_a_table_and_nothing_else(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value is a row; the files are as they were, the worker has gone, and a branch of one is reproduced.
 

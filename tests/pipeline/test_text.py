@@ -75,6 +75,7 @@ def read_predictions(path: str) -> dict[str, str]:
         return {row["id"]: row["prediction"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_messages_go_from_init_to_the_service(mine: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """`init` says which column is text; the stages give equal bytes twice; each model, from CSV and Parquet, and the
     service, from JSON and CSV, predict what predictions.csv says; the drift is of the texts' lengths.

@@ -73,6 +73,7 @@ def verify(project: Project, every: Sequence[Surroundings] = (AS_IT_IS,), *pipel
     return verdict, " ".join(printed.split())
 
 
+@pytest.mark.slow
 def test_an_honest_lock_is_verified(plain: Project) -> None:
     """Every tracked file comes out with the same bytes, and the project is left as it was.
 

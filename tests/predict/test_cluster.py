@@ -79,6 +79,7 @@ def kill_worker(pid: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "two workers"])
+@pytest.mark.slow
 def test_a_killed_job_resumes_to_the_same_bytes(
     flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_killed_job_resumes_to_the_same_bytes(
     assert contents(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_the_part_of_a_killed_worker_is_repeated(
     flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def is_alive(process: psutil.Process) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_stops_the_workers_too(flow: Flow, rows: Path, tmp_path: Path) -> None:
     """The signal reaches every process at once, but only one line is printed and no worker remains."""
     process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--workers", "2")
@@ -196,6 +199,7 @@ def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow
 def test_an_external_cluster_gives_the_same_parts(
     flow: Flow, rows: Path, expected: dict[str, bytes], tmp_path: Path, scheduler: str
 ) -> None:
@@ -209,6 +213,7 @@ def test_an_external_cluster_gives_the_same_parts(
     assert contents(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_its_workers_is_one_sentence(
     flow: Flow, rows: Path, tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +234,7 @@ def test_a_cluster_that_loses_its_workers_is_one_sentence(
     assert (tmp_path / "out/part-00001.json").exists()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Path) -> None:
     """The job soon fails with one sentence, and the finished parts are kept."""
     file = tmp_path / "scheduler.json"
@@ -244,6 +250,7 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_an_input_that_kills_or_fails_every_worker_is_one_sentence(flow: Flow) -> None:
     """The sentence names the input, and the job does not retry forever."""
     shipped = Shipped.of(flow.folder / "model.onnx")

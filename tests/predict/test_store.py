@@ -92,6 +92,7 @@ def test_a_store_gives_the_same_parts_as_a_folder(flow: Flow, store: Any, tmp_pa
     assert b"testing" not in b"".join(parts.values())
 
 
+@pytest.mark.slow
 def test_a_tampered_object_is_computed_again(flow: Flow, store: Any, tmp_path: Path) -> None:
     """As for a file."""
     upload(store, write_mixed(flow, tmp_path / "rows"))
@@ -102,6 +103,7 @@ def test_a_tampered_object_is_computed_again(flow: Flow, store: Any, tmp_path: P
     assert objects(store, "out/") == before
 
 
+@pytest.mark.slow
 def test_workers_read_and_write_a_store(flow: Flow, store: Any, tmp_path: Path) -> None:
     """Several workers process the row groups of one object."""
     table = pa.Table.from_pylist(flow.rows * 15_000)
@@ -137,6 +139,7 @@ def test_a_missing_object_is_one_sentence(flow: Flow, store: Any, tmp_path: Path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_unreachable_store_is_one_sentence(
     flow: Flow, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

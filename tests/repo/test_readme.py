@@ -62,6 +62,7 @@ def of_the_full_proof(line: str) -> bool:
     return line.startswith(tuple(titles)) or f" files, {len(runs)} surroundings: " in line
 
 
+@pytest.mark.slow
 def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> None:
     """Every command of the pages' sessions, in their order, in one fresh clone, prints every line shown.
 
@@ -82,6 +83,7 @@ def test_the_sessions_print_what_they_show(project: Project, tmp_path: Path) -> 
                 )
 
 
+@pytest.mark.slow
 def test_the_commands_for_experiments_need_no_flow(project: Project) -> None:
     """When only the main flow is reproduced, the commands in docs/experiments.md for experiments succeed."""
     page = (ROOT / "docs/experiments.md").read_text()

@@ -108,6 +108,7 @@ def is_alive(pid: int) -> bool:
 
 @both
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
+@pytest.mark.slow
 def test_a_worker_is_pinned_like_the_main_process(settings: BackendChoice) -> None:
     """A worker has one thread, the pinned kernel, and no allocator settings, which double the time of numpy's work."""
     assert scores_of(settings, lambda number: Pinned(number, os.getpid())) == [1.0] * CANDIDATES * FOLDS
@@ -131,6 +132,7 @@ def train(project: Project, **environ: str) -> dict[str, str]:
     return {name: hash_file(project.root / name) for name in RESULTS}
 
 
+@pytest.mark.slow
 def test_every_backend_gives_the_same_bytes(project: Project) -> None:
     """Model, contract and scores are equal for every backend and number of workers; so is the model by hand."""
     defaults = (project.root / "params.yaml").read_text()
@@ -155,6 +157,7 @@ def test_every_backend_gives_the_same_bytes(project: Project) -> None:
 
 
 @both
+@pytest.mark.slow
 def test_the_fits_of_a_killed_worker_are_repeated(settings: BackendChoice, tmp_path: Path) -> None:
     """Another worker repeats the unfinished fits, with the same outcomes."""
     expected = scores_of(BackendChoice("serial"), lambda number: Killer(str(tmp_path), 1, os.getpid(), number))
@@ -163,6 +166,7 @@ def test_the_fits_of_a_killed_worker_are_repeated(settings: BackendChoice, tmp_p
 
 
 @both
+@pytest.mark.slow
 def test_a_fit_that_always_kills_its_worker_ends_the_search(settings: BackendChoice, tmp_path: Path) -> None:
     """After a few dead workers the search fails, and its sentence says what may help."""
     sentence = sentence_of(settings, lambda number: Killer(str(tmp_path), 1000, os.getpid(), number))
@@ -171,6 +175,7 @@ def test_a_fit_that_always_kills_its_worker_ends_the_search(settings: BackendCho
 
 
 @both
+@pytest.mark.slow
 def test_a_killed_client_leaves_no_worker_behind(settings: BackendChoice, tmp_path: Path) -> None:
     """The worker processes end soon after the client, for whatever reason it ended."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -239,6 +244,7 @@ def run_slowly(settings: BackendChoice, folder: Path, after_each: Callable[[], o
             after_each()
 
 
+@pytest.mark.slow
 def test_an_external_cluster_gives_the_same_scores(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """Its workers are pinned regardless of their shell's settings, and a lost scheduler is one sentence."""
     address, process = scheduler
@@ -250,6 +256,7 @@ def test_an_external_cluster_gives_the_same_scores(scheduler: tuple[str, Any], t
             run_slowly(settings, tmp_path, process.kill)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_all_workers_is_one_sentence(
     scheduler: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,6 +281,7 @@ def test_a_worker_with_another_library_version_is_refused(scheduler: tuple[str, 
 
 
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
+@pytest.mark.slow
 def test_a_worker_with_another_blas_kernel_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """If a worker loaded numpy before it was pinned, the sentence has the command that starts it correctly."""
     environ = {"OPENBLAS_CORETYPE": "Sandybridge"}
@@ -290,6 +298,7 @@ def test_a_worker_with_several_threads_is_refused(scheduler: tuple[str, Any], tm
     assert " has 2 threads, but each fit needs its own process: start it with --nthreads 1" in sentence
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers_is_one_sentence(scheduler: tuple[str, Any]) -> None:
     """The sentence contains the command that starts a worker."""
     said = r"has no workers: start some, each with `dask worker tcp://"
@@ -298,6 +307,7 @@ def test_a_scheduler_without_workers_is_one_sentence(scheduler: tuple[str, Any])
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "http://127.0.0.1:9"])
+@pytest.mark.slow
 def test_an_unreachable_scheduler_is_one_sentence(address: str) -> None:
     """A wrong or silent address fails within a few seconds."""
     start = time.monotonic()

@@ -282,6 +282,7 @@ def test_the_api_documentation_describes_the_model_and_loads_nothing_external(se
     assert "https://" not in page
 
 
+@pytest.mark.slow
 def test_drift_is_reported_when_rows_change(models: dict[str, Path]) -> None:
     """Training rows are ok, too few rows have no verdict, changed rows alert; /metrics agrees."""
     table = read_table(models["iris"].parent / "data.parquet")

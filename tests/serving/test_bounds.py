@@ -173,6 +173,7 @@ def webp(side: int) -> bytes:
     return content[:head] + bits.to_bytes(4, "little") + content[head + 4 :]
 
 
+@pytest.mark.slow
 def test_hostile_bodies_and_pictures_take_bounded_memory(attacked: Server) -> None:
     """Each gets a 4xx, several at a time; the server stays below its bound and answers afterwards."""
     size = 9_900_000
@@ -261,6 +262,7 @@ def test_a_full_disk_loses_log_lines_aloud_and_no_answers(models: dict[str, Path
     assert [json.loads(line)["request_id"] for line in file.read_text().splitlines()] == ["r0", "r1", "r2"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_come_back_is_told(models: dict[str, Path], tmp_path: Path) -> None:
     """The other worker serves on; /ready, a metric and the log tell of it; it comes back when it can start again."""
     folder = Path(shutil.copytree(models["iris"].parent, tmp_path / "iris"))

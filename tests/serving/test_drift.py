@@ -313,6 +313,7 @@ def run(*arguments: str, code: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_log_files_give_the_same_drift(models: dict[str, Path], tmp_path: Path) -> None:
     """A table, a page without external files, and an exit code; truncated lines are counted."""
     model = ("--model", str(models["own"]))

@@ -119,6 +119,7 @@ def picture(size: int = 120) -> bytes:
 
 
 @pytest.mark.parametrize("model", MODELS)
+@pytest.mark.slow
 def test_a_model_is_shown_with_its_card_and_its_drift(open_page: Open, model: str) -> None:
     """The URL names the model; neither the console nor the content security policy reports anything."""
     page = open_page(model)
@@ -310,6 +311,7 @@ def _luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_the_key_and_keeps_it_for_the_tab(open_page: Open, models: dict[str, Path]) -> None:
     """Without the key the page shows nothing; it reports a wrong key and keeps the right one for the tab's lifetime."""
     with Server(models["iris"], ARTIFACT_FLOW_API_KEY="sesame") as locked:

@@ -71,6 +71,7 @@ def test_a_model_without_an_onnx_form_is_refused_in_one_sentence(iris: Path) -> 
     )
 
 
+@pytest.mark.slow
 def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
     """A model that is neither the lock's nor MODEL_SHA256's is not served, nor one without any known hash."""
     assert refusal(cwd=iris).startswith(
@@ -84,6 +85,7 @@ def test_a_replaced_model_is_refused_before_it_is_opened(iris: Path) -> None:
     assert re.match(r"error: model.onnx has the sha256 [0-9a-f]{64}, but only 0{12}… may be opened: use", other)
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_start_prints_one_sentence(iris: Path) -> None:
     """No model, no contract, another model's contract, a taken port, wrong settings."""
     hashes = {"MODEL_SHA256": hash_file(iris / "model.onnx")}

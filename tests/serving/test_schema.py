@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from serving.server import Server
 
 CHECKS = (
@@ -14,6 +15,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.slow
 def test_the_service_does_what_its_document_says(models: dict[str, Path], tmp_path: Path) -> None:
     """Good and bad requests: no 5xx, no undocumented status, no other shape of an answer, nothing valid refused."""
     options = f"--max-examples 6 --seed 1 --no-color --generation-database none --checks {CHECKS}".split()

@@ -230,6 +230,7 @@ def test_the_example_of_the_document_is_answered(served: Server) -> None:
         assert served.post(f"/v2/models/{model}/infer", content["example"]).status == 200
 
 
+@pytest.mark.slow
 def test_a_large_batch_of_nested_tensors_is_answered(served: Server) -> None:
     """More than are parsed without being counted."""
     X = np.arange(64 * 2000).reshape(2000, 64) % 17

@@ -38,6 +38,7 @@ UNPINNED = (*KERNEL_VARIABLES, *THREAD_VARIABLES, "PYTHONPATH")
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, about its parts
+@pytest.mark.slow
 def test_a_plain_client_gets_the_predictions_of_predictions_csv(tracked: Tracked, tmp_path: Path) -> None:
     """All labels and probabilities are equal to the last decimal, from four threads with this machine's own kernels."""
     tracked.ask("track")

@@ -7,6 +7,7 @@ from tracking.conftest import Tracked
 pytestmark = pytest.mark.filterwarnings("ignore")  # of its own parts
 
 
+@pytest.mark.slow
 def test_a_result_is_mirrored_offline_once(tracked: Tracked) -> None:
     """The run and its files are in the ignored folder; a second call adds no run; HOME stays empty."""
     home = tracked.root.parent / "home"

@@ -28,6 +28,7 @@ def mlflow_run(tracked: Tracked, *arguments: str, code: int = 0) -> str:
     return tracked.run(sys.executable, "-m", "mlflow", "run", ".", "--env-manager=local", *arguments, code=code)
 
 
+@pytest.mark.slow
 def test_main_reproduces_and_tracks(tracked: Tracked) -> None:
     """`mlflow run .` leaves a run in the embedded database and a clean working tree."""
     (tracked.root / "predictions.csv").unlink()
@@ -37,6 +38,7 @@ def test_main_reproduces_and_tracks(tracked: Tracked) -> None:
     assert tracked.is_clean()
 
 
+@pytest.mark.slow
 def test_train_is_a_dvc_experiment_and_a_run(tracked: Tracked) -> None:
     """`-e train -P C=0.5` runs `dvc exp run`, logs the result, and changes one line of params.yaml."""
     before = (tracked.root / "params.yaml").read_text()
@@ -50,6 +52,7 @@ def test_train_is_a_dvc_experiment_and_a_run(tracked: Tracked) -> None:
     tracked.run("dvc", "status", "--quiet")
 
 
+@pytest.mark.slow
 def test_a_wrong_type_is_one_sentence(tracked: Tracked) -> None:
     """The error is one sentence; nothing is changed and nothing runs."""
     said = mlflow_run(tracked, "-e", "train", "-P", "C=abc", code=1)
@@ -62,6 +65,7 @@ def test_a_wrong_type_is_one_sentence(tracked: Tracked) -> None:
     assert tracked.is_clean()
 
 
+@pytest.mark.slow
 def test_a_value_that_the_estimator_refuses_does_not_change_params_yaml(tracked: Tracked) -> None:
     """The stage's error is shown, and params.yaml is unchanged."""
     done = subprocess.run(
@@ -129,6 +133,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_data_set_is_downloaded_tracked_and_logged(tracked: Tracked, address: str) -> None:
     """The file is in data/, in DVC, and in MLflow as a data set; a second download adds nothing."""
     given = ["-P", f"file_url={address}/houses.csv", "-P", "artifact_name=houses.csv", "-P", "artifact_type=table"]
@@ -153,6 +158,7 @@ def test_a_data_set_is_downloaded_tracked_and_logged(tracked: Tracked, address: 
     assert staged == ["data/.gitignore", "data/houses.csv.dvc"]
 
 
+@pytest.mark.slow
 def test_the_commands_printed_after_a_download_work(tracked: Tracked, address: str) -> None:
     """They unpack an archive, add the files to git, make the table the main flow, and reproduce it."""
     said = tracked.ask("download", "--url", f"{address}/houses.tgz")
@@ -172,6 +178,7 @@ def test_the_commands_printed_after_a_download_work(tracked: Tracked, address: s
     tracked.run("dvc", "status", "--quiet", "dvc.yaml")
 
 
+@pytest.mark.slow
 def test_an_untracked_file_is_not_overwritten(tracked: Tracked, address: str) -> None:
     """A file in data/ that DVC does not track stays; a password in an address is neither logged nor shown."""
     own = tracked.root / "data/houses.csv"

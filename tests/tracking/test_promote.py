@@ -89,6 +89,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
     """Even with better metrics, the champion stays, and a sentence names the difference; force promotes, with a tag."""
     alias = versions.server.client.get_model_version_by_alias
@@ -109,6 +110,7 @@ def test_other_test_data_are_refused_unless_forced(versions: Versions) -> None:
     assert versions.server.client.get_model_version("iris", version).tags["artifact_flow.forced"] == expected
 
 
+@pytest.mark.slow
 def test_the_same_test_data_are_compared(versions: Versions) -> None:
     """Training and preprocessing may differ; worse metrics and NaN are refused; the champion is recognised."""
     same = PARAMS | {"train.C": "0.1", "data.preprocess": "auto"}
@@ -120,6 +122,7 @@ def test_the_same_test_data_are_compared(versions: Versions) -> None:
     assert versions.promote(versions.add(other_table, same, {"test.accuracy": 0.9})).reason is None
 
 
+@pytest.mark.slow
 def test_a_run_without_measured_on_is_compared_by_its_table(versions: Versions) -> None:
     """For runs of earlier versions, without a hash of test rows: the same data.parquet passes, another one does not."""
     before = {"artifact_flow.data_md5": "aa"}

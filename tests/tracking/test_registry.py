@@ -22,6 +22,7 @@ def version(tracked: Tracked, alias: str) -> str:
     return str(tracked.client().get_model_version_by_alias("digits", alias).version)
 
 
+@pytest.mark.slow
 def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     """Uncommitted and worse versions are refused; force promotes with a tag; roll-back and max_loss work."""
     assert tracked.refuse("register").startswith("error: no run at sqlite:///")
@@ -68,6 +69,7 @@ def test_only_what_is_no_worse_is_promoted(tracked: Tracked) -> None:
     assert len(tracked.client().search_model_versions("name = 'digits'")) == 2
 
 
+@pytest.mark.slow
 def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path: Path) -> None:
     """`serve` and `predict` accept models:/digits@champion and predict the same as the files in the workspace."""
     tracked.ask("track")
@@ -88,6 +90,7 @@ def test_a_registered_version_is_served_and_predicts(tracked: Tracked, tmp_path:
         assert server.post("/predict", card["example"]).status == 200
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed model, contract or pickle in the store is not opened, nor a version that `register` did not create."""
     tracked.ask("track")
@@ -118,6 +121,7 @@ def test_a_replaced_file_is_refused(tracked: Tracked, monkeypatch: pytest.Monkey
     )
 
 
+@pytest.mark.slow
 def test_invalid_model_names_are_reported(tracked: Tracked) -> None:
     """A slash, a colon or an empty name gives MLflow's reason in one sentence; one name for two flows is refused."""
     tracked.ask("track")
@@ -130,6 +134,7 @@ def test_invalid_model_names_are_reported(tracked: Tracked) -> None:
     assert "one: version 1 registered" in tracked.ask("register", "--name", "one")
 
 
+@pytest.mark.slow
 def test_a_deleted_experiment_is_reported(tracked: Tracked) -> None:
     """An experiment that was deleted in the MLflow page is not created again."""
     tracked.ask("track")

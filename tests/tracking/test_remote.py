@@ -11,6 +11,7 @@ from artifact_flow.core.base.files import hash_file
 pytestmark = pytest.mark.filterwarnings("ignore")  # of moto's server
 
 
+@pytest.mark.slow
 def test_outputs_go_to_a_bucket_and_come_back(tracked: Tracked, tmp_path: Path) -> None:
     """As in docs/track.md: push here, pull into a fresh clone, byte for byte."""
     with s3_api() as environ, pytest.MonkeyPatch.context() as patch:

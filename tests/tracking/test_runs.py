@@ -35,6 +35,7 @@ def refusal(tracked: Tracked, *arguments: str, **environ: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_contains_the_result(tracked: Tracked) -> None:
     """Parameters, metrics, files byte for byte, hashes, pictures, the data set, the commit, the model's signature."""
     tracked.ask("track")
@@ -96,6 +97,7 @@ def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) 
     )
 
 
+@pytest.mark.slow
 def test_another_result_is_another_run(tracked: Tracked) -> None:
     """Reproducing with a changed parameter gives a second run with its own name."""
     tracked.ask("track")
@@ -107,6 +109,7 @@ def test_another_result_is_another_run(tracked: Tracked) -> None:
     assert len(tracked.runs()) == 2
 
 
+@pytest.mark.slow
 def test_concurrent_processes_make_one_run_and_one_version(untracked: Tracked) -> None:
     """Three processes track and then register the same result at once, and all report the same run and version."""
 
