@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         for text in answer.notes:
             note(text)
-        print(f"{answer.verdict}: {answer.sentence}")
+        print(f"{answer.verdict}: {arguments.model}: {answer.sentence}")
         if signer is not None:
             note(f"{write_rebuild(arguments.model, answer, signer)} says so.")
     except ArtifactFlowError as error:

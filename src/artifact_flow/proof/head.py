@@ -60,10 +60,10 @@ class Head:
 
     @property
     def portable(self) -> bool:
-        """Whether every contract that the stages wrote promises its bytes on every machine."""
+        """Whether the stages wrote contracts, and each promises its bytes on every machine."""
         paths = [out["path"] for stage in self.stages.values() for out in stage.get("outs", ())]
         contracts = [self.read(path) for path in paths if posixpath.basename(path) == CONTRACT.name]
-        return all(json.loads(content or b"{}").get("portable", False) for content in contracts)
+        return bool(contracts) and all(json.loads(content or b"{}").get("portable", False) for content in contracts)
 
     def parse(self, path: str) -> Stages:
         """Return the stages of one lock that the dvc.yaml in its folder still defines."""

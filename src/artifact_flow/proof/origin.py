@@ -86,7 +86,8 @@ def search(repository: Path, content: bytes) -> Origin:
     Raises TamperedError when every commit that names the model contradicts itself, VerifyError when there is none.
     """
     faults = []
-    for commit in find_commits(repository, hash_bytes(content, "md5")):
+    # the lock of HEAD may name a model whose files were committed after the lock
+    for commit in (*find_commits(repository, hash_bytes(content, "md5")), "HEAD"):
         try:
             origin = locate(repository, commit, content)
             if origin is not None:

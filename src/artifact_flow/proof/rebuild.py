@@ -78,9 +78,9 @@ def reproduce_model(
             _check(origin, claim, model, signers)
             return replace(_judge(origin, sha256, announce), notes=notes)
     except (TamperedError, LockError, ContractError) as error:
-        return Answer("TAMPERED", f"{model}: {error}", sha256, origin, notes=notes)
+        return Answer("TAMPERED", str(error), sha256, origin, notes=notes)
     except ArtifactFlowError as error:
-        return Answer("INCONCLUSIVE", f"{model}: {error}", sha256, origin, notes=notes)
+        return Answer("INCONCLUSIVE", str(error), sha256, origin, notes=notes)
 
 
 def write_rebuild(model: Path, answer: Answer, signer: Ed25519PrivateKey) -> Path:
