@@ -123,6 +123,8 @@ def _contradictions(origin: Origin) -> Iterator[str]:
                 if now is not ABSENT and plain(now) != plain(locked):
                     yield f"{file} has other values of {key} than {LOCK}; it was edited after `dvc repro`, or forged"
     if origin.contract is not None:
+        if not isinstance(_load(origin.contract), dict):
+            yield f"{CONTRACT} is not a contract"
         yield from _unbound(origin, hash_bytes(origin.contract))
 
 

@@ -66,8 +66,7 @@ def describe_commit(origin: Origin, repository: str | None) -> dict[str, Any]:
     source: dict[str, Any] = {"name": "commit", "digest": {"gitCommit": origin.commit}}
     if repository:
         source["uri"] = f"git+{repository}@{origin.commit}"
-    lean = head.read(LEAN) or b""
-    locked = locked_versions(lean.decode())
+    locked = locked_versions((head.read(LEAN) or b"").decode(errors="replace"))
     # the hashes of their wheels, one for each platform, are in the lock
     wheels = [{"name": name, "uri": f"pkg:pypi/{name}@{locked[name]}"} for name in DECISIVE if name in locked]
     named = {origin.lock, LEAN} - inputs.keys()
@@ -113,7 +112,7 @@ def describe_machine(origin: Origin) -> dict[str, Any]:
 
 def find_departures(origin: Origin) -> list[str]:
     """Return one phrase for each reason why this machine may give other bytes than the commit promises."""
-    return broken_promises((origin.head.read(LEAN) or b"").decode(), os.environ, origin.head.portable)
+    return broken_promises((origin.head.read(LEAN) or b"").decode(errors="replace"), os.environ, origin.head.portable)
 
 
 def remote_of(origin: Origin) -> str | None:
@@ -126,10 +125,12 @@ def remote_of(origin: Origin) -> str | None:
 
 def without_credentials(address: str) -> str | None:
     """Return an address without user, password, query and fragment; None for a folder, which strangers do not have."""
-    parts = urlsplit(address)
-    if parts.scheme in ("", "file") or not parts.hostname:
+    if "://" not in address:
         host, colon, path = address.rpartition("@")[2].partition(":")  # git's short form, user@host:path
-        return f"ssh://{host}/{path.lstrip('/')}" if colon and "/" not in host and not parts.netloc else None
+        return f"ssh://{host}/{path.lstrip('/')}" if colon and "/" not in host else None
+    parts = urlsplit(address)
+    if parts.scheme == "file" or not parts.hostname:
+        return None
     port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, parts.hostname + port, parts.path, "", ""))
 

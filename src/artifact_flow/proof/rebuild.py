@@ -6,7 +6,7 @@ Everything that can be checked without running code comes first. Rebuilding runs
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -45,7 +45,9 @@ class Answer:
     verdict: Verdict
     sentence: str
     sha256: str
-    origin: Origin | None = None
+    commit: str | None = None
+    path: str | None = None  # of the model in the commit
+    machine: dict[str, Any] | None = None  # that judged
     files: dict[str, str] = field(default_factory=dict)  # path → "same bytes" or "different"
     notes: tuple[str, ...] = ()
 
@@ -66,21 +68,23 @@ def reproduce_model(
     sha256 = hash_bytes(content)
     claim: Statement | None = None
     signers: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    origin: Origin | None = None
+    about: dict[str, Any] = {"sha256": sha256}
     envelope = _read_statement(model, statement)
     try:
         if envelope is not None:
             claim, signers = _open_statement(envelope, sha256, keys)
-            notes = () if keys is not None else ("The statement's signature was not checked: name --keys.",)
+            about["notes"] = () if keys is not None else ("The statement's signature was not checked: name --keys.",)
         with _opened(repository) as root:
             origin = _find(root, content, claim, model)
+            about |= {"commit": origin.commit, "path": origin.path}
             _check(origin, claim, model, signers)
-            return replace(_judge(origin, sha256, announce), notes=notes)
+            about["machine"] = describe_machine(origin)
+            verdict, sentence, files = _judge(origin, announce)
+            return Answer(verdict, sentence, files=files, **about)
     except (TamperedError, LockError, ContractError) as error:
-        return Answer("TAMPERED", str(error), sha256, origin, notes=notes)
+        return Answer("TAMPERED", str(error), **about)
     except ArtifactFlowError as error:
-        return Answer("INCONCLUSIVE", str(error), sha256, origin, notes=notes)
+        return Answer("INCONCLUSIVE", str(error), **about)
 
 
 def write_rebuild(model: Path, answer: Answer, signer: Ed25519PrivateKey) -> Path:
@@ -90,9 +94,9 @@ def write_rebuild(model: Path, answer: Answer, signer: Ed25519PrivateKey) -> Pat
         "builder": {"id": f"urn:artifact-flow:key:{builder}"},
         "verdict": answer.verdict,
         "sentence": answer.sentence,
-        "commit": answer.origin.commit if answer.origin else None,
-        "model": answer.origin.path if answer.origin else None,
-        "machine": describe_machine(answer.origin) if answer.origin else None,
+        "commit": answer.commit,
+        "model": answer.path,
+        "machine": answer.machine,
         "files": answer.files,
     }
     target = model.with_name(f"{model.name}.{builder[:12]}{SUFFIX}")
@@ -194,8 +198,11 @@ def _check(origin: Origin, claim: Statement | None, model: Path, signers: tuple[
         raise TamperedError("its statement is signed by another key than its builder's")
 
 
-def _judge(origin: Origin, sha256: str, announce: Callable[[str], object]) -> Answer:
-    """Rebuild a model's flow in a clean clone of its commit, if this machine promises its bytes, and compare."""
+def _judge(origin: Origin, announce: Callable[[str], object]) -> tuple[Verdict, str, dict[str, str]]:
+    """Rebuild a model's flow in a clean clone of its commit, and return verdict, sentence and what is of each file.
+
+    Raises VerifyError when this machine does not promise the bytes, or cannot make them.
+    """
     head, name = origin.head, origin.path
     if departures := find_departures(origin):
         raise VerifyError(f"its bytes are not promised on this machine ({'; '.join(departures)})")
@@ -208,16 +215,16 @@ def _judge(origin: Origin, sha256: str, announce: Callable[[str], object]) -> An
         rebuilt = reproduction.root / name
         made = rebuilt.read_bytes() if rebuilt.is_file() else b""
     different = [finding for finding in findings if finding.verdict == "different"]
-    if hash_bytes(made) == sha256 and not different:
+    if made == origin.content and not different:
         sentence = f"commit {head.commit} gives {name} and {len(files) - 1} other files of its flow, byte for byte"
-        return Answer("REPRODUCED", sentence, sha256, origin, files)
+        return "REPRODUCED", sentence, files
     numbers = ""
-    if name.endswith(".onnx") and hash_bytes(made) != sha256:
+    if name.endswith(".onnx") and made != origin.content:
         numbers = f"; {describe_difference(origin.content, made)}"
     paths = ", ".join(finding.path for finding in different) or name
     cause = next((f" ({finding.cause})" for finding in different if finding.path == name), "")
     sentence = f"commit {head.commit} gives other bytes of {paths}{cause}{numbers}"
-    return Answer("DIVERGED", sentence, sha256, origin, files)
+    return "DIVERGED", sentence, files
 
 
 def _look(value: Any, *keys: str) -> Any:
