@@ -174,6 +174,21 @@ def test_an_honest_model_is_reproduced_and_trusted(
     assert (code, printed.count("it is about another file")) == (1, 3)
 
 
+def test_a_flow_is_found_in_the_history_and_rebuilt_alone(finished: Project, tmp_path: Path) -> None:
+    """Without a statement, the model's hash leads to the commit; the other flow's stages do not run."""
+    model = Path(shutil.copy(finished.root / "flows/iris/model.onnx", tmp_path / "any-name.onnx"))
+    stages: list[str] = []
+    answer = reproduce_model(model, str(finished.root), announce=stages.append)
+    assert answer.verdict == "REPRODUCED", answer.sentence
+    assert answer.path == "flows/iris/model.onnx"
+    assert {stage.partition(":")[2] for stage in stages} - {""} == {
+        f"{name}@iris" for name in ("data", "train", "infer", "export", "quantize")
+    }
+    assert "train" not in stages
+    assert "flows/iris/metrics.json" in answer.files
+    assert "metrics.json" not in answer.files
+
+
 def test_a_consistently_forged_commit_diverges(
     project: Project, keys: Keys, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +300,7 @@ CLAIMS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "output": (put("predicate", "runDetails", "byproducts", 2, "digest", {}), "of metrics.json.digest.md5 is None"),
     "portable": (put("predicate", "buildDefinition", "internalParameters", "portable", False), "portable is False"),
     "builder": (put("predicate", "runDetails", "builder", "id", "urn:other"), "another key than its builder's"),
+    "model": (put(*EXTERNAL, "model", "a\x1b[2Jb"), "names it as a [2Jb"),
     "no predicate": (put("predicate", {}), "its statement names no commit"),
     "predicate type": (put("predicateType", REBUILD), f"is of type {REBUILD}, not {PROVENANCE}"),
 }
@@ -387,7 +403,11 @@ def test_a_commit_that_does_not_name_the_model_is_found(
     claimed = payload_of(statement)
     empty = project.run("git", "hash-object", "-t", "tree", "-w", "/dev/null").strip()
     for commit, code, found in (
-        (project.run("git", "commit-tree", empty, "-m", "Empty").strip(), 4, "which its statement names, names this"),
+        (
+            project.run("git", "commit-tree", empty, "-m", "Empty").strip(),
+            4,
+            "which its statement names, names it as model.onnx",
+        ),
         ("0123456789" * 4, 3, "the repository does not have commit 012345678901"),
     ):
         put(*EXTERNAL, "commit", commit)(claimed)
@@ -476,6 +496,11 @@ def test_the_statement_is_the_same_each_time_and_says_what_slsa_asks(
     assert content == Path("first.json").read_bytes() != statement
     opened = open_envelope(content, read_keys(keys.folder))
     assert len(opened.signers) == 1
+    envelope = json.loads(content)
+    payload = base64.b64decode(envelope["payload"])
+    signed = b"DSSEv1 28 application/vnd.in-toto+json " + str(len(payload)).encode() + b" " + payload
+    (key,) = (key for name, key in read_keys(keys.folder).items() if name == envelope["signatures"][0]["keyid"])
+    key.verify(base64.b64decode(envelope["signatures"][0]["sig"]), signed)
     assert b"secret" not in base64.b64decode(json.loads(content)["payload"])
     claimed = payload_of(content)
     assert claimed["_type"] == "https://in-toto.io/Statement/v1"

@@ -22,7 +22,10 @@ def add(commands: Commands) -> None:
     )
     reproduce.add_argument("model", type=Path, metavar="MODEL", help="a model file")
     reproduce.add_argument(
-        "--repo", default=".", metavar="URL|PATH", help="the repository whose code you trust to run; default: this one"
+        "--repo",
+        default=".",
+        metavar="REPOSITORY",
+        help="a folder or an address, whose code you trust to run; default: the current repository",
     )
     reproduce.add_argument(
         "--statement", type=Path, metavar="FILE", help="default: MODEL.statement.json, if it is beside the model"

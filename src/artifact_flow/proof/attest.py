@@ -23,11 +23,10 @@ def attest(model: Path, key: Path, out: Path | None = None) -> tuple[Path, Origi
     signer = read_private(key)
     content = read_model(model)
     folder = model.parent.resolve()
-    origin = locate(folder, "HEAD", content)
-    root = Path(git(folder, "rev-parse", "--show-toplevel"))
-    here = folder.relative_to(root.resolve()) / model.name
+    here = folder.relative_to(Path(git(folder, "rev-parse", "--show-toplevel")).resolve()) / model.name
+    origin = locate(folder, "HEAD", content, here.as_posix())
     remedy = "run `dvc repro`, commit the lock and the files beside it, then attest."
-    if origin is None or origin.path != here.as_posix():
+    if origin is None:
         raise VerifyError(f"{model} is not the file that a dvc.lock of HEAD names for {here.as_posix()}: {remedy}")
     try:
         check_origin(origin)

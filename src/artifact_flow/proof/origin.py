@@ -63,20 +63,25 @@ def read_model(path: Path) -> bytes:
     return content
 
 
-def locate(repository: Path, revision: str, content: bytes) -> Origin | None:
-    """Return the origin of a model at one commit, or None if none of its locks names the model as an output."""
+def locate(repository: Path, revision: str, content: bytes, path: str | None = None) -> Origin | None:
+    """Return the origin of a model at one commit, or None if none of its locks names the model as an output.
+
+    With `path`, it must be the output there: two flows may make the same bytes.
+    """
     try:
         head = open_head(repository, revision=revision)
     except VerifyError:  # the commit has no lock
         return None
     md5 = hash_bytes(content, "md5")
-    path = next((path for path, made in output_hashes(head.stages).items() if made == md5), None)
-    return None if path is None else Origin(_only_flow(head, path), path, content)
+    paths = [name for name, made in output_hashes(head.stages).items() if made == md5 and path in (None, name)]
+    return Origin(_only_flow(head, paths[0]), paths[0], content) if paths else None
 
 
 def find_commits(repository: Path, md5: str) -> list[str]:
     """Return the commits of every branch and tag whose change of a lock added or removed a hash, newest first."""
-    found = git(repository, "log", "--all", "--format=%H", f"-S{md5}", "--", f":(glob)**/{LOCK.name}")
+    found = git(
+        repository, "log", "--all", "--no-show-signature", "--format=%H", f"-S{md5}", "--", f":(glob)**/{LOCK.name}"
+    )
     return found.split()
 
 
@@ -111,11 +116,12 @@ def check_origin(origin: Origin) -> None:
 
 def _contradictions(origin: Origin) -> Iterator[str]:
     head = origin.head
+    entries = [entry for stage in head.stages.values() for entry in (*stage["deps"], *stage["outs"])]
+    for path, md5 in dict.fromkeys((entry["path"], entry.get("md5")) for entry in entries):
+        committed = head.read(path)
+        if committed is not None and hash_bytes(committed, "md5") != md5:
+            yield f"{path} is not the file that {LOCK} names; it was edited after `dvc repro`, or forged"
     for stage in head.stages.values():
-        for entry in (*stage["deps"], *stage["outs"]):
-            committed = head.read(entry["path"])
-            if committed is not None and hash_bytes(committed, "md5") != entry.get("md5"):
-                yield f"{entry['path']} is not the file that {LOCK} names; it was edited after `dvc repro`, or forged"
         for file, values in stage["params"].items():
             document = _load(head.read(file))
             for key, locked in values.items():

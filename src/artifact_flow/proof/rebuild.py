@@ -82,9 +82,9 @@ def reproduce_model(
             verdict, sentence, files = _judge(origin, announce)
             return Answer(verdict, sentence, files=files, **about)
     except (TamperedError, LockError, ContractError) as error:
-        return Answer("TAMPERED", str(error), **about)
+        return Answer("TAMPERED", _one_line(error), **about)
     except ArtifactFlowError as error:
-        return Answer("INCONCLUSIVE", str(error), **about)
+        return Answer("INCONCLUSIVE", _one_line(error), **about)
 
 
 def write_rebuild(model: Path, answer: Answer, signer: Ed25519PrivateKey) -> Path:
@@ -153,7 +153,9 @@ def _opened(repository: str) -> Iterator[Path]:
 def _find(root: Path, content: bytes, claim: Statement | None, model: Path) -> Origin:
     """Return the origin of a model: the commit that its statement names, else one found in the history."""
     if claim is not None:
-        commit = _look(claim.predicate, "buildDefinition", "externalParameters", "commit")
+        commit, path = (
+            _look(claim.predicate, "buildDefinition", "externalParameters", key) for key in ("commit", "model")
+        )
         if not (isinstance(commit, str) and COMMIT.fullmatch(commit)):
             raise TamperedError("its statement names no commit")
         try:
@@ -162,9 +164,9 @@ def _find(root: Path, content: bytes, claim: Statement | None, model: Path) -> O
             raise VerifyError(
                 f"the repository does not have commit {commit[:12]}, which its statement names"
             ) from error
-        origin = locate(root, commit, content)
+        origin = locate(root, commit, content, str(path))
         if origin is None:
-            raise TamperedError(f"no dvc.lock of commit {commit[:12]}, which its statement names, names this model")
+            raise TamperedError(f"no dvc.lock of commit {commit[:12]}, which its statement names, names it as {path}")
         return origin
     try:
         return search(root, content)
@@ -225,6 +227,11 @@ def _judge(origin: Origin, announce: Callable[[str], object]) -> tuple[Verdict, 
     cause = next((f" ({finding.cause})" for finding in different if finding.path == name), "")
     sentence = f"commit {head.commit} gives other bytes of {paths}{cause}{numbers}"
     return "DIVERGED", sentence, files
+
+
+def _one_line(error: Exception) -> str:
+    """Return a message without control characters, which a statement or a lock may bring."""
+    return "".join(mark if mark.isprintable() else " " for mark in str(error))
 
 
 def _look(value: Any, *keys: str) -> Any:
