@@ -150,7 +150,7 @@ LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-versi
 lock: setup  ## resolve the locks in requirements/ again (UPGRADE=--upgrade allows newer versions)
 	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
-	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale -c requirements/lean.txt -o requirements/dev.txt
+	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale --extra attest -c requirements/lean.txt -o requirements/dev.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra track -c requirements/dev.txt -o requirements/track.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra scale -c requirements/dev.txt -o requirements/scale.txt
 	$(LOCK) $(UPGRADE) requirements/docs.in -c requirements/dev.txt -o requirements/docs.txt

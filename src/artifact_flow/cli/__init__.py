@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from artifact_flow.cli import (
+    attest,
     download,
     drift,
     experiment,
@@ -18,9 +19,11 @@ from artifact_flow.cli import (
     promote,
     receive,
     register,
+    reproduce,
     serve,
     sweep,
     track,
+    trust,
     verify,
 )
 from artifact_flow.cli.process import exits_at_once
@@ -30,6 +33,9 @@ from artifact_flow.core.base.without_pandas import leave_out_pandas
 # In the order in which a user needs them
 COMMANDS = (
     verify,
+    attest,
+    reproduce,
+    trust,
     init,
     predict,
     serve,

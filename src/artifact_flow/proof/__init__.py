@@ -1,1 +1,1 @@
-"""Proof: a lock is verified by reproduction, handed over between CI jobs, and merged."""
+"""Proof: a lock is verified by reproduction, attested, handed over between CI jobs, and merged."""

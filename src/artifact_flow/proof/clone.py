@@ -1,4 +1,4 @@
-"""Clone: a clean clone of HEAD in which `dvc repro --force` runs under given surroundings."""
+"""Clone: a clean clone of a commit in which `dvc repro --force` runs under given surroundings."""
 
 import os
 import shutil
@@ -28,14 +28,14 @@ class Reproduction:
 
 
 def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Callable[[str], object]) -> Reproduction:
-    """Clone HEAD into `folder`, run `dvc repro --force` there on its pipelines, and return the result.
+    """Clone the commit into `folder`, run `dvc repro --force` there on its pipelines, and return the result.
 
     `announce` is called with the name of each stage as it starts. Raises VerifyError when a stage fails.
     """
     clone = folder / surroundings.directory
     announce("clone")
     git(head.root, "clone", "--quiet", "--no-hardlinks", str(head.root), str(clone))
-    git(clone, "checkout", "--quiet", "--detach", git(head.root, "rev-parse", "HEAD"))
+    git(clone, "checkout", "--quiet", "--detach", head.revision)
     _copy_data(head, clone)
     output = []
     with subprocess.Popen(
@@ -55,8 +55,8 @@ def reproduce(head: Head, surroundings: Surroundings, folder: Path, announce: Ca
     if process.returncode:
         tail = "".join(output[-25:])
         raise VerifyError(
-            f"`dvc repro --force` fails in a clean clone of HEAD ({surroundings.name}), so there is nothing to "
-            f"compare; its last lines:\n{tail}"
+            f"`dvc repro --force` fails in a clean clone of commit {head.commit} ({surroundings.name}), so there is "
+            f"nothing to compare; its last lines:\n{tail}"
         )
     return _collect(head, surroundings, clone)
 

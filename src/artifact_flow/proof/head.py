@@ -1,4 +1,4 @@
-"""Head: the commit that `verify` checks, as git holds it: its dvc.lock files, their stages and the data they need.
+"""Head: the commit that `verify` or `reproduce` checks, as git holds it: its locks, their stages and their data.
 
 It reads commits, never the working tree, except for data that git does not track.
 """
@@ -7,7 +7,7 @@ import json
 import os
 import posixpath
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +42,8 @@ class Head:
     root: Path
     commit: str
     locks: dict[str, bytes]
-    left_out: frozenset[str] = frozenset()  # stages whose data is not available on this machine
+    left_out: frozenset[str] = frozenset()  # stages whose data is not available on this machine, or of other flows
+    revision: str = "HEAD"  # the commit's full hash
 
     @cached_property
     def stages(self) -> Stages:
@@ -59,10 +60,10 @@ class Head:
 
     @property
     def portable(self) -> bool:
-        """Whether every contract that the stages wrote promises its bytes on every machine."""
+        """Whether the stages wrote contracts, and each promises its bytes on every machine."""
         paths = [out["path"] for stage in self.stages.values() for out in stage.get("outs", ())]
         contracts = [self.read(path) for path in paths if posixpath.basename(path) == CONTRACT.name]
-        return all(json.loads(content or b"{}").get("portable", False) for content in contracts)
+        return bool(contracts) and all(json.loads(content or b"{}").get("portable", False) for content in contracts)
 
     def parse(self, path: str) -> Stages:
         """Return the stages of one lock that the dvc.yaml in its folder still defines."""
@@ -71,23 +72,25 @@ class Head:
 
     def read(self, path: str) -> bytes | None:
         """Return the content of a committed file, or None if git does not track it."""
-        return _read_blob(self.root, path)
+        return _read_blob(self.root, self.revision, path)
 
 
-def open_head(repository: Path, pipelines: Sequence[str] = ()) -> Head:
-    """Return the HEAD of a repository with the locks of `pipelines`, or with every lock that has a dvc.yaml.
+def open_head(repository: Path, pipelines: Sequence[str] = (), revision: str = "HEAD") -> Head:
+    """Return a commit of a repository with the locks of `pipelines`, or with every lock that has a dvc.yaml.
 
-    `pipelines` are paths of dvc.yaml files from the repository's root. Raises VerifyError when HEAD has no such lock.
+    `pipelines` are paths of dvc.yaml files from the repository's root. Raises VerifyError when it has no such lock.
     """
     root = Path(git(repository, "rev-parse", "--show-toplevel"))
-    commit = git(root, "rev-parse", "--short", "HEAD")
-    names = git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD").split("\0")
+    commit = git(root, "rev-parse", "--short", revision)
+    revision = git(root, "rev-parse", revision)
+    names = git(root, "ls-tree", "-r", "-z", "--name-only", revision).split("\0")
     held = [name for name in names if posixpath.basename(name) == LOCK.name and _sibling(name, PIPELINE) in names]
     wanted = [posixpath.join(posixpath.dirname(posixpath.normpath(path)), LOCK.name) for path in pipelines] or held
     for path in wanted or [str(LOCK)]:
         if path not in held:
             raise VerifyError(f"commit {commit} has no {path}: run `dvc repro`, `git add {path}` and commit it.")
-    return Head(root, commit, {path: _read_blob(root, path) or b"" for path in wanted})
+    locks = {path: _read_blob(root, revision, path) or b"" for path in wanted}
+    return Head(root, commit, locks, revision=revision)
 
 
 def leave_out_unavailable(head: Head) -> tuple[Head, list[str]]:
@@ -95,17 +98,24 @@ def leave_out_unavailable(head: Head) -> tuple[Head, list[str]]:
 
     The stages that depend on them are left out too, so the returned head may have no stages.
     """
-    names = git(head.root, "ls-tree", "-r", "-t", "-z", "--name-only", "HEAD").split("\0")
-    known = {*names, *output_hashes(head.stages)}
-    left_out: set[str] = set()
+    left_out: set[str] = set(head.left_out)
     notes = []
-    for name, stage in head.stages.items():
-        if name not in left_out and (reason := _missing_data(stage, head.root, known)):
+    for name, reason in find_missing_data(head):
+        if name not in left_out:
             after = walk_stages(head.stages, [name], "after")
             left_out.update(after)
             more = f" and {len(after) - 1} after it" if len(after) > 1 else ""
             notes.append(f"Not verified: stage {name}{more}, because {reason}")
     return replace(head, left_out=frozenset(left_out)), notes
+
+
+def find_missing_data(head: Head) -> Iterator[tuple[str, str]]:
+    """Yield name and reason for each stage whose own data is not available here, after trying to fetch it."""
+    names = git(head.root, "ls-tree", "-r", "-t", "-z", "--name-only", head.revision).split("\0")
+    known = {*names, *output_hashes(head.stages)}
+    for name, stage in head.stages.items():
+        if reason := _missing_data(stage, head.root, known):
+            yield name, reason
 
 
 def find_sources(stages: Stages) -> list[dict[str, Any]]:
@@ -157,8 +167,8 @@ def git(root: Path, *arguments: str) -> str:
     return done.stdout.decode().strip()
 
 
-def _read_blob(root: Path, path: str) -> bytes | None:
-    found = _run_git(root, "cat-file", "blob", f"HEAD:{path}")
+def _read_blob(root: Path, revision: str, path: str) -> bytes | None:
+    found = _run_git(root, "cat-file", "blob", f"{revision}:{path}")
     return None if found.returncode else found.stdout
 
 
