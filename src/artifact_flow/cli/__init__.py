@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from artifact_flow.cli import (
+    card,
     download,
     drift,
     experiment,
@@ -37,6 +38,7 @@ COMMANDS = (
     track,
     register,
     promote,
+    card,
     experiment,
     sweep,
     download,
