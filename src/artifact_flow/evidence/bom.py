@@ -83,7 +83,9 @@ def _card(facts: Facts) -> dict[str, Any]:
             "modelArchitecture": contract.params["train"]["estimator"],
             "datasets": [{"ref": DATA_REF}],
             **{
-                way: [{"format": f"{value.name}: {value.type} [{', '.join(map(str, value.shape))}]"} for value in values]
+                way: [
+                    {"format": f"{value.name}: {value.type} [{', '.join(map(str, value.shape))}]"} for value in values
+                ]
                 for way, values in (("inputs", facts.inputs), ("outputs", facts.outputs))
                 if values
             },
@@ -122,7 +124,9 @@ def _data(facts: Facts) -> dict[str, Any]:
                 f"{len(contract.features)} columns, from {contract.params['data']['source']}",
             }
         ],
-        "properties": _properties({"md5": facts.md5[DATA.name], **{f"rows:{split}": str(n) for split, n in rows.items()}}),
+        "properties": _properties(
+            {"md5": facts.md5[DATA.name], **{f"rows:{split}": str(n) for split, n in rows.items()}}
+        ),
     }
 
 

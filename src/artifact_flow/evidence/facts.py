@@ -84,8 +84,13 @@ def read_facts(folder: Path) -> Facts:
     ModelError when a file cannot be read.
     """
     result = read_result(folder)
-    stages = _stages_of(result)
-    _check_current(result, stages)
+    check_current(result)
+    return gather_facts(result)
+
+
+def gather_facts(result: Result) -> Facts:
+    """Return the facts of a result that is current."""
+    folder = result.folder
     root = repository_root(result.pipeline)
     inputs, outputs = _values_of(result)
     parity, quantization = (_read_record(result, path) for path in (PARITY, QUANTIZATION))
@@ -105,6 +110,24 @@ def read_facts(folder: Path) -> Facts:
             {**result.contract.libraries, **parity.get("libraries", {})},
         ),
     )
+
+
+def check_current(result: Result) -> None:
+    """Raise TrackError unless DVC calls every stage that writes into the flow's folder up to date."""
+    done = run_dvc("status", "--json", *_stages_of(result), folder=result.pipeline, capture=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].rstrip(".")
+        raise TrackError(
+            f"`dvc status` failed ({reason}), so whether the flow in {result.folder.resolve()} is current is unknown and "
+            "no document was written: run `dvc repro` first."
+        )
+    found: dict[str, list[Any]] = json.loads(done.stdout or "{}")
+    stale = [name for name, changes in found.items() if any(map(_is_stale, changes))]
+    if stale:
+        raise TrackError(
+            f"the flow in {result.folder.resolve()} is stale or unfinished (`dvc status` names {', '.join(stale)}), so "
+            "no document was written: run `dvc repro` first."
+        )
 
 
 def find_libraries(lock: str, recorded: Mapping[str, str]) -> tuple[Library, ...]:
@@ -134,19 +157,14 @@ def _stages_of(result: Result) -> list[str]:
     return [name for name, stage in stages if stage.outs and all(out.startswith(start) for out in stage.outs)]
 
 
-def _check_current(result: Result, stages: list[str]) -> None:
-    """Raise TrackError unless DVC calls the stages up to date."""
-    done = run_dvc("status", "--json", *stages, folder=result.pipeline, capture=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].rstrip(".")
-        raise TrackError(f"{result.folder}: `dvc status` failed ({reason}), so it is not known whether it is current.")
-    found: dict[str, Any] = json.loads(done.stdout or "{}")
-    stale = [name for name, changes in found.items() if changes != ["always changed"]]
-    if stale:
-        raise TrackError(
-            f"the flow in {result.folder.resolve()} is stale or unfinished (`dvc status` names {', '.join(stale)}), so "
-            "no document was written: run `dvc repro` first."
-        )
+def _is_stale(change: str | dict[str, dict[str, str]]) -> bool:
+    """Return whether a change that DVC names could give other outputs.
+
+    Outputs that lie in the workspace, but not in DVC's cache, have been compared with dvc.lock already.
+    """
+    if isinstance(change, str):
+        return change != "always changed"
+    return set(change) != {"changed outs"} or set(change["changed outs"].values()) != {"not in cache"}
 
 
 def _md5_of(result: Result) -> dict[str, str]:
@@ -160,7 +178,9 @@ def _values_of(result: Result) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
         return (), ()
     session = open_portable(result.folder / PORTABLE, result.folder / CONTRACT, result.pipeline / LOCK).session
     inputs, outputs = (
-        tuple(Value(one.name, one.type, tuple("rows" if size is None else size for size in one.shape)) for one in values)
+        tuple(
+            Value(one.name, one.type, tuple("rows" if size is None else size for size in one.shape)) for one in values
+        )
         for values in (session.get_inputs(), session.get_outputs())
     )
     return inputs, outputs
