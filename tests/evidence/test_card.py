@@ -50,7 +50,7 @@ def write_documents(facts: Facts) -> dict[Path, str]:
 
 
 def check_documents(texts: dict[Path, str], facts: Facts) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Check each document by its standard's rules and against the files; return front matter, materials and data set."""
+    """Check each document by its standard's rules and against the files; return what they hold."""
     return check_card(texts[CARD], facts), check_bom(texts[BOM], facts), check_croissant(texts[CROISSANT], facts)
 
 
@@ -108,9 +108,9 @@ def check_croissant(text: str, facts: Facts) -> dict[str, Any]:
     for field in rows:
         assert field["source"]["fileObject"]["@id"] == file["@id"]
         assert field.get("references", {"field": {"@id": ids[0]}})["field"]["@id"] in ids
-    for name, records in sets.items():
+    for records in sets.values():
         for row in records.get("data", ()):
-            assert list(row) == [field["@id"] for field in sets[name]["field"]]
+            assert list(row) == [field["@id"] for field in records["field"]]
     classes = [row["classes/name"] for row in sets.get("classes", {"data": ()})["data"]]
     assert classes == facts.contract.target.classes
     return document
@@ -163,6 +163,11 @@ def spoil_output(project: Project) -> None:
     project.edit("flows/iris/metrics.json", lambda text: text.replace("accuracy", "precision"))
 
 
+def break_pipeline(project: Project) -> None:
+    """Declare a stage as DVC does not allow it."""
+    project.edit("flows/dvc.yaml", lambda text: text + "\n  report:\n    cmd: true\n    outs: [iris/report.txt]\n")
+
+
 def lose_output(project: Project) -> None:
     """Delete the model."""
     (project.root / "flows/iris/model.onnx").unlink()
@@ -170,7 +175,10 @@ def lose_output(project: Project) -> None:
 
 def add_stage(project: Project) -> None:
     """Add an output that no run has made."""
-    project.edit("flows/dvc.yaml", lambda text: text + "\n  report:\n    cmd: true\n    outs: [iris/report.txt]\n")
+    project.edit(
+        "flows/dvc.yaml",
+        lambda text: text + "\n  report:\n    cmd: touch iris/report.txt\n    outs: [iris/report.txt]\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,6 +188,7 @@ def add_stage(project: Project) -> None:
         (edit_code, "is stale or unfinished (`dvc status` names data@iris, train@iris"),
         (spoil_output, "metrics.json is not the one that dvc.lock names"),
         (lose_output, "model.onnx cannot be read (No such file or directory)"),
+        (break_pipeline, "`dvc status` fails in "),
         (add_stage, "is stale or unfinished (`dvc status` names report)"),
     ],
 )
@@ -260,7 +269,7 @@ def test_columns_of_every_type_and_names_of_every_kind(tmp_path: Path, monkeypat
     assert "| `日付` | date | 2024-01-01 to 2024-12-28 | 0 % |" in card
     assert "| `bis: <b>` | boolean | false to true | " in card
     assert re.search(r"\| `текст` \| text \| \d+ to \d+ characters \| 0 % \|", card)
-    assert "`a: b - c`, `ja`, `né\\|in`, `` `vielleicht` ``" in card
+    assert "`` `vielleicht` ``, `a: b - c`, `ja`, `né\\|in`" in card
     assert "| classes | 2: `no\\|n`, `oui, «ça»` |" in card
     types = {field["name"]: field["dataType"] for field in data["recordSet"][-1]["field"]}
     assert types["日付"] == "sc:DateTime"

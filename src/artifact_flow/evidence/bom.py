@@ -1,4 +1,4 @@
-"""Bill of materials: model.cdx.json, a CycloneDX 1.6 ML-BOM: the model, its data set and the libraries that count. Pure.
+"""Bill of materials: model.cdx.json, a CycloneDX 1.6 ML-BOM: the model, its data and the libraries that count. Pure.
 
 https://cyclonedx.org/docs/1.6/json/ and https://cyclonedx.org/capabilities/mlbom/
 """
@@ -13,7 +13,7 @@ from artifact_flow.core.base.contract import plain
 from artifact_flow.core.base.files import hash_bytes
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.evidence.card import show_arguments, show_promise, split_metrics
-from artifact_flow.evidence.facts import LEAN, Facts, Library
+from artifact_flow.evidence.facts import LEAN, Facts, Library, Value
 
 BOM = Path("model.cdx.json")
 MODEL_REF, DATA_REF = "model", "data"
@@ -82,13 +82,8 @@ def _card(facts: Facts) -> dict[str, Any]:
             "architectureFamily": "scikit-learn",
             "modelArchitecture": contract.params["train"]["estimator"],
             "datasets": [{"ref": DATA_REF}],
-            **{
-                way: [
-                    {"format": f"{value.name}: {value.type} [{', '.join(map(str, value.shape))}]"} for value in values
-                ]
-                for way, values in (("inputs", facts.inputs), ("outputs", facts.outputs))
-                if values
-            },
+            **({"inputs": [*map(_value, facts.inputs)]} if facts.inputs else {}),
+            **({"outputs": [*map(_value, facts.outputs)]} if facts.outputs else {}),
         },
         "quantitativeAnalysis": {
             "performanceMetrics": [
@@ -141,6 +136,10 @@ def _library(library: Library) -> dict[str, Any]:
         **({"description": about, "hashes": [_hash(sha256) for sha256 in library.sha256]} if library.sha256 else {}),
         "purl": reference,
     }
+
+
+def _value(value: Value) -> dict[str, str]:
+    return {"format": f"{value.name}: {value.type} [{', '.join(map(str, value.shape))}]"}
 
 
 def _hash(sha256: str) -> dict[str, str]:

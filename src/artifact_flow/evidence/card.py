@@ -15,6 +15,7 @@ import yaml
 from artifact_flow.core.base.contract import CONTRACT, Contract
 from artifact_flow.core.base.lock import LOCK
 from artifact_flow.core.base.params import TrainParams
+from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED
 from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.core.table.tables import DATA
@@ -160,7 +161,7 @@ def _training(facts: Facts) -> Iterator[str]:
         "auto": "missing values imputed, numbers scaled, categories one-hot, words of a text as tf-idf",
     }[data["preprocess"]]
     fixed = train.get("arithmetic") == "fixed"
-    rows["arithmetic"] = "one fixed order of IEEE 754 operations" if fixed else "scikit-learn's own, with BLAS"
+    rows["arithmetic"] = "one fixed order of IEEE 754 operations" if fixed else "scikit-learn's own"
     rows["threads"] = str(train["threads"])
     if contract.target.threshold is not None:
         second = code(contract.target.classes[1])
@@ -201,7 +202,7 @@ def _limits(facts: Facts) -> Iterator[str]:
         "values outside of them; a prediction for such a row is a guess."
     )
     if contract.target.task == "classification":
-        yield f"- The test metrics rest on {test} rows: one row is {_figure(100 / test)} % of the accuracy."
+        yield f"- The test metrics rest on {test} rows: one row is {100 / test:.2g} % of the accuracy."
     else:
         yield f"- The test metrics rest on {test} rows."
     missing = [feature.name for feature in contract.features if not contract.may_miss(feature)]
@@ -210,7 +211,7 @@ def _limits(facts: Facts) -> Iterator[str]:
     if contract.portable:
         yield "- Its bytes are portable: every machine with the locked libraries makes the same, x86-64 or arm64."
     else:
-        yield f"- Its bytes are promised on an {NATIVE_PLACE} only; elsewhere predictions may differ in their last digits."
+        yield f"- Its bytes are promised on an {NATIVE_PLACE} only; elsewhere the last digits may differ."
     for record, name, stage in (
         (facts.parity, PORTABLE.name, PARITY),
         (facts.quantization, QUANTIZED.name, QUANTIZATION),
@@ -245,7 +246,7 @@ def _use(facts: Facts) -> Iterator[str]:
 
 
 def _reproduction(facts: Facts) -> Iterator[str]:
-    pipeline = "" if facts.result.folder.resolve() == facts.result.pipeline.resolve() else " flows/dvc.yaml"
+    pipeline = f" {shlex.quote(facts.pipeline)}" if facts.pipeline != PIPELINE.name else ""
     yield "## How to reproduce"
     yield ""
     yield (
@@ -308,7 +309,7 @@ def _figure(value: float | None) -> str:
 
 def _yaml(value: object) -> str:
     """Return a parameter on one line, as YAML writes it."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False)
+    text = str(yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False))
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -23,9 +23,10 @@ CONTEXT = {
     **{
         name: f"cr:{name}"
         for name in (
-            "citeAs", "column", "extract", "field", "fileObject", "fileProperty", "fileSet", "format", "includes",
-            "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex",
-            "repeated", "replace", "separator", "source", "subField", "transform",
+            "citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty", "fileSet",
+            "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+            "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
+            "transform",
         )
     },
     "conformsTo": "dct:conformsTo",
@@ -55,13 +56,13 @@ def describe_data(facts: Facts) -> dict[str, Any]:
     """Return the data set, its one file, and its record sets: the splits, the classes if any, and the rows."""
     contract = facts.contract
     rows = contract.rows
-    sets = [_enumerate("splits", "name", "sc:Text", [(name, use) for name, use in USES.items()])]
+    sets = [_enumerate("splits", "name", "sc:Text", list(USES.items()))]
     if contract.target.classes:
         sets.append(_enumerate("classes", "index", "sc:Integer", list(enumerate(contract.target.classes))))
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "name": f"{contract.model_name}",
+        "name": contract.model_name,
         "description": (
             f"{rows['train']} rows to train and {rows['test']} rows to test a {contract.target.task} model of "
             f"{contract.target.name}, from {contract.params['data']['source']}."

@@ -5,6 +5,7 @@ the same documents, and a commit of the documents does not change them.
 """
 
 import json
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.interpreter import DECISIVE, locked_versions
 from artifact_flow.core.base.lock import LOCK, output_hashes, read_lock
-from artifact_flow.core.base.pipeline import read_pipeline
+from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED, open_portable
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.tracking.dvc import run_dvc
@@ -52,6 +53,7 @@ class Facts:
 
     result: Result
     place: str  # the flow's folder from the repository's root, "." for the root
+    pipeline: str  # its dvc.yaml, from the same root
     md5: Mapping[str, str]  # path of each output, relative to the flow's folder → md5 in dvc.lock
     columns: Mapping[str, pa.DataType]  # of data.parquet, in its order
     data_bytes: int
@@ -97,7 +99,8 @@ def gather_facts(result: Result) -> Facts:
     lean = root / LEAN
     return Facts(
         result=result,
-        place=folder.resolve().relative_to(root).as_posix(),
+        place=posixpath.relpath(folder.resolve(), root),
+        pipeline=posixpath.relpath(result.pipeline.resolve() / PIPELINE, root),
         md5=_md5_of(result),
         columns={field.name: field.type for field in pq.read_schema(folder / DATA)},
         data_bytes=(folder / DATA).stat().st_size,
@@ -116,10 +119,9 @@ def check_current(result: Result) -> None:
     """Raise TrackError unless DVC calls every stage that writes into the flow's folder up to date."""
     done = run_dvc("status", "--json", *_stages_of(result), folder=result.pipeline, capture=True)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].rstrip(".")
         raise TrackError(
-            f"`dvc status` failed ({reason}), so whether the flow in {result.folder.resolve()} is current is unknown and "
-            "no document was written: run `dvc repro` first."
+            f"`dvc status` fails in {result.pipeline.resolve()}, so the flow in {result.folder} may be stale and no "
+            "document was written: run it to see why, then `dvc repro`."
         )
     found: dict[str, list[Any]] = json.loads(done.stdout or "{}")
     stale = [name for name, changes in found.items() if any(map(_is_stale, changes))]
@@ -133,8 +135,8 @@ def check_current(result: Result) -> None:
 def find_libraries(lock: str, recorded: Mapping[str, str]) -> tuple[Library, ...]:
     """Return the decisive libraries, with the hashes that the text of a requirements lock allows.
 
-    `recorded` (name → version) is what the outputs name. Its versions win over those of the lock; one that the lock does
-    not have, which somebody allowed, has no hashes.
+    `recorded` (name → version) is what the outputs name. Its versions win over those of the lock; one that the lock
+    does not have, which somebody allowed, has no hashes.
     """
     versions = locked_versions(lock)
     pins = {
@@ -177,13 +179,11 @@ def _values_of(result: Result) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     if PORTABLE.name not in result.model_files:
         return (), ()
     session = open_portable(result.folder / PORTABLE, result.folder / CONTRACT, result.pipeline / LOCK).session
-    inputs, outputs = (
-        tuple(
-            Value(one.name, one.type, tuple("rows" if size is None else size for size in one.shape)) for one in values
-        )
-        for values in (session.get_inputs(), session.get_outputs())
-    )
-    return inputs, outputs
+    return tuple(map(_to_value, session.get_inputs())), tuple(map(_to_value, session.get_outputs()))
+
+
+def _to_value(found: Any) -> Value:
+    return Value(found.name, found.type, tuple("rows" if size is None else size for size in found.shape))
 
 
 def _read_record(result: Result, path: Path) -> dict[str, Any]:
