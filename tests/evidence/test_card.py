@@ -208,16 +208,15 @@ def test_what_is_no_flow_is_refused(copied: Project) -> None:
     assert copied.run("artifact-flow", "card", "docs", code=1).startswith("error: no dvc.lock lists an output in ")
 
 
-def make_flow(folder: Path, monkeypatch: pytest.MonkeyPatch, source: Path, *arguments: str) -> Facts:
-    """Adopt a table, run the stages that dvc.yaml has, lock their outputs, and return the facts."""
+def adopt(folder: Path, monkeypatch: pytest.MonkeyPatch, source: Path, target: str) -> None:
+    """Make a project of a table, which becomes the current directory."""
     shutil.copy(SOURCE / "tests/unit/params.yaml", folder / "params.yaml")
     shutil.copy(SOURCE / "tests/pipeline.yaml", folder / "dvc.yaml")
     (folder / ".dvc").mkdir()
     Project(folder).run("git", "init", "--quiet")
     Project(folder).commit("Shipped")
     monkeypatch.chdir(folder)
-    main(["init", "--data", source.name, *arguments])
-    return run_stages(folder, STAGES)
+    main(["init", "--data", source.name, "--target", target])
 
 
 def run_stages(folder: Path, stages: tuple[str, ...]) -> Facts:
@@ -260,7 +259,8 @@ def everything(folder: Path) -> Path:
 
 def test_columns_of_every_type_and_names_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Text, categories, dates, booleans and gaps are told by type and range; no name breaks a document."""
-    facts = make_flow(tmp_path, monkeypatch, everything(tmp_path), "--target", "Ziel_*")
+    adopt(tmp_path, monkeypatch, everything(tmp_path), "Ziel_*")
+    facts = run_stages(tmp_path, STAGES)
     assert {feature.type for feature in facts.contract.features} == {"number", "boolean", "date", "category", "text"}
     texts = write_documents(facts)
     _, bom, data = check_documents(texts, facts)
@@ -281,10 +281,7 @@ def test_columns_of_every_type_and_names_of_every_kind(tmp_path: Path, monkeypat
 
 def test_a_regression_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the stages export and quantize the pickle is the model, and the card says that there is no ONNX file."""
-    source = published.european_rents(tmp_path)
-    make_flow(tmp_path, monkeypatch, source, "--target", "Miete €")
-    for name in ("model.onnx", "model_quantized.onnx", "parity.json", "quantization.json"):
-        (tmp_path / name).unlink()
+    adopt(tmp_path, monkeypatch, published.european_rents(tmp_path), "Miete €")
     facts = run_stages(tmp_path, STAGES[:3])
     texts = write_documents(facts)
     matter, bom, _ = check_documents(texts, facts)
@@ -293,6 +290,37 @@ def test_a_regression_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "artifact-flow predict rows.csv --model model_train.pkl " in texts[CARD]
     assert "There is no model.onnx: the pipeline has no stage for it." in texts[CARD]
     assert "inputs" not in bom["metadata"]["component"]["modelCard"]["modelParameters"]
+
+
+def test_the_choices_of_params_yaml_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The split, the search with what it found, the threshold, further metrics, and why there is no 8-bit model."""
+    adopt(tmp_path, monkeypatch, published.hospital_visits(tmp_path), "readmitted")
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["data"] |= {"split": {"by": "group", "column": "patient"}, "stratify": False}
+    params["train"] = {
+        "estimator": "sklearn.tree.DecisionTreeClassifier",
+        "threads": 1,
+        "random_state": 0,
+        "threshold": 0.3,
+        "search": {"strategy": "grid", "space": {"max_depth": [2, 3]}, "cv": 3},
+    }
+    params["infer"] |= {"cross_validation": 3, "metrics": ["recall"]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    facts = run_stages(tmp_path, STAGES)
+    texts = write_documents(facts)
+    _, bom, _ = check_documents(texts, facts)
+    card = texts[CARD]
+    assert "| split | 0.2 for testing: whole groups of `patient`, drawn with seed 42 |" in card
+    depth = facts.contract.params["best"]["max_depth"]
+    assert f"| argument `max_depth` | `{depth}` |" in card
+    assert "| search | grid over 3 folds, which found `max_depth` |" in card
+    assert "| decision threshold | 0.3 of the probability of `yes` |" in card
+    assert "| metric | train | test | cross-validation |" in card
+    assert "| `recall` | " in card
+    assert re.search(r"^- There is no model_quantized.onnx: .*linear.*\.$", card, re.MULTILINE)
+    properties = {one["name"]: one["value"] for one in bom["metadata"]["component"]["modelCard"]["properties"]}
+    assert properties["artifact-flow:argument:max_depth"] == str(depth)
+    assert properties["artifact-flow:decision threshold"] == "0.3"
 
 
 @pytest.mark.needs_flows("iris", "california_housing", "olivetti_faces")

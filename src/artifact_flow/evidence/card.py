@@ -85,9 +85,10 @@ def show_split(contract: Contract) -> str:
     split = data.get("split")
     if split and split["by"] == "column":
         return f"the rows that the column {code(split['column'])} names"
+    if split and split["by"] == "time":
+        return f"the last {data['test_size']:g} in time for testing, by {code(split['column'])}"
     if split:
-        way = {"group": "whole groups of", "time": "the last rows in time, by"}[split["by"]]
-        return f"{data['test_size']:g} of the rows for testing: {way} {code(split['column'])} (seed {data['seed']})"
+        return f"{data['test_size']:g} for testing: whole groups of {code(split['column'])}, drawn with seed {data['seed']}"
     kept = ", each class with its share" if data["stratify"] else ""
     return f"{data['test_size']:g} of the rows for testing, drawn with seed {data['seed']}{kept}"
 
@@ -234,8 +235,10 @@ def _use(facts: Facts) -> Iterator[str]:
         return
     yield ""
     order = "in the order of the table above" if len(facts.inputs) == 1 else "a column each"
+    encoding = _show_encoding(facts.contract)
     yield (
-        f"In any ONNX runtime, {code(PORTABLE.name)} takes raw rows, {order}; {CONTRACT} names the columns and classes:"
+        f"In any ONNX runtime, {code(PORTABLE.name)} takes raw rows, {order}{encoding}; {CONTRACT} names the columns and "
+        "classes:"
     )
     yield ""
     rows = [("input", value) for value in facts.inputs[:MOST_LINES]] + [("output", value) for value in facts.outputs]
@@ -287,11 +290,22 @@ def _show_line(line: Line) -> tuple[str, str, str, str]:
     else:
         found = " to ".join(dict.fromkeys(line.range)) + (" characters" if line.type == "text" else "")
     most = "at most " if line.count > 1 and line.missing else ""
-    return name, line.type, found, f"{most}{_figure(100 * line.missing)} %"
+    return name, line.type, found, f"{most}{100 * line.missing:.3g} %"
 
 
 def _show_value(value: Value) -> tuple[str, str, str]:
     return code(value.name), code(value.type), ", ".join(map(str, value.shape))
+
+
+def _show_encoding(contract: Contract) -> str:
+    """Return in words how a row becomes numbers, as far as its columns need it."""
+    types = {feature.type for feature in contract.features}
+    words = [
+        *(["booleans as 0 and 1"] if "boolean" in types else []),
+        *(["dates as days since 1970"] if "date" in types else []),
+        *([f"less a column's offset in {CONTRACT}"] if any(feature.offset for feature in contract.features) else []),
+    ]
+    return "".join(f", {word}" for word in words)
 
 
 def _list(texts: Iterable[str]) -> str:
