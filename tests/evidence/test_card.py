@@ -22,9 +22,10 @@ from artifact_flow.cli import main
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.params import load_params
 from artifact_flow.evidence.bom import BOM, render_bom
-from artifact_flow.evidence.card import CARD, code, render_card
+from artifact_flow.evidence.card import CARD, render_card
 from artifact_flow.evidence.croissant import CROISSANT, render_croissant
 from artifact_flow.evidence.facts import Facts, find_libraries, gather_facts, read_facts
+from artifact_flow.evidence.markdown import code
 from artifact_flow.tracking.result import read_result
 
 SOURCE = Path(__file__).resolve().parents[2]

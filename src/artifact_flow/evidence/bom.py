@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from artifact_flow.core.base.contract import plain
 from artifact_flow.core.base.files import hash_bytes
 from artifact_flow.core.table.tables import DATA
-from artifact_flow.evidence.card import show_arguments, show_promise, split_metrics
 from artifact_flow.evidence.facts import LEAN, Facts, Library, Value
+from artifact_flow.evidence.training import show_arguments, show_promise, split_metrics
 
 BOM = Path("model.cdx.json")
 MODEL_REF, DATA_REF = "model", "data"
@@ -73,7 +72,9 @@ def _model(facts: Facts) -> dict[str, Any]:
 def _card(facts: Facts) -> dict[str, Any]:
     contract = facts.contract
     threshold = contract.target.threshold
-    arguments = {name: json.dumps(plain(value)) for name, value in show_arguments(contract).items()}
+    arguments = {
+        f"argument:{name}": json.dumps(value, ensure_ascii=False) for name, value in show_arguments(contract).items()
+    }
     arguments |= {"decision threshold": f"{threshold:g}"} if threshold is not None else {}
     return {
         "modelParameters": {
@@ -99,7 +100,7 @@ def _card(facts: Facts) -> dict[str, Any]:
                 f"Its bytes are promised on every {show_promise(contract).rstrip(',')} with the locked libraries.",
             ]
         },
-        "properties": _properties({f"argument:{name}": value for name, value in arguments.items()}),
+        "properties": _properties(arguments),
     }
 
 

@@ -4,9 +4,8 @@ The keys of the front matter are those of `huggingface_hub`'s model card metadat
 https://github.com/huggingface/hub-docs/blob/main/modelcard.md
 """
 
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,18 @@ import yaml
 
 from artifact_flow.core.base.contract import CONTRACT, Contract
 from artifact_flow.core.base.lock import LOCK
-from artifact_flow.core.base.params import TrainParams
 from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED
 from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.core.table.tables import DATA
-from artifact_flow.evidence.columns import Line, name_some, summarize
+from artifact_flow.evidence.columns import Line, summarize
 from artifact_flow.evidence.facts import Facts, Value
+from artifact_flow.evidence.markdown import code, escape, list_some, write_table
+from artifact_flow.evidence.training import NATIVE_PLACE, show_arguments, show_promise, split_metrics
 
 CARD = Path("MODEL_CARD.md")
 MOST_LINES = 100  # of the table of columns
 SPLITS = {"train": "train", "test": "test", "cv": "cross-validation"}
-NATIVE_PLACE = "x86-64 Linux machine with AVX2 and FMA"
 
 
 def render_card(facts: Facts) -> str:
@@ -62,23 +61,6 @@ def front_matter(facts: Facts) -> dict[str, Any]:
     }
 
 
-def split_metrics(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return split → metric → value of flat metrics such as "test.accuracy", the test split first."""
-    found: dict[str, dict[str, float]] = {"test": {}}
-    for name, value in metrics.items():
-        split, _, metric = name.partition(".")
-        found.setdefault(split, {})[metric] = value
-    return found
-
-
-def code(text: object) -> str:
-    """Return a text as a code span that stays one cell of a table, whatever it holds."""
-    words = " ".join(str(text).split()).replace("|", "\\|") or " "
-    fence = "`" * (max((len(run) for run in re.findall("`+", words)), default=0) + 1)
-    pad = " " if words.startswith("`") or words.endswith("`") else ""
-    return f"{fence}{pad}{words}{pad}{fence}"
-
-
 def show_split(contract: Contract) -> str:
     """Return in words how the rows were split."""
     data = contract.params["data"]
@@ -88,27 +70,16 @@ def show_split(contract: Contract) -> str:
     if split and split["by"] == "time":
         return f"the last {data['test_size']:g} in time for testing, by {code(split['column'])}"
     if split:
-        return f"{data['test_size']:g} for testing: whole groups of {code(split['column'])}, drawn with seed {data['seed']}"
+        share, seed = data["test_size"], data["seed"]
+        return f"{share:g} for testing: whole groups of {code(split['column'])}, drawn with seed {seed}"
     kept = ", each class with its share" if data["stratify"] else ""
     return f"{data['test_size']:g} of the rows for testing, drawn with seed {data['seed']}{kept}"
-
-
-def show_arguments(contract: Contract) -> dict[str, Any]:
-    """Return the estimator's arguments: those of params.yaml, then those that a search found best."""
-    train = contract.params["train"]
-    given = {name: value for name, value in train.items() if name not in TrainParams.model_fields}
-    return {**given, **(train.get("keywords") or {}), **(contract.params.get("best") or {})}
-
-
-def show_promise(contract: Contract) -> str:
-    """Return in words on which machines the outputs have the same bytes."""
-    return "machine, x86-64 or arm64," if contract.portable else NATIVE_PLACE
 
 
 def _about(facts: Facts) -> Iterator[str]:
     contract = facts.contract
     target = contract.target
-    yield f"# {_plain(facts.result.name)}"
+    yield f"# {escape(facts.result.name)}"
     yield ""
     yield (
         f"A {target.task} model: {code(contract.params['train']['estimator'])} predicts {code(target.name)} from "
@@ -134,13 +105,13 @@ def _data(facts: Facts) -> Iterator[str]:
         "target": code(contract.target.name),
     }
     if contract.target.classes:
-        facts_of["classes"] = f"{len(contract.target.classes)}: {_list(contract.target.classes)}"
+        facts_of["classes"] = f"{len(contract.target.classes)}: {list_some(contract.target.classes)}"
     if contract.id:
         facts_of["id"] = code(contract.id)
-    yield from _table(("", ""), facts_of.items())
+    yield from write_table(("", ""), facts_of.items())
     lines = summarize(contract.features)
     yield ""
-    yield from _table(
+    yield from write_table(
         ("column", "type", "in the train split", "missing"), [_show_line(line) for line in lines[:MOST_LINES]]
     )
     if len(lines) > MOST_LINES:
@@ -170,7 +141,7 @@ def _training(facts: Facts) -> Iterator[str]:
     rows["libraries"] = ", ".join(f"{name} {version}" for name, version in contract.libraries.items())
     yield "## How it was trained"
     yield ""
-    yield from _table(("", ""), rows.items())
+    yield from write_table(("", ""), rows.items())
 
 
 def _metrics(facts: Facts) -> Iterator[str]:
@@ -179,7 +150,7 @@ def _metrics(facts: Facts) -> Iterator[str]:
     names = list(dict.fromkeys(name for split in splits for name in found[split]))
     yield "## Metrics"
     yield ""
-    yield from _table(
+    yield from write_table(
         ("metric", *(SPLITS.get(split, split) for split in splits)),
         [[code(name), *(_figure(found[split].get(name)) for split in splits)] for name in names],
     )
@@ -220,7 +191,7 @@ def _limits(facts: Facts) -> Iterator[str]:
         if name not in facts.result.sha256:
             yield f"- There is no {name}: the pipeline has no stage for it."
         elif name not in facts.models:
-            yield f"- There is no {name}: {_plain(str(record.get('reason', f'see {stage}')))}."
+            yield f"- There is no {name}: {escape(str(record.get('reason', f'see {stage}')))}."
 
 
 def _use(facts: Facts) -> Iterator[str]:
@@ -237,12 +208,12 @@ def _use(facts: Facts) -> Iterator[str]:
     order = "in the order of the table above" if len(facts.inputs) == 1 else "a column each"
     encoding = _show_encoding(facts.contract)
     yield (
-        f"In any ONNX runtime, {code(PORTABLE.name)} takes raw rows, {order}{encoding}; {CONTRACT} names the columns and "
-        "classes:"
+        f"In any ONNX runtime, {code(PORTABLE.name)} takes raw rows, {order}{encoding}; {CONTRACT} names the columns "
+        "and classes:"
     )
     yield ""
     rows = [("input", value) for value in facts.inputs[:MOST_LINES]] + [("output", value) for value in facts.outputs]
-    yield from _table(("", "name", "type", "shape"), [(way, *_show_value(value)) for way, value in rows])
+    yield from write_table(("", "name", "type", "shape"), [(way, *_show_value(value)) for way, value in rows])
     if len(facts.inputs) > MOST_LINES:
         yield ""
         yield f"{len(facts.inputs) - MOST_LINES} more inputs are left out."
@@ -264,7 +235,7 @@ def _reproduction(facts: Facts) -> Iterator[str]:
     yield "artifact-flow verify"
     yield "```"
     yield ""
-    yield from _table(
+    yield from write_table(
         ("output", f"md5 in {LOCK}", "sha256"),
         [
             (code(facts.path_of(path)), code(facts.md5[path]), code(sha256))
@@ -274,19 +245,12 @@ def _reproduction(facts: Facts) -> Iterator[str]:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
 def _show_line(line: Line) -> tuple[str, str, str, str]:
     name = code(line.first) if line.count == 1 else f"{code(line.first)} … {code(line.last)} ({line.count} columns)"
     if not line.range:
         found = "no value"
     elif line.type == "category":
-        found = _list(line.range)
+        found = list_some(line.range)
     else:
         found = " to ".join(dict.fromkeys(line.range)) + (" characters" if line.type == "text" else "")
     most = "at most " if line.count > 1 and line.missing else ""
@@ -308,13 +272,8 @@ def _show_encoding(contract: Contract) -> str:
     return "".join(f", {word}" for word in words)
 
 
-def _list(texts: Iterable[str]) -> str:
-    named, more = name_some(texts)
-    return ", ".join(map(code, named)) + (f" and {more} more" if more else "")
-
-
 def _some(names: list[str]) -> str:
-    return f"each of its {len(names)} columns" if len(names) > 3 else _list(names)
+    return f"each of its {len(names)} columns" if len(names) > 3 else list_some(names)
 
 
 def _figure(value: float | None) -> str:
@@ -325,8 +284,3 @@ def _yaml(value: object) -> str:
     """Return a parameter on one line, as YAML writes it."""
     text = str(yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6, sort_keys=False))
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-def _plain(text: str) -> str:
-    """Return a text without what Markdown would read as its own marks."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split()))
