@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 from artifact_flow.cli import (
     attest,
+    card,
     download,
     drift,
     experiment,
@@ -43,6 +44,7 @@ COMMANDS = (
     track,
     register,
     promote,
+    card,
     experiment,
     sweep,
     download,

@@ -249,7 +249,7 @@ def _check_output(path: Path, md5: str) -> str:
         ) from error
     if found != md5:
         raise TrackError(
-            f"{path} is not the one that {LOCK} names (md5 {found[:12]}…, not {md5[:12]}…), so nothing was logged: "
+            f"{path} is not the one that {LOCK} names (md5 {found[:12]}…, not {md5[:12]}…), so it is not a result: "
             f"run `dvc repro`, or `dvc checkout {path}` to restore the locked file."
         )
     return sha256

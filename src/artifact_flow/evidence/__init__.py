@@ -1,0 +1,1 @@
+"""Evidence: what a stranger needs to judge a model, in three standard forms, from the flow's checked files alone."""
