@@ -199,7 +199,9 @@ def test_a_pipeline_that_fails_has_no_verdict(plain: Project) -> None:
     """A commit with a stage that fails cannot be verified, and the last lines of output say why."""
     plain.edit("dvc.yaml", lambda text: text.replace("cat data.parquet params.yaml", "cat data.parquet absent.yaml"))
     plain.commit("Broken")
-    with pytest.raises(VerifyError, match=r"(?s)fails in a clean clone of commit \w+ \(as it is\).*absent.yaml: No such"):
+    with pytest.raises(
+        VerifyError, match=r"(?s)fails in a clean clone of commit \w+ \(as it is\).*absent.yaml: No such"
+    ):
         verify(plain)
 
 

@@ -484,6 +484,21 @@ def test_forged_data_is_found(
     assert (code, "gives other bytes of dvc.lock, model.bin" in printed) == (1, True)
 
 
+def test_a_lock_that_dvc_did_not_write_is_found(
+    plain: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither another form nor a conflict ends in a traceback, whose exit code would mean DIVERGED."""
+    monkeypatch.chdir(plain.root)
+    for old, new, found in (
+        ("path: contract.json", "place: contract.json", "has a form that DVC does not write"),
+        ("stages:", "<<<<<<< HEAD\nstages:", "dvc.lock is damaged or holds a merge conflict"),
+    ):
+        plain.edit("dvc.lock", lambda text, old=old, new=new: text.replace(old, new, 1))  # type: ignore[misc]
+        amend(plain)
+        code, printed = ask(capsys, "reproduce", "model.bin")
+        assert (code, found in printed) == (4, True), printed
+
+
 def test_the_statement_is_the_same_each_time_and_says_what_slsa_asks(
     project: Project, statement: bytes, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,14 +66,18 @@ def read_model(path: Path) -> bytes:
 def locate(repository: Path, revision: str, content: bytes, path: str | None = None) -> Origin | None:
     """Return the origin of a model at one commit, or None if none of its locks names the model as an output.
 
-    With `path`, it must be the output there: two flows may make the same bytes.
+    With `path`, it must be the output there: two flows may make the same bytes. Raises LockError for a damaged lock.
     """
     try:
         head = open_head(repository, revision=revision)
     except VerifyError:  # the commit has no lock
         return None
     md5 = hash_bytes(content, "md5")
-    paths = [name for name, made in output_hashes(head.stages).items() if made == md5 and path in (None, name)]
+    try:
+        made = output_hashes(head.stages)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LockError(f"a {LOCK} of commit {head.commit} has a form that DVC does not write") from error
+    paths = [name for name, hashed in made.items() if hashed == md5 and path in (None, name)]
     return Origin(_only_flow(head, paths[0]), paths[0], content) if paths else None
 
 
