@@ -32,6 +32,11 @@ DATA = builtin.data_folder(os.environ, SOURCE)
 GATE = {"tests/unit/test_figures.py"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let MLflow configure its tables: what SQLAlchemy calls deprecated there fails the test that happens to be first."""
+    config.addinivalue_line("filterwarnings", "ignore:The ..noload.. loader strategy is deprecated")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked needs_flows or needs_data if these are missing, and name the command that makes them."""
     for marker in item.iter_markers("needs_flows"):

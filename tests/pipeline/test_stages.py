@@ -86,7 +86,7 @@ def test_a_warning_of_the_estimator_is_told_once(here: Project, capsys: pytest.C
     here.set_param("max_iter: 1000", "max_iter: 5")
     run_stage("train")
     warned = capsys.readouterr().err
-    assert warned.startswith("warning: lbfgs failed to converge")
+    assert warned.startswith("warning: The fit in fixed order has not converged after 5 iterations")
     assert warned.count("\n") == 1
 
 
