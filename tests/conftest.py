@@ -33,7 +33,7 @@ GATE = {"tests/unit/test_figures.py"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let MLflow configure its tables: what SQLAlchemy calls deprecated there fails the test that happens to be first."""
+    """Let MLflow configure its tables in any test: SQLAlchemy calls something there deprecated, which is an error."""
     config.addinivalue_line("filterwarnings", "ignore:The ..noload.. loader strategy is deprecated")
 
 
