@@ -77,8 +77,8 @@ def shipped(built: Project, statement: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Project:
-    """A repository with the pipeline that takes no time, reproduced and committed."""
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository with the pipeline that takes no time, reproduced and committed; the current directory."""
     project = Project(tmp_path / "plain")
     (project.root / "requirements").mkdir(parents=True)
     shutil.copy(SOURCE / "requirements/lean.txt", project.root / "requirements")
@@ -94,6 +94,7 @@ def plain(tmp_path: Path) -> Project:
     project.run("dvc", "init", "--quiet")
     project.repro()
     project.commit("Reproduced")
+    monkeypatch.chdir(project.root)
     return project
 
 
@@ -437,7 +438,6 @@ def test_a_machine_without_a_promise_is_inconclusive(
     plain: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that is not portable is judged on the reference machine alone."""
-    monkeypatch.chdir(plain.root)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2")
     (plain.root / "promise.json").write_text('{"portable": false}\n')
     plain.repro()
@@ -448,10 +448,9 @@ def test_a_machine_without_a_promise_is_inconclusive(
 
 
 def test_missing_data_is_inconclusive_and_other_data_is_not_the_same(
-    plain: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    plain: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A table that DVC tracks is with those who have it; what they have must have the hash in the lock."""
-    monkeypatch.chdir(plain.root)
     plain.run("git", "rm", "--quiet", "--cached", "rows.csv")
     plain.run("dvc", "add", "--quiet", "rows.csv")
     amend(plain)
@@ -468,11 +467,8 @@ def test_missing_data_is_inconclusive_and_other_data_is_not_the_same(
     assert (code, "has no copy with the hash in dvc.lock" in printed) == (3, True)
 
 
-def test_forged_data_is_found(
-    plain: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forged_data_is_found(plain: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """Data in git must be what the lock names; if the lock was forged too, the rebuild gives another model."""
-    monkeypatch.chdir(plain.root)
     before = (plain.root / "rows.csv").read_bytes()
     plain.edit("rows.csv", lambda text: text.replace("0,3", "0,4"))
     amend(plain)
@@ -484,11 +480,8 @@ def test_forged_data_is_found(
     assert (code, "gives other bytes of dvc.lock, model.bin" in printed) == (1, True)
 
 
-def test_a_lock_that_dvc_did_not_write_is_found(
-    plain: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_dvc_did_not_write_is_found(plain: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither another form nor a conflict ends in a traceback, whose exit code would mean DIVERGED."""
-    monkeypatch.chdir(plain.root)
     for old, new, found in (
         ("path: contract.json", "place: contract.json", "has a form that DVC does not write"),
         ("stages:", "<<<<<<< HEAD\nstages:", "dvc.lock is damaged or holds a merge conflict"),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from artifact_flow.core.base.files import hash_bytes
+from artifact_flow.core.base.interpreter import LEAN
 from artifact_flow.core.table.tables import DATA
-from artifact_flow.evidence.facts import LEAN, Facts, Library, Value
+from artifact_flow.evidence.facts import Facts, Library, Value
 from artifact_flow.evidence.training import show_arguments, show_promise, split_metrics
 
 BOM = Path("model.cdx.json")

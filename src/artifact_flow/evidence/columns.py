@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from artifact_flow.core.base.contract import Feature
+from artifact_flow.core.base.encoding import SECONDS_A_DAY
 
 FEWEST = 3  # columns in a row that differ in a number alone, to be one line
 NAMED = 12  # categories or classes that are named, at most
@@ -53,7 +54,7 @@ def show_value(value: float, kind: str) -> str:
     if kind == "boolean":
         return "true" if value else "false"
     if kind == "date":
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(value * 86_400))
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(value * SECONDS_A_DAY))
         return moment.date().isoformat() if value == int(value) else moment.replace(tzinfo=None).isoformat()
     return f"{value:.6g}"
 

@@ -18,15 +18,13 @@ import pyarrow.parquet as pq
 from artifact_flow.core.base.contract import CONTRACT, Contract
 from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import repository_root
-from artifact_flow.core.base.interpreter import DECISIVE, locked_versions
+from artifact_flow.core.base.interpreter import DECISIVE, LEAN, locked_versions
 from artifact_flow.core.base.lock import LOCK, output_hashes, read_lock
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED, open_portable
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.tracking.dvc import run_dvc
 from artifact_flow.tracking.result import Result, read_result
-
-LEAN = Path("requirements/lean.txt")
 
 
 @dataclass(frozen=True)

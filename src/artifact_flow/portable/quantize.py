@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
-from artifact_flow.core.base.fixed_order import expit, product, softmax, total
+from artifact_flow.core.base.fixed_order import expit, product, softmax, spread, total
 from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
@@ -111,8 +111,7 @@ def preprocess(estimator: Any, X: np.ndarray) -> np.ndarray:
 
 def quantize_linear(linear: Linear, Z: np.ndarray) -> Quantized:
     """Return a linear model with 8-bit weights; Z, the train split pre-processed, gives scales and mean error."""
-    mean = total(Z, axis=0) / len(Z)
-    deviation = np.sqrt(total((Z - mean) ** 2, axis=0) / len(Z))
+    mean, deviation = spread(Z, axis=0)
     factors = (1 / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)[:, None]
     weights = linear.weights / factors.astype(np.float64)
     low, high = np.minimum(weights.min(axis=0), 0), np.maximum(weights.max(axis=0), 0)

@@ -25,10 +25,9 @@ from artifact_flow.core.base.determinism import (
 )
 from artifact_flow.core.base.errors import VerifyError
 from artifact_flow.core.base.files import hash_bytes
-from artifact_flow.core.base.interpreter import DECISIVE, locked_versions
+from artifact_flow.core.base.interpreter import DECISIVE, LEAN, locked_versions
 from artifact_flow.proof.head import git
 from artifact_flow.proof.origin import Origin, plain
-from artifact_flow.proof.verify import LEAN
 
 PROVENANCE = "https://slsa.dev/provenance/v1"
 REBUILD = "urn:artifact-flow:rebuild:v1"  # the predicate type of a rebuild statement

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from artifact_flow.core.base.determinism import broken_promises
 from artifact_flow.core.base.errors import VerifyError
+from artifact_flow.core.base.interpreter import LEAN
 from artifact_flow.proof.clone import Reproduction, reproduce
 from artifact_flow.proof.compare import METRIC_TOLERANCE, PROBABILITY_TOLERANCE, Finding, compare
 from artifact_flow.proof.head import Head, git, leave_out_unavailable, open_head
 from artifact_flow.proof.surroundings import FULL, Surroundings
 
-LEAN = "requirements/lean.txt"
 WORKSPACE = Path(".artifact-flow")  # ignored by git and DVC
 
 

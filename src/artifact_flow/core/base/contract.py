@@ -20,7 +20,7 @@ from artifact_flow.core.base.encoding import SECONDS_A_DAY, Column, Text, measur
 from artifact_flow.core.base.errors import ContractError
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.base.files import hash_bytes, hash_file
-from artifact_flow.core.base.fixed_order import total
+from artifact_flow.core.base.fixed_order import spread
 from artifact_flow.core.base.lock import LOCK, locked_md5
 from artifact_flow.core.base.params import DataParams, Params, Role, TableParams, Task, TrainParams, Type
 
@@ -239,10 +239,8 @@ def _describe(name: str, kind: Type, column: Column, bins: bool) -> Feature:
         exponent = math.frexp(max(abs(low), abs(high)))[1]
         exponent = exponent if abs(exponent) > LARGEST_EXPONENT else 0
         scaled = np.ldexp(values, -exponent)
-        centre = total(scaled) / len(scaled)
-        off = scaled - centre
-        std = math.ldexp(math.sqrt(float(total(off * off)) / len(scaled)), exponent)
-        mean = round_figure(math.ldexp(float(centre), exponent), SHARE_DIGITS, std)
+        mean, std = (math.ldexp(float(figure), exponent) for figure in spread(scaled))
+        mean = round_figure(mean, SHARE_DIGITS, std)
         edges = draw_edges(values, std) if bins else []
     return Feature(
         name=name,

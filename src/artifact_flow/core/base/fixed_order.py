@@ -46,6 +46,14 @@ def total(values: np.ndarray, axis: int = -1, overwrite: bool = False) -> np.nda
     return _halve(ends[: _halve_rows(rows, np.empty_like(rows), ends)])
 
 
+def spread(values: np.ndarray, axis: int = -1) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation along an axis, the latter of two passes and over all n values."""
+    n = np.shape(values)[axis]
+    mean = total(values, axis) / n
+    off = values - np.expand_dims(mean, axis)
+    return mean, np.sqrt(total(off * off, axis) / n)
+
+
 def product(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     """Return the matrix product of A [n, k] and B [k, m]: each element is the `total` of its k products.
 

@@ -25,7 +25,8 @@ DECISIVE = (
     "threadpoolctl",
 )
 NEEDED = (*DECISIVE, "pathspec", "pytest", "pyyaml", "rich", "ruamel-yaml")
-LOCK = Path(__file__).resolve().parents[4] / "requirements/lean.txt"  # does not exist for an installed package
+LEAN = "requirements/lean.txt"  # the lock of the pipeline's packages, from the repository's root
+LOCK = Path(__file__).resolve().parents[4] / LEAN  # does not exist for an installed package
 VARIABLE = "ARTIFACT_FLOW_ALLOW_OTHER_VERSIONS"
 REMEDY = "run `make setup`, then `source .venv/bin/activate`"
 

@@ -30,7 +30,7 @@ from artifact_flow.core.base.fixed_order import expit, product, softmax, total
 from artifact_flow.core.base.params import ThresholdParams, TrainParams
 from artifact_flow.core.model.fixed_logistic import Sample, minimise_logistic
 from artifact_flow.core.model.fixed_squares import solve_squares
-from artifact_flow.core.model.predictions import FIXED
+from artifact_flow.core.model.predictions import FIXED, Predictions, decide
 
 EPS = float(np.finfo(np.float64).eps)
 PORTABLE = (DecisionTreeClassifier, RandomForestClassifier)  # measured: docs/checks.md
@@ -99,8 +99,8 @@ def predict_fixed(model: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray | N
     Values are classes or numbers [rows], probabilities [rows, classes] in the order of `classes_`.
     """
     if type(model) is FixedThresholdClassifier:
-        shares = np.asarray(predict_fixed(model.estimator_, X)[1])
-        return model.classes_[(shares[:, 1] >= model.threshold).astype(np.int64)], shares
+        decided = decide(Predictions(*predict_fixed(model.estimator_, X)), model.threshold)
+        return model.classes_[decided.values], decided.probabilities
     *before, (_, final) = model.steps if isinstance(model, Pipeline) else [("", model)]
     for _, step in before:
         X = X if step in (None, "passthrough") else step.transform(X)

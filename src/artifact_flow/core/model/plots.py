@@ -14,7 +14,7 @@ from sklearn import metrics
 from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.figures import round_figure
 from artifact_flow.core.model.predictions import Predictions, predict_rows
-from artifact_flow.core.model.scoring import PLOT_ROWS, find_r2, unit_of
+from artifact_flow.core.model.scoring import PLOT_ROWS, find_quality, unit_of
 from artifact_flow.core.table.tables import Table
 
 CURVES = ("ROC", "precision-recall", "calibration")
@@ -88,8 +88,7 @@ def tabulate_importance(estimator: Any, X: np.ndarray, table: Table, repeats: in
 
 def _score(estimator: Any, X: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> float:
     """Return the accuracy of a fitted estimator on rows or, of a regressor, R²."""
-    values = predict_rows(estimator, X, classes).values
-    return float(np.mean(values == y)) if classes else find_r2(y, values)
+    return find_quality(y, predict_rows(estimator, X, classes).values, classes)
 
 
 def _draw_curves(positive: np.ndarray, probability: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -40,7 +40,7 @@ def measure_cost(table: Table, exact: Predictions, quantized: Predictions) -> di
     scores = [_score(table, predictions, test) for predictions in (exact, quantized)]
     metric = "accuracy" if table.roles.classes else "r2"
     one, two = exact.values[test], quantized.values[test]
-    agreement = float(np.mean(one == two)) if table.roles.classes else find_r2(one, two)
+    agreement = find_quality(one, two, table.roles.classes)
     if exact.probabilities is not None and quantized.probabilities is not None:
         error = np.abs(exact.probabilities[test] - quantized.probabilities[test]).max()
     else:
@@ -178,6 +178,11 @@ def score_rows(y: np.ndarray, predictions: Predictions, classes: Sequence[str]) 
         if not math.isfinite(value):
             raise ModelError(f"{name} over {len(y)} rows is {value}, {_REMEDY}")
     return {name: round_figure(value, scale=unit_of(value) if name == "r2" else None) for name, value in scores.items()}
+
+
+def find_quality(y: np.ndarray, values: np.ndarray, classes: Sequence[str]) -> float:
+    """Return the share of equal class indices of shape [rows] or, without `classes`, the numbers' R²."""
+    return float(np.mean(y == values)) if classes else find_r2(y, values)
 
 
 def find_r2(y: np.ndarray, values: np.ndarray) -> float:
