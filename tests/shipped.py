@@ -16,7 +16,7 @@ COPIES = {
     "dvc.yaml": "tests/pipeline.yaml",
     "flows/dvc.yaml": "tests/flows.yaml",
 }
-SHA256 = {"flows/params.yaml": "9288e917d988cb3cdd1316c345fb780af2efa240ffa6de689d1276dda01156f8"}
+SHA256 = {"flows/params.yaml": "e87ea7978a5589d807860e0c8dd5cedcc956cc21d957d9227f5d2e108acf8ee0"}
 TITLES = {"README.md": "# artifact-flow\n"}  # only the titles of pages, which are edited often
 
 
