@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from proof.voices import make_keys, say
 from pyarrow import csv, parquet
 from serving.server import Server
 from serving.test_reload import reload
@@ -143,3 +144,22 @@ def test_a_deleted_experiment_is_reported(tracked: Tracked) -> None:
     with sqlite3.connect(tracked.root / ".artifact-flow/mlflow/mlflow.db") as database:
         assert database.execute("select count(*) from runs").fetchone() == (1,)
     database.close()
+
+
+@pytest.mark.slow
+def test_a_version_that_too_few_reproduced_is_not_promoted(tracked: Tracked) -> None:
+    """promote.min_rebuilders counts the statements about exactly the version's file; --force overrides it."""
+    tracked.set_param("max_loss: 0.0", "max_loss: 0.0\n  min_rebuilders: 2")
+    tracked.commit("Two must reproduce it")
+    tracked.ask("track")
+    tracked.ask("register")
+    assert "trusted cannot be read" in tracked.refuse("promote")
+    keys = make_keys(tracked.root / "trusted", "ada", "bob")
+    model = tracked.root / "model.onnx"
+    say(model, keys[0])
+    said = tracked.ask("promote", code=1)
+    assert "is not promoted: model.onnx is reproduced by 1 of the 2 keys that are required" in said
+    say(model, keys[1], "DIVERGED")
+    assert "is not promoted: model.onnx is reproduced by 1 of the 2 keys" in tracked.ask("promote", code=1)
+    say(model, keys[1])
+    assert "version 1 is the champion" in tracked.ask("promote")

@@ -2,10 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifact_flow.cli.arguments import MODEL, Commands, check_processes
+from artifact_flow.cli.attest import REMEDY
 from artifact_flow.cli.models import find_model
 from artifact_flow.cli.process import requires_extra
 
@@ -33,6 +36,16 @@ def add(commands: Commands) -> None:
         help="a challenger of the served model of the same name: it predicts the same rows; its answers are logged and "
         "compared, never returned",
     )
+    serve.add_argument(
+        "--require-statement",
+        type=Path,
+        metavar="DIR",
+        help="serve, and reload, only models that enough of the public keys in this folder say they reproduced: a "
+        "rebuild statement of each lies beside the model (`artifact-flow reproduce --key`)",
+    )
+    serve.add_argument(
+        "--threshold", type=int, default=2, metavar="N", help="how many of these keys must say so; default: 2"
+    )
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     serve.add_argument("--workers", type=int, default=1, help="number of processes; default: 1")
@@ -43,11 +56,15 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
-    from artifact_flow.core.base.errors import ServeError
+    from artifact_flow.core.base.errors import ServeError, VerifyError
 
     with requires_extra("`make serve` installs what the service needs", ServeError):
         from artifact_flow.serving.server import serve
     check_processes("--workers", arguments.workers, ServeError)
+    if arguments.require_statement:
+        check_processes("--threshold", arguments.threshold, ServeError)
+        with requires_extra(REMEDY, VerifyError):
+            import artifact_flow.proof.trust  # noqa: F401
     serve(lambda: _find_settings(arguments))
 
 
@@ -62,6 +79,7 @@ def _find_settings(arguments: argparse.Namespace) -> "ServiceSettings":
         load_settings(),
         models=tuple(str(path) for path, _ in found),
         shadows=tuple(str(path) for path, _ in shadows),
+        reproduced=_find_reproduced(arguments, [path for path, _ in (*found, *shadows)]),
         vouched=tuple(sha256 for _, hashes in [*found, *shadows] for sha256 in hashes),
         host=arguments.host,
         port=arguments.port,
@@ -70,3 +88,15 @@ def _find_settings(arguments: argparse.Namespace) -> "ServiceSettings":
         log_inputs=not arguments.no_log_inputs,
         commit=build_commit(os.environ, repository_root()),
     )
+
+
+def _find_reproduced(arguments: argparse.Namespace, models: Sequence[Path]) -> tuple[str, ...] | None:
+    """Return the hashes of the models that enough of the required keys have reproduced, None if none are required."""
+    if arguments.require_statement is None:
+        return None
+    from artifact_flow.core.model.artifacts import QUANTIZED, holds_model
+    from artifact_flow.proof.trust import require_rebuilders
+
+    quantized = [path.with_name(QUANTIZED.name) for path in models]
+    served = dict.fromkeys([*models, *filter(holds_model, quantized)])
+    return tuple(require_rebuilders(path, arguments.require_statement, arguments.threshold) for path in served)

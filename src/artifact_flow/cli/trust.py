@@ -31,13 +31,16 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
     from artifact_flow.core.base.errors import VerifyError
+    from artifact_flow.core.base.files import hash_bytes
 
     with requires_extra(REMEDY, VerifyError):
         from artifact_flow.proof.envelope import read_keys
-        from artifact_flow.proof.trust import count_keys, hear
+        from artifact_flow.proof.origin import read_model
+        from artifact_flow.proof.trust import count_keys, find_statements, hear
     if arguments.threshold < 1:
         raise VerifyError(f"--threshold is {arguments.threshold}: give 1 or more.")
-    voices = hear(arguments.model, read_keys(arguments.keys), arguments.statements)
+    statements = find_statements(arguments.model, arguments.statements)
+    voices = hear(hash_bytes(read_model(arguments.model)), statements, read_keys(arguments.keys))
     for voice in voices:
         who = ", ".join(f"key {key[:12]}" for key in voice.keys)
         print(f"{voice.path.name}: {f'{who}: ' if who else ''}{voice.says}")

@@ -111,10 +111,10 @@ def read_keys(folder: Path) -> dict[str, Ed25519PublicKey]:
         files = sorted(path for path in folder.iterdir() if path.suffix == PUBLIC)
     except OSError as error:
         raise VerifyError(
-            f"--keys {folder} cannot be read ({error.strerror}): name a folder of public keys."
+            f"the keys in {folder} cannot be read ({error.strerror}): name a folder of public keys."
         ) from error
     if not files:
-        raise VerifyError(f"--keys {folder} holds no public key: copy those you trust into it, as *{PUBLIC}.")
+        raise VerifyError(f"{folder} holds no public key: copy those you trust into it, as *{PUBLIC}.")
     keys = {}
     for path in files:
         try:

@@ -1,12 +1,12 @@
 """Trust: how many of the given keys say, by their rebuild statements, that they reproduced exactly this model file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_flow.core.base.errors import VerifyError
 from artifact_flow.core.base.files import hash_bytes
-from artifact_flow.proof.envelope import Opened, TamperedError, open_envelope
+from artifact_flow.proof.envelope import Opened, TamperedError, open_envelope, read_keys
 from artifact_flow.proof.origin import read_model
 from artifact_flow.proof.provenance import REBUILD
 from artifact_flow.proof.rebuild import CODES, SUFFIX, Keys
@@ -21,13 +21,43 @@ class Voice:
     keys: tuple[str, ...] = ()
 
 
-def hear(model: Path, keys: Keys, statements: Path | None = None) -> list[Voice]:
-    """Return what each rebuild statement beside a model, or in the folder `statements`, says of exactly this file."""
-    sha256 = hash_bytes(read_model(model))
-    folder, pattern = (statements, f"*{SUFFIX}") if statements else (model.parent, f"{model.name}.*{SUFFIX}")
+def find_statements(model: Path, folder: Path | None = None) -> list[Path]:
+    """Return the rebuild statements beside a model, or all in `folder`; raise VerifyError when that is no folder."""
+    if folder is None:
+        return sorted(model.parent.glob(f"{model.name}.*{SUFFIX}"))
     if not folder.is_dir():
         raise VerifyError(f"--statements {folder} is not a folder: name the one that holds the rebuild statements.")
-    return [_hear(path, sha256, keys) for path in sorted(folder.glob(pattern))]
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def hear(sha256: str, statements: Iterable[Path], keys: Keys) -> list[Voice]:
+    """Return what each rebuild statement says of exactly the file with this hash."""
+    return [_hear(path, sha256, keys) for path in statements]
+
+
+def require_rebuilders(model: Path, folder: Path, threshold: int) -> str:
+    """Return the sha256 of a model that at least `threshold` of the public keys in `folder` say they reproduced.
+
+    Only the returned hash is vouched for: the file may be replaced after it was read. Raises VerifyError when the model
+    or the keys cannot be read, or fewer keys say so in the statements beside it.
+    """
+    sha256 = hash_bytes(read_model(model))
+    if objection := find_objection(model.name, sha256, find_statements(model), folder, threshold):
+        raise VerifyError(f"{model.parent / objection}.")
+    return sha256
+
+
+def find_objection(name: str, sha256: str, statements: Iterable[Path], folder: Path, threshold: int) -> str | None:
+    """Return why too few of the public keys in `folder` vouch for the file with this name and hash, or None."""
+    voices = hear(sha256, statements, read_keys(folder))
+    found = count_keys(voices)
+    if found >= threshold:
+        return None
+    heard = "; ".join(f"{voice.path.name}: {voice.says}" for voice in voices) or "no statement lies beside it"
+    return (
+        f"{name} is reproduced by {found} of the {threshold} keys that are required ({heard}): "
+        "`artifact-flow reproduce --key KEY` writes a statement"
+    )
 
 
 def count_keys(voices: Sequence[Voice]) -> int:

@@ -163,6 +163,8 @@ def _open(path: Path, lock: Path, settings: ServiceSettings) -> Weights:
             f"no dvc.lock names {path}, so its content cannot be verified: give its sha256 in {MODEL_SHA256}."
         )
     session, sha256 = open_portable(path, path.parent / CONTRACT, lock, allowed)
+    if settings.reproduced is not None and sha256 not in settings.reproduced:
+        raise ModelError(f"{path} was replaced after its rebuild statements were read: reload, or start again.")
     inputs = session.get_inputs()
     outputs = [output.name for output in session.get_outputs()]
     if "prediction" not in outputs:

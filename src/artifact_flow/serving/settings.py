@@ -44,6 +44,7 @@ class ServiceSettings:
     api_key: str | None = field(default=None, repr=False)
     sha256: tuple[str, ...] = ()  # allowed hashes, from MODEL_SHA256
     vouched: tuple[str, ...] = ()  # allowed hashes, from a registry
+    reproduced: tuple[str, ...] | None = None  # the only hashes that may be served, if statements are required
 
     def dump(self) -> str:
         """Return the settings as JSON for a worker, without the variables that it inherits, the secret among them."""

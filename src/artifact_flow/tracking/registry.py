@@ -4,13 +4,14 @@ The tags of a version hold the sha256 of each of its files. They are stored apar
 file that was replaced in the store.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from artifact_flow.core.base.errors import TrackError
 from artifact_flow.tracking.client import Server, shown
 from artifact_flow.tracking.gate import QUALITY, Comparison, find_objection
-from artifact_flow.tracking.result import Result
+from artifact_flow.tracking.result import MODEL_FILES, Result
 from artifact_flow.tracking.runs import Runs
 from artifact_flow.tracking.tags import DIRTY_TAG, FORCED_TAG, LOCK_TAG, SHA256_TAG
 
@@ -67,12 +68,20 @@ class Registry:
             client.set_registered_model_alias(name, CHALLENGER, version.version)
         return Registered(name, str(version.version), found)
 
-    def promote(self, name: str, max_loss: float, version: str | None = None, force: bool = False) -> Comparison:
+    def promote(
+        self,
+        name: str,
+        max_loss: float,
+        version: str | None = None,
+        force: bool = False,
+        doubt: Callable[[str, str], str | None] = lambda name, sha256: None,
+    ) -> Comparison:
         """Compare a version (default: the challenger) with the champion, and promote it if the gate allows it.
 
         The gate: a commit reproduces the version, both were measured on the same test rows, and the accuracy or R² on
-        the test split is at most `max_loss` below the champion's. `force` overrides the gate and records the reason in
-        a tag. Raises TrackError when there is no such version.
+        the test split is at most `max_loss` below the champion's, and `doubt`, given the name and the sha256 of the
+        version's model file, returns no objection. `force` overrides the gate and records the reason in a tag. Raises
+        TrackError when there is no such version.
         """
         client = self.server.client
         candidate = self.get(name, version or CHALLENGER)
@@ -85,7 +94,9 @@ class Registry:
                 for metric in names
             }
             is_champion = champion is not None and str(champion.version) == str(candidate.version)
-            reason = None if is_champion else find_objection(candidate, now, before, max_loss)
+            reason = None
+            if not is_champion:
+                reason = find_objection(candidate, now, before, max_loss) or doubt(*_model_file(candidate))
             promoted = reason is None or force
             if promoted and not is_champion:
                 if reason:
@@ -145,6 +156,12 @@ class Registry:
 
     def _run_of(self, version: Any) -> Any:
         return self.server.client.get_run(version.run_id)
+
+
+def _model_file(version: Any) -> tuple[str, str]:
+    """Return the name and the sha256 of the file of a version that a client would choose."""
+    name = next(name for name in MODEL_FILES if f"{SHA256_TAG}{name}" in version.tags)
+    return name, version.tags[f"{SHA256_TAG}{name}"]
 
 
 def _describe(result: Result) -> str:

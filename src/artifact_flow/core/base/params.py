@@ -199,6 +199,8 @@ class PromoteParams(_Block):
     """The gate that a registered model must pass to become the champion."""
 
     max_loss: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")] = 0.0
+    min_rebuilders: Annotated[int, Field(ge=0, le=100, description="a whole number of keys from 0 to 100")] = 0
+    keys: Annotated[str, Field(min_length=1, description="the path of a folder of public keys")] = "trusted"
 
 
 class Params(_Block):
