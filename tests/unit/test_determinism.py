@@ -34,6 +34,7 @@ def lock(**versions: str) -> str:
 
 
 @pytest.mark.skipif(not determinism.is_reference_cpu(), reason="kernels are pinned on x86-64 Linux with AVX2 and FMA")
+@pytest.mark.long
 def test_the_pin_wins_over_the_shell() -> None:
     """A process whose shell exports other kernels and threads computes with ours."""
     environ = os.environ | HOSTILE | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -90,6 +90,7 @@ def differences(table: Table, estimator: Any, contract: Contract, content: bytes
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "mixed", "mixed binary"])
 @pytest.mark.parametrize(("path", "keywords"), CLASSIFIERS)
+@pytest.mark.long
 def test_a_classifier_says_the_same_as_onnx(
     tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_classifier_says_the_same_as_onnx(
 
 @pytest.mark.parametrize("name", ["number", "mixed number"])
 @pytest.mark.parametrize(("path", "keywords"), REGRESSORS)
+@pytest.mark.long
 def test_a_regressor_says_the_same_as_onnx(
     tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
 ) -> None:
@@ -198,6 +200,7 @@ def test_a_class_without_training_rows_is_one_sentence(tables: dict[str, Table])
 @pytest.mark.parametrize(
     "names", [["label", "features"], ["probabilities", "variable"], ["code_0", "code_1"], ["label", "label_"]]
 )
+@pytest.mark.long
 def test_any_name_may_stand_in_the_contract(tables: dict[str, Table], names: Sequence[str]) -> None:
     """What the graph calls its own parts makes way; only a name that an output has gets an underscore."""
     table, params = tables["mixed"], estimator_of("linear_model.LogisticRegression", {"max_iter": 1000})

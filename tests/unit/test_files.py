@@ -156,6 +156,7 @@ def test_what_cannot_be_put_back_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert names(tmp_path) == ["one"]
 
 
+@pytest.mark.long
 def test_two_processes_never_mix_a_file(tmp_path: Path) -> None:
     """Both write the same two targets again and again: whoever reads one finds one writer's whole, and so it ends."""
     code = """

@@ -49,6 +49,7 @@ def gradient(model: LogisticRegression, X: np.ndarray, y: np.ndarray) -> np.ndar
 
 @pytest.mark.parametrize("data", [IRIS, WINE, CANCER], ids=["iris", "wine", "breast_cancer"])
 @pytest.mark.parametrize("C", [0.01, 1.0, 1e4])
+@pytest.mark.long
 def test_the_optimum_is_scikit_learns(data: tuple[np.ndarray, np.ndarray], C: float) -> None:
     """The loss is not above scikit-learn's at any tolerance, its gradient is rounding, and every label is the same."""
     X, y = data
@@ -67,12 +68,14 @@ def test_the_optimum_is_scikit_learns(data: tuple[np.ndarray, np.ndarray], C: fl
 
 
 @pytest.mark.parametrize("tol", [1e-4, 1e-10])
+@pytest.mark.long
 def test_the_loss_is_below_that_of_the_default_solver(tol: float) -> None:
     """At its usual and at a tight tolerance."""
     ours, theirs = fit_fixed(LogisticRegression(), *IRIS), LogisticRegression(tol=tol, max_iter=1000).fit(*IRIS)
     assert loss(ours, *IRIS) < loss(theirs, *IRIS)
 
 
+@pytest.mark.long
 def test_the_digits(params: Params, digits: Table) -> None:
     """The main flow's fit: a lower loss than scikit-learn's at the flow's own tolerance, the labels of a tight one."""
     X, y, train = matrix(digits), digits.y, digits.split == "train"
@@ -97,6 +100,7 @@ def test_the_digits(params: Params, digits: Table) -> None:
     ],
 )
 @pytest.mark.parametrize("data", [WINE, CANCER], ids=["wine", "breast_cancer"])
+@pytest.mark.long
 def test_arguments_mean_what_they_mean(data: tuple[np.ndarray, np.ndarray], keywords: dict[str, Any]) -> None:
     """Penalty, weights of classes and a missing intercept give scikit-learn's coefficients."""
     X, y = StandardScaler().fit_transform(data[0]), data[1]
@@ -218,6 +222,7 @@ def test_the_preprocessor_is_put_right() -> None:
     assert np.allclose(probabilities, theirs.predict_proba(X), atol=1e-7)
 
 
+@pytest.mark.long
 def test_where_the_rows_lie_changes_no_byte() -> None:
     """Columns first, a slice of another array, whole numbers: the same fit."""
     X, y = np.rint(10 * IRIS[0]), IRIS[1]

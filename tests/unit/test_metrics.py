@@ -172,6 +172,7 @@ def test_a_metric_without_a_value_is_left_out_with_a_note(scored: Scored) -> Non
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.long
 def test_the_folds_are_scikit_learn_s(diabetes: Table, linear: Any) -> None:
     """The mean and the deviation over the folds, of the usual metrics and of those asked for."""
     train, X = diabetes.part("train"), matrix(diabetes, diabetes.part("train"))

@@ -71,6 +71,7 @@ def test_the_defaults_are_in_fixed_order(params: Params, fitted: Any, digits: Ta
         ("sklearn.tree.DecisionTreeClassifier", {"random_state": 0}, True),
     ],
 )
+@pytest.mark.long
 def test_the_estimator_decides_whether_bytes_are_promised_everywhere(
     digits: Table, estimator: str, keywords: dict[str, Any], portable: bool
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_estimator_decides_whether_bytes_are_promised_everywhere(
     assert is_portable(fitted, params) is portable
 
 
+@pytest.mark.long
 def test_training_leaves_its_input_alone(params: Params, digits: Table) -> None:
     """Fitting changes neither X nor y."""
     X, y = matrix(digits), digits.y.copy()
@@ -97,6 +99,7 @@ def test_any_estimator_of_the_task_is_built_with_its_keywords() -> None:
     assert forest.n_estimators == 7
 
 
+@pytest.mark.long
 def test_an_unseeded_estimator_repeats_itself(digits: Table) -> None:
     """`random_state` left out still gives one model, not another one a run."""
     X = matrix(digits)[:200]
@@ -158,6 +161,7 @@ def test_a_path_that_is_no_estimator_is_one_sentence(path: str, sentence: str) -
         ),
     ],
 )
+@pytest.mark.long
 def test_a_refused_keyword_is_one_sentence(digits: Table, keywords: dict[str, Any], sentence: str) -> None:
     """The estimator's own check is passed on with file and key."""
     with pytest.raises(ParamsError) as error:
@@ -226,6 +230,7 @@ def test_objects_are_nested_as_in_the_parameters() -> None:
     assert build_estimator(calibrated).estimator.C == 0.5
 
 
+@pytest.mark.long
 def test_an_argument_inside_is_set_by_its_double_name(digits: Table) -> None:
     """`pca__n_components` of a search is an argument too, and gives the bytes of the nested spelling."""
     space = {"pca__n_components": [5, 6], "fit__C": [1.0]}
@@ -293,6 +298,7 @@ def test_an_argument_inside_is_set_by_its_double_name(digits: Table) -> None:
         ),
     ],
 )
+@pytest.mark.long
 def test_what_is_wrong_inside_is_named_by_its_full_key(
     digits: Table, estimator: str, keywords: dict[str, Any], sentence: str
 ) -> None:

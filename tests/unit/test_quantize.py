@@ -83,6 +83,7 @@ def quantized(table: Table, params: TrainParams) -> tuple[Any, Quantized, bytes]
 
 @pytest.mark.parametrize("name", ["binary", "multiclass", "mixed", "mixed binary"])
 @pytest.mark.parametrize(("path", "keywords"), CLASSIFIERS)
+@pytest.mark.long
 def test_an_8_bit_classifier_says_nearly_the_same(
     tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
 ) -> None:
@@ -98,6 +99,7 @@ def test_an_8_bit_classifier_says_nearly_the_same(
 
 @pytest.mark.parametrize("name", ["number", "mixed number"])
 @pytest.mark.parametrize(("path", "keywords"), REGRESSORS)
+@pytest.mark.long
 def test_an_8_bit_regressor_says_nearly_the_same(
     tables: dict[str, Table], name: str, path: str, keywords: dict[str, Any]
 ) -> None:
@@ -196,6 +198,7 @@ def test_scores_become_predictions(
 
 
 @pytest.mark.parametrize(("path", "name"), NOT_LINEAR)
+@pytest.mark.long
 def test_what_is_not_linear_is_refused(tables: dict[str, Table], path: str, name: str) -> None:
     """The estimator is named in one sentence."""
     estimator = train_model(tables[name], estimator_of(path, {"max_iter": 5000} if "MLP" in path else {}))

@@ -97,6 +97,7 @@ def test_halving_ends_with_up_to_three_on_all_rows(
     assert plan_rounds(candidates, rows, smallest) == plan
 
 
+@pytest.mark.long
 def test_the_scores_are_those_of_scikit_learn() -> None:
     """Every fold's score of a candidate is what cross_val_score gives on the same folds."""
     found = search_iris(
@@ -121,6 +122,7 @@ def test_the_scores_are_those_of_scikit_learn() -> None:
     ],
     ids=lambda search: search.strategy,
 )
+@pytest.mark.long
 def test_neither_order_nor_place_changes_a_score(search: SearchParams) -> None:
     """An estimator without a seed of its own scores the same in any order and after any other work."""
     one, two = search_iris(search), search_iris(search, backwards)
@@ -265,6 +267,7 @@ def test_the_contract_holds_the_search_and_the_best(diabetes: Table) -> None:
     assert "best" not in contract.params
 
 
+@pytest.mark.long
 def test_a_short_search_stays_in_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where little is left to do, which a busy machine must not decide here, no process is started."""
     monkeypatch.setattr("artifact_flow.scale.backend.SMALL_SECONDS", math.inf)
@@ -284,6 +287,7 @@ class Recorder(Loky):
         return Serial().run(bench, fits)
 
 
+@pytest.mark.long
 def test_a_longer_search_leaves_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where much is left to do, all but the first fits are handed on, and the outcomes are the same."""
     monkeypatch.setattr("artifact_flow.scale.backend.SMALL_SECONDS", 0.0)

@@ -64,6 +64,7 @@ def run_flow(folder: Path, table: Table, threshold: Any, **infer_keywords: Any) 
     return probabilities[:, 1]
 
 
+@pytest.mark.long
 def test_every_form_of_the_model_has_the_threshold(tmp_path: Path, tumours: Table) -> None:
     """Predictions, ONNX and 8 bits say benign from a probability of 0.97 on; metrics and folds measure that."""
     chance = run_flow(tmp_path, tumours, 0.97, metrics=["precision"], cross_validation=3)
@@ -95,6 +96,7 @@ def test_a_linear_model_that_differs_as_onnx_is_an_error_with_a_threshold_too(tm
         export.main(params, tmp_path)
 
 
+@pytest.mark.long
 def test_the_estimator_inside_is_the_one_without_a_threshold(tmp_path: Path, tumours: Table) -> None:
     """A chosen threshold changes no weight."""
     inside = []
@@ -110,6 +112,7 @@ def test_the_estimator_inside_is_the_one_without_a_threshold(tmp_path: Path, tum
     assert "threshold" not in text
 
 
+@pytest.mark.long
 def test_the_chosen_threshold_is_scikit_learn_s(tumours: Table) -> None:
     """That of TunedThresholdClassifierCV on the same folds of the train split."""
     part = tumours.part("train")
@@ -175,6 +178,7 @@ def test_an_estimator_without_probabilities_is_refused(tmp_path: Path, tumours: 
         train.main(Params(data=tumours.roles.params, train=block, infer=InferParams(decimals=8)), tmp_path)
 
 
+@pytest.mark.long
 def test_the_folds_keep_groups_together(tumours: Table) -> None:
     """A group's rows never choose the threshold of a model that was fitted on others of the group."""
     groups = np.arange(len(tumours.y)) // 4
