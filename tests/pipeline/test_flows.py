@@ -93,7 +93,7 @@ def test_a_flow_is_the_roots_model_elsewhere(flows: Project) -> None:
 
 def test_the_gate_of_the_root_stands_before_the_flows(flows: Project) -> None:
     """A failing unit test trains no flow either."""
-    flows.edit("tests/unit/test_figures.py", lambda text: text + "\n\ndef test_new() -> None:\n    assert False\n")
+    flows.edit("tests/unit/test_gate.py", lambda text: text + "\n\ndef test_new() -> None:\n    assert False\n")
     ran = flows.repro("flows/dvc.yaml:train@iris", code=255)
     assert "test" in ran
     assert "flows/dvc.yaml:train@iris" not in ran

@@ -39,7 +39,7 @@ READERS = {
     "src/artifact_flow/scale/backend.py": {"test", "train"},
     **{f"src/artifact_flow/stages/{stage}.py": {"test", stage} for stage in sorted(ALL)},
     "src/own/__init__.py": {"train", "infer"},
-    "tests/unit/test_figures.py": {"test"},
+    "tests/unit/test_gate.py": {"test"},
     "pyproject.toml": {"test"},
     "README.md": set(),
     "tests/pipeline/test_repro.py": set(),
@@ -161,7 +161,7 @@ def test_a_failing_gate_stops_the_training(project: Project) -> None:
 
 def test_a_users_own_model_passes_the_gate(project: Project) -> None:
     """The gate tests the code, not the live parameters: it passes with another model and table, which both load."""
-    project.edit("tests/unit/test_figures.py", append_comment)
+    project.edit("tests/unit/test_gate.py", append_comment)
     project.set_param("source: digits", "source: wine")
     project.edit(
         "params.yaml",
