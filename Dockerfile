@@ -34,7 +34,8 @@ RUN if [ ! -f "$MODEL" ]; then echo "error: $MODEL does not exist: run 'dvc repr
     && if [ -n "$SHA256" ] && [ "$(sha256sum < "$MODEL")" != "$SHA256  -" ]; then \
         echo "error: $MODEL has not the sha256 $SHA256: 'make build-docker' gives the right one." >&2; exit 1; fi \
     && folder=$(dirname "$MODEL") \
-    && for file in dvc.lock flows/dvc.lock "$MODEL" "$folder/model_quantized.onnx" "$folder/contract.json" "$folder/metrics.json"; do \
+    && for file in dvc.lock flows/dvc.lock "$MODEL" "$folder/model_quantized.onnx" "$folder/contract.json" "$folder/metrics.json" \
+        "$folder/MODEL_CARD.md" "$folder/model.cdx.json" "$folder/croissant.json"; do \
         if [ -f "$file" ]; then install -D -m 0444 "$file" "/app/$file"; fi; done
 WORKDIR /app
 WORKDIR ${MODEL}/..

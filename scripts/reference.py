@@ -27,6 +27,7 @@ from artifact_flow.cli import COMMANDS
 from artifact_flow.core.base.files import hash_file
 from artifact_flow.core.base.params import DataParams, ExportParams, InferParams, Params, QuantizeParams, TrainParams
 from artifact_flow.core.base.validation import nested_models
+from artifact_flow.serving.papers import PAPERS, TABLE
 from artifact_flow.stages import data, export, infer, quantize, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -184,7 +185,7 @@ def render_http(document: Mapping[str, Any]) -> str:
         f"{WRITTEN} A running service documents its own models under `/docs` and `/openapi.json`.",
         "",
         "Every path of a model also exists as `/models/<name>/…` for each model. `/predict/image` exists for models of "
-        "pixels, `/invocations` also at the root if there is one model.",
+        "pixels, `/papers/…` for each document beside a model, `/invocations` also at the root if there is one model.",
     ]
     for path, methods in paths.items():
         for method, operation in methods.items():
@@ -241,6 +242,9 @@ def fit_model(folder: Path, source: str) -> Path:
     with redirect_stdout(StringIO()):
         for stage in (data, train, infer, export, quantize):
             stage.main(params, folder)
+    named = " ".join(hash_file(folder / name) for name in ("model.onnx", TABLE))
+    for paper in PAPERS:
+        (folder / paper).write_text(named)  # what makes a document one about this model
     return folder / "model.onnx"
 
 

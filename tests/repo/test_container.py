@@ -83,6 +83,21 @@ def test_only_hashed_wheels_are_installed() -> None:
     assert "apt" not in DOCKERFILE
 
 
+@pytest.mark.parametrize("place", [".", "flows/iris"])
+def test_the_image_gets_the_documents_that_lie_beside_the_model(tmp_path: Path, place: str) -> None:
+    """The build copies what there is of the model's files, and does not need the rest."""
+    (copy,) = [rest for name, rest in instructions() if name == "RUN" and "install -D" in rest]
+    folder = tmp_path / "context" / place
+    folder.mkdir(parents=True)
+    for name in ("model.onnx", "contract.json", "MODEL_CARD.md", "model_train.pkl"):
+        (folder / name).touch()
+    environ = os.environ | {"MODEL": f"{place}/model.onnx", "SHA256": ""}
+    script = copy.replace('"/app/', f'"{tmp_path}/app/')
+    subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path / "context", env=environ, check=True)
+    copied = {path.name for path in (tmp_path / "app" / place).iterdir()}
+    assert copied == {"model.onnx", "contract.json", "MODEL_CARD.md"}
+
+
 def test_the_image_runs_unprivileged_and_gets_signals() -> None:
     """It has a numeric user, which Kubernetes can verify is not root, commands without a shell, and a health check."""
     last = dict(instructions())
@@ -101,6 +116,10 @@ def test_the_image_runs_unprivileged_and_gets_signals() -> None:
     [
         ("model.onnx", True),
         ("contract.json", True),
+        ("MODEL_CARD.md", True),
+        ("flows/iris/model.cdx.json", True),
+        ("flows/iris/croissant.json", True),
+        ("README.md", False),
         ("dvc.lock", True),
         ("flows/dvc.lock", True),
         ("flows/iris/model.onnx", True),

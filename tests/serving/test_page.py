@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from project import is_finished
+from serving.papers import write_papers
 from serving.server import IRIS_ROW, Server
 
 FLOWS = Path(__file__).resolve().parents[2] / "flows"
@@ -412,6 +413,52 @@ def test_a_csv_file_is_predicted_and_can_be_downloaded(open_page: Open) -> None:
     assert re.search(r'5\.1,3\.5,1\.4,"0\.2\n",setosa,0\.\d+\n6,3,5,2,virginica,0\.\d+\n$', lines)
     chooser.set_input_files({"name": "flowers.csv", "mimeType": "text/csv", "buffer": rows + b"x,3,5,2\n"})
     expect(page.locator("#refusal")).to_have_text(re.compile('^row 3: sepal_length is "x"'))
+
+
+def test_documents_are_read_and_downloaded(open_page: Open, locked: Path) -> None:
+    """Each is fetched when it is opened, with the key; a phone scrolls its long lines inside it."""
+    written = write_papers(locked)
+    with Server(locked / "model.onnx", ARTIFACT_FLOW_API_KEY="sesame") as server:
+        page = open_page("", at=server, viewport={"width": 320, "height": 640})
+        field(page, "API key").fill("sesame")
+        page.keyboard.press("Enter")
+        papers = page.locator(".papers details")
+        expect(papers).to_have_count(3)
+        assert papers.locator("pre").count() == 0
+
+        for number, (name, content) in enumerate(written.items()):
+            papers.nth(number).locator("summary").click()
+            expect(papers.nth(number).locator("pre")).to_have_text(content.decode(), use_inner_text=False)
+            with page.expect_download() as download:
+                page.get_by_role("link", name=f"Download {name}").click()
+            assert download.value.suggested_filename == name
+            assert Path(download.value.path()).read_bytes() == content
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_a_document_that_cannot_be_fetched_is_a_sentence_until_it_can(open_page: Open, locked: Path) -> None:
+    """Its place says why; opened again, it is fetched again."""
+    write_papers(locked)
+    with Server(locked / "model.onnx") as server:
+        page = open_page("", at=server)
+        paper = page.locator(".papers details").first
+        page.context.set_offline(True)
+        paper.locator("summary").click()
+        expect(paper.locator(".refusal")).to_have_text("the service cannot be reached: is it running?")
+
+        page.context.set_offline(False)
+        paper.locator("summary").click()
+        paper.locator("summary").click()
+
+        expect(paper.locator("pre")).to_have_text(re.compile("iris"))
+
+
+def test_a_model_without_documents_shows_none(open_page: Open) -> None:
+    """There is no empty part of that name."""
+    page = open_page("iris")
+    expect(page.locator("#drift figure").first).to_be_visible()
+
+    expect(page.get_by_role("heading", name="Papers")).to_have_count(0)
 
 
 def test_the_request_is_there_for_curl_and_python_and_the_answer_is_remembered(open_page: Open) -> None:

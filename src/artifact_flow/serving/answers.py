@@ -54,6 +54,7 @@ class ModelCard(BaseModel):
     example: dict[str, Any] = Field(description="a row of each column's middle value in training")
     optional: list[str] = Field(description="columns that may be left out")
     metrics: dict[str, Any] | None = Field(description="null if they are not those of this model")
+    papers: list[str] = Field(description="names of the documents at papers/<name>")
     contract: Contract
 
 

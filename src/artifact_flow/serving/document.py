@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from inspect import getdoc
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from artifact_flow.serving.answers import AnswerTypes, DriftReport, ModelCard
 from artifact_flow.serving.explain import Explanation, Explanations
@@ -34,7 +36,7 @@ class Described:
 
     endpoint: Endpoint
     summary: str
-    answer: type[BaseModel]
+    answer: type[BaseModel] | dict[str, Any]  # the type of the JSON, or media type → schema
     answered: str
     statuses: tuple[int, ...] = (401, 503)
     request: dict[str, Any] | None = None
@@ -56,16 +58,19 @@ def describe_api(
 def add_endpoints(api: FastAPI, prefix: str, tag: str, found: Mapping[str, Described]) -> dict[str, Described]:
     """Add endpoints under a path prefix; return path → what was added."""
     for path, described in found.items():
+        said = "content" if isinstance(described.answer, dict) else "model"
         api.add_api_route(
             prefix + path,
             described.endpoint,
             methods=["POST" if described.request else "GET"],
             response_model=None,
+            response_class=Response,
             tags=[tag],
             summary=described.summary,
-            operation_id=f"{path[1:] or 'metadata'}{prefix}".replace("/", "_"),
+            description=getdoc(getattr(described.endpoint, "func", described.endpoint)),  # a partial has its own
+            operation_id=f"{path[1:] or 'metadata'}{prefix}".replace("/", "_").replace(".", "_"),
             responses={
-                200: {"model": described.answer, "description": described.answered},
+                200: {said: described.answer, "description": described.answered},
                 **described.failures(*described.statuses),
             },
             openapi_extra=described.request,
@@ -158,6 +163,15 @@ def _descriptions(routes: ModelRoutes) -> dict[str, Described]:
     return {
         "/model": Described(routes.card, card, ModelCard, card),
         "/drift": Described(routes.drift, drift, DriftReport, drift),
+        **{
+            f"/papers/{name}": Described(
+                partial(routes.show_paper, paper),
+                paper.form.title,
+                {paper.form.media: {"schema": paper.form.schema}},
+                paper.form.title,
+            )
+            for name, paper in routes.model.papers.items()
+        },
     }
 
 

@@ -13,6 +13,7 @@ from artifact_flow.serving import meters
 from artifact_flow.serving.lifespan import Resources
 from artifact_flow.serving.logs import MODULE
 from artifact_flow.serving.model import ServedModel, open_models
+from artifact_flow.serving.papers import PAPERS
 from artifact_flow.serving.routes import ModelRoutes
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.shadow import Shadow
@@ -127,8 +128,9 @@ class Disk:
 
 
 def _files_of(models: Iterable[str]) -> Iterator[Path]:
+    beside = [path.name for path in (QUANTIZED, CONTRACT, METRICS, *PAPERS)]
     for model in models:
-        for name in dict.fromkeys((Path(model).name, QUANTIZED.name, CONTRACT.name, METRICS.name)):
+        for name in dict.fromkeys((Path(model).name, *beside)):
             yield Path(model).with_name(name)
 
 

@@ -16,6 +16,7 @@ from artifact_flow.core.base.lock import locked_md5, nearest_lock
 from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_portable
 from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
+from artifact_flow.serving.papers import read_papers
 from artifact_flow.serving.plain import FLOAT32_MAX
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.rows import Rows
@@ -47,6 +48,7 @@ class ServedModel:
         if quantized != path and holds_model(quantized) and _is_known(quantized, lock, settings):
             self.weights["8bit"] = _open(quantized, lock, settings)
         self.metrics = _read_metrics(path.with_name(METRICS.name), lock)
+        self.papers = read_papers(path.parent, self.contract, self.sha256)
         self.rows = Rows(self.contract, settings.max_rows)
         self.grid: Grid | None = find_grid(self.contract)
         self.classes = self.contract.target.classes
@@ -137,6 +139,7 @@ class ServedModel:
             "example": self.rows.example(),
             "optional": sorted(self.rows.optional),
             "metrics": self.metrics,
+            "papers": list(self.papers),
             "contract": self.contract.model_dump(mode="json", exclude_none=True) | {"id": self.contract.id},
         }
 

@@ -21,6 +21,7 @@ from artifact_flow.serving.invocations import read_invocation
 from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
 from artifact_flow.serving.media import CSV, FORM, JSON, LINES, check_media, choose_parameter
 from artifact_flow.serving.model import ServedModel
+from artifact_flow.serving.papers import Paper
 from artifact_flow.serving.plain import Parsed
 from artifact_flow.serving.problems import Problem
 from artifact_flow.serving.settings import ServiceSettings
@@ -150,6 +151,10 @@ class ModelRoutes:
     async def card(self, request: Request) -> Response:
         """Return the model card."""
         return JsonResponse(self._card)
+
+    async def show_paper(self, paper: Paper, request: Request) -> Response:
+        """Return a document about the model."""
+        return Response(paper.content, media_type=paper.form.media)
 
     async def drift(self, request: Request) -> Response:
         """Return the drift of the most recent rows from the training rows."""

@@ -1,6 +1,7 @@
 // Card: show the model card: training, metrics, libraries and the hashes of the files.
 
 import { count, make, short } from "./elements.js";
+import { showPaper } from "./papers.js";
 
 /** Return a one-line summary of the model. */
 export function summarize({ contract, image }) {
@@ -10,14 +11,15 @@ export function summarize({ contract, image }) {
   return `${estimator(contract)}: ${input} → ${output}. Trained on ${count(rows.train, "row")}.`;
 }
 
-/** Return the parts of the card. */
-export function showCard(card) {
-  const { contract, metrics } = card;
+/** Return the parts of the card; `address` is the model's path. */
+export function showCard(card, address) {
+  const { contract, metrics, papers } = card;
   const measured = metrics ? scores(metrics) : make("p", { class: "quiet" }, "This model has no metrics.");
   return [
     part("Training", facts(describeTraining(contract))),
     make("div", {}, part("Metrics", measured), part("Libraries", facts(Object.entries(contract.libraries)))),
     part("Origin", facts(describeOrigin(card))),
+    ...(papers.length ? [make("div", { class: "papers" }, part("Papers", papers.map((name) => showPaper(address, name))))] : []),
   ];
 }
 

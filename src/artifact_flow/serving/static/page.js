@@ -8,7 +8,7 @@ import { showDrift } from "./drift.js";
 import { find, make, setText } from "./elements.js";
 import { remember, showHistory } from "./history.js";
 import { pictureInput } from "./picture.js";
-import { ask, isLocked, Refusal } from "./service.js";
+import { ask, attempt, isLocked } from "./service.js";
 import { tableInput } from "./table.js";
 import { showWhy } from "./why.js";
 
@@ -17,16 +17,6 @@ const UNLIKE = "This picture is unlike the training pictures: the answer may be 
 let names = []; // of the served models
 let shown = null; // the model on the page: its card, its path, its input
 let asked = 0; // predictions requested: only the last answer is shown
-
-/** Call `act`; on failure call `refuse` with a sentence, and log a failure that is not a Refusal. */
-async function attempt(act, refuse) {
-  try {
-    await act();
-  } catch (error) {
-    if (!(error instanceof Refusal)) console.error(error);
-    refuse(error instanceof Refusal ? error.message : `the page failed: ${error.message}`);
-  }
-}
 
 async function start() {
   names = await ask("/models");
@@ -62,7 +52,7 @@ async function openModel() {
   find("file-rows").hidden = Boolean(card.image);
   find("code").hidden = true;
   showWeights(card.weights);
-  find("card").replaceChildren(...showCard(card));
+  find("card").replaceChildren(...showCard(card, address));
   find("model").hidden = false;
   setText(find("failure"));
   showNothing();

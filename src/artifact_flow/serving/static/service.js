@@ -14,12 +14,27 @@ export const isLocked = () => Boolean(sessionStorage.getItem(KEY));
 let entering = null; // resolves when a key is entered; shared by all waiting requests
 
 /** Return the JSON response of a path; ask the user for the API key if the service requires one. */
-export async function ask(path, options = {}) {
+export const ask = (path, options = {}) => answer(path, options, readJson);
+
+/** Return the response of a path as text, in the same way. */
+export const askText = (path) => answer(path, {}, (response) => response.text());
+
+/** Call `act`; on failure call `refuse` with a sentence, and log a failure that is not a Refusal. */
+export async function attempt(act, refuse) {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof Refusal)) console.error(error);
+    refuse(error instanceof Refusal ? error.message : `the page failed: ${error.message}`);
+  }
+}
+
+async function answer(path, options, readBody) {
   for (;;) {
     const response = await send(path, options);
-    const document = await read(response);
-    if (response.ok) return document;
-    const sentence = document?.detail ?? `the service answered ${response.status} without a reason.`;
+    const content = await read(response, response.ok ? readBody : readJson);
+    if (response.ok) return content;
+    const sentence = content?.detail ?? `the service answered ${response.status} without a reason.`;
     if (response.status !== 401) throw new Refusal(sentence);
     entering ??= enterKey(sentence);
     await entering;
@@ -37,12 +52,20 @@ async function send(path, { method = "GET", body, type }) {
   }
 }
 
-async function read(response) {
+async function read(response, readBody) {
   try {
-    return await response.json();
+    return await readBody(response);
   } catch (error) {
-    if (error instanceof SyntaxError) return null; // the response is a proxy's page, not the service's JSON
     throw lost(error);
+  }
+}
+
+async function readJson(response) {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // the response is a proxy's page, not the service's JSON
   }
 }
 
