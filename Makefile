@@ -29,6 +29,8 @@ MODEL ?= model.onnx
 PORT ?= 8000
 RETRIES ?= 10
 TESTS ?=
+COVERAGE ?=
+WORKERS ?= 3
 SET ?=
 JOBS ?= 1
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
@@ -44,13 +46,15 @@ setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline an
 install: $(VENV)/serve.stamp  ## create .venv with the packages for the service too
 
 # Only the plugins that it uses: those of other packages take 3 s in each process
-test: $(VENV)/dev.stamp  ## set up and run the tests, without the slow ones (TESTS="tests/unit -k split" selects some)
+# Counting the lines that run takes nearly as long as the tests themselves
+COUNTED := -p pytest_cov --cov --cov-append --cov-report=term
+test: $(VENV)/dev.stamp  ## set up and run the tests, without the slow ones (TESTS="tests/unit -k split" selects some; COVERAGE=1 counts lines)
 	@mkdir -p .artifact-flow
-	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist -p pytest_cov --numprocesses=3 --dist=worksteal \
-		--basetemp=.artifact-flow/pytest -rs --cov --cov-report=term $(or $(TESTS),-m "not slow")
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist --numprocesses=$(WORKERS) --dist=worksteal --basetemp=.artifact-flow/pytest -rs \
+		$(if $(COVERAGE),$(COUNTED)) $(or $(TESTS),-m "not slow")
 
 test-slow:  ## set up and run the slow tests: whole reproductions, clusters, MLflow, servers under load
-	$(MAKE) --no-print-directory test TESTS='-m slow --cov-append'
+	$(MAKE) --no-print-directory test TESTS='-m slow'
 
 aged: $(VENV)/dev.stamp  ## take projects with common changes through the whole pipeline (AGED="own-table no-flows" selects some)
 	python tests/aged.py $(AGED)

@@ -103,15 +103,6 @@ def test_a_job_has_minimal_permissions_and_a_time_limit(name: str) -> None:
     assert JOBS[name]["timeout-minutes"] <= 30
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
-def test_the_workflow_is_valid(file: Path) -> None:
-    """It conforms to GitHub's schema."""
-    schema = "vendor.github-workflows" if file == WORKFLOW else "vendor.github-actions"
-    command = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, file]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
 @pytest.mark.parametrize("name", ACTIONS)
 def test_shellcheck_finds_nothing_in_the_actions(name: str) -> None:
     """It checks the scripts of composite actions, which actionlint does not check."""
