@@ -118,6 +118,7 @@ def check_croissant(text: str, facts: Facts) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("flow", [".", "flows/iris"])
+@pytest.mark.slow
 def test_a_finished_flow_has_three_valid_documents(copied: Project, tmp_path: Path, flow: str) -> None:
     """The command writes and names them; they are valid, tell what the files tell, and are the same bytes each time."""
     for place in ("one", "two"):
@@ -139,6 +140,7 @@ def test_a_finished_flow_has_three_valid_documents(copied: Project, tmp_path: Pa
     assert ("dvc repro flows/dvc.yaml\n" in texts[CARD]) == (flow != ".")
 
 
+@pytest.mark.slow
 def test_the_documents_lie_beside_the_model_and_change_nothing(changed: Project) -> None:
     """Without --out they are written into the flow's folder; the flow stays finished, and so do the documents."""
     changed.run("artifact-flow", "card", "flows/iris")

@@ -69,6 +69,7 @@ def test_no_python_at_all_is_refused(project: Project, tmp_path: Path) -> None:
     assert f"error: there is no python in PATH: {REMEDY}." in printed.splitlines()
 
 
+@pytest.mark.slow
 def test_an_old_python_is_refused(project: Project, tmp_path: Path) -> None:
     """Whatever its syntax, it says how old it is."""
     places = [Path.home() / ".pyenv/versions", Path("/opt/hostedtoolcache/Python")]

@@ -192,6 +192,7 @@ def rewrite(folder: Path, files: dict[str, bytes]) -> Parcel:
 
 
 @pytest.mark.parametrize("path", ["Makefile", "new.py", ".git/hooks/post-checkout", ".dvc/config"])
+@pytest.mark.slow
 def test_a_path_that_no_dvc_yaml_declares_is_not_copied(built: Project, tmp_path: Path, path: str) -> None:
     """A compromised job cannot hand code to the next one: only outputs that the commit declares are copied."""
     parcel = rewrite(tmp_path / "parcels/train", {path: b"", "dvc.lock": b""})
@@ -225,6 +226,7 @@ def test_a_damaged_cache_is_not_handed_over(project: Project, tmp_path: Path) ->
     assert not (tmp_path / "parcels").exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_differs_from_the_lock_is_refused(project: Project, tmp_path: Path) -> None:
     """`dvc status` finds an output that was edited after its stage ran, and the error names it."""
     project.edit("metrics.json", lambda text: text.replace("0.961", "0.998"))

@@ -174,6 +174,7 @@ def test_a_spoilt_hand_over_stops_the_stage(
 
 
 @pytest.mark.parametrize(("stage", "size"), [("data", 40_000), ("train", 4_000), ("infer", 20_000)])
+@pytest.mark.slow
 def test_a_full_disk_changes_nothing(project: Project, stage: str, size: int) -> None:
     """The disk refuses in the middle of a file (here by the limit on a file's size): one sentence, no half file."""
     before = project.hashes()

@@ -100,6 +100,7 @@ def test_a_forged_lock_is_found(plain: Project) -> None:
     assert "3 same bytes, 2 different" in printed
 
 
+@pytest.mark.slow
 def test_a_named_pipeline_is_verified_alone(plain: Project) -> None:
     """A forged lock of another pipeline is found when all are verified, and ignored when one pipeline is named."""
     for name in ("dvc.yaml", "params.yaml", "rows.csv", ".gitignore"):
@@ -135,6 +136,7 @@ def test_an_edited_metrics_file_is_found(plain: Project) -> None:
 
 
 @pytest.mark.skipif(not is_reference_cpu(), reason="kernels differ on x86-64 Linux with AVX2 and FMA")
+@pytest.mark.slow
 def test_code_that_does_not_pin_threads_and_kernel_is_found(project: Project) -> None:
     """Without the pin, bytes of a fit in native arithmetic differ where kernel or threads change, or in every run."""
     project.set_param("arithmetic: fixed", "arithmetic: native")
@@ -293,6 +295,7 @@ def test_stages_without_their_data_are_left_out_and_the_others_verified(
     assert small.run("git", "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_left_out_stages_have_their_own_exit_code(
     small: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

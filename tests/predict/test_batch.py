@@ -339,6 +339,7 @@ def test_the_number_of_workers_is_limited(flow: Flow, workers: str) -> None:
         main(["predict", "rows", "--model", str(flow.folder / "model.onnx"), "--out", "out/", "--workers", workers])
 
 
+@pytest.mark.slow
 def test_a_folder_is_predicted_without_dask_and_fsspec(flow: Flow, tmp_path: Path) -> None:
     """The service's image contains neither and also predicts folders."""
     write_mixed(flow, tmp_path / "rows")

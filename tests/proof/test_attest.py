@@ -142,6 +142,7 @@ def amend(project: Project) -> None:
     project.run("git", "commit", "--quiet", "--amend", "--no-edit")
 
 
+@pytest.mark.slow
 def test_an_honest_model_is_reproduced_and_trusted(
     built: Project, shipped: Path, keys: Keys, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +176,7 @@ def test_an_honest_model_is_reproduced_and_trusted(
     assert (code, printed.count("it is about another file")) == (1, 3)
 
 
+@pytest.mark.slow
 def test_a_flow_is_found_in_the_history_and_rebuilt_alone(finished: Project, tmp_path: Path) -> None:
     """Without a statement, the model's hash leads to the commit; the other flow's stages do not run."""
     model = Path(shutil.copy(finished.root / "flows/iris/model.onnx", tmp_path / "any-name.onnx"))
@@ -190,6 +192,7 @@ def test_a_flow_is_found_in_the_history_and_rebuilt_alone(finished: Project, tmp
     assert "metrics.json" not in answer.files
 
 
+@pytest.mark.slow
 def test_a_consistently_forged_commit_diverges(
     project: Project, keys: Keys, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_declared_code_is_the_import_closure(name: str, module: str) -> None:
 
 
 @pytest.mark.parametrize("name", PYTHON_STAGES)
+@pytest.mark.slow
 def test_declared_files_are_the_opened_ones(name: str, project: Project) -> None:
     """The files that a stage opens are its dependencies, except params.yaml, dvc.lock and dvc.yaml."""
     environ = os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"}

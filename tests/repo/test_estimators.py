@@ -58,6 +58,7 @@ def test_the_table_names_each_estimator() -> None:
 
 
 @pytest.mark.parametrize(("task", "name"), CASES)
+@pytest.mark.slow
 def test_an_estimator_passes_every_stage(
     data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, name: str
 ) -> None:

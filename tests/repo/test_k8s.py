@@ -222,6 +222,7 @@ def test_ingress_and_service_monitor_belong_to_their_model(tmp_path: Path, suffi
 
 
 @pytest.mark.parametrize("source", ["registry", "bucket"])
+@pytest.mark.slow
 def test_a_model_from_a_store_is_opened_by_its_hash(tmp_path: Path, source: str) -> None:
     """An init container fills a volume that the service only reads; the hash comes from the manifest."""
     generated = "{name: artifact-flow-model, literals: [model=m, store=s, sha256=0123]}"

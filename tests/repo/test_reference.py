@@ -32,6 +32,7 @@ def changed(path: str, value: object) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_the_pages_are_up_to_date() -> None:
     """`python scripts/reference.py` would change neither a page nor the schema."""
     needs_shipped()

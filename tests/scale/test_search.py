@@ -268,6 +268,7 @@ def test_a_cluster_that_loses_all_workers_is_one_sentence(
         run_slowly(BackendChoice("dask", 1, scheduler[0]), tmp_path, process.terminate)
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_library_version_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """A worker with another scipy is refused before any work, and the sentence has both versions."""
     folder = tmp_path / "packages/scipy-9.9.9.dist-info"
@@ -291,6 +292,7 @@ def test_a_worker_with_another_blas_kernel_is_refused(scheduler: tuple[str, Any]
     assert f"`dask worker {scheduler[0]} --nthreads 1 " in sentence
 
 
+@pytest.mark.slow
 def test_a_worker_with_several_threads_is_refused(scheduler: tuple[str, Any], tmp_path: Path) -> None:
     """Two fits in one process would share one random generator."""
     with joined(tmp_path, "worker", scheduler[0], "--nthreads", "2", "--no-dashboard"):

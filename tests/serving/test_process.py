@@ -212,6 +212,7 @@ def load(clients: int, ask: Callable[[int], int | None]) -> list[Any]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.slow
 def test_a_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[str, Path], workers: str) -> None:
     """After SIGTERM clients are told to reconnect, until no connection begins; every request is answered and logged."""
     with Server(models["iris"], arguments=("--workers", workers)) as server:

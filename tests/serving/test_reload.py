@@ -112,6 +112,7 @@ def test_a_reload_under_load_fails_no_request(locked: Path, newer: Path, workers
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.slow
 def test_a_forged_file_is_refused_and_the_old_model_answers(
     locked: Path, newer: Path, models: dict[str, Path], workers: int
 ) -> None:

@@ -57,19 +57,19 @@ class Tracked(Project):
         assert ended == code, f"{' '.join(arguments)} ended with {ended}:\n{said}"
         return said
 
-    def refuse(self, *arguments: str) -> str:
+    def refuse(self, *arguments: str, **environ: str) -> str:
         """Run `artifact-flow` as `ask` does, expect it to fail, and return its error message of one sentence."""
-        said, ended = self._call(*arguments)
+        said, ended = self._call(*arguments, **environ)
         sentence = str(ended)
         assert sentence.startswith("error: "), said
         assert "\n" not in sentence
         return sentence
 
-    def _call(self, *arguments: str) -> tuple[str, object]:
+    def _call(self, *arguments: str, **environ: str) -> tuple[str, object]:
         said, ended = StringIO(), 0
         with (
             chdir(self.root),
-            patch.dict(os.environ, self.environ, clear=True),
+            patch.dict(os.environ, self.environ | environ, clear=True),
             redirect_stdout(said),
             redirect_stderr(said),
         ):

@@ -148,10 +148,10 @@ def test_a_data_set_is_downloaded_tracked_and_logged(tracked: Tracked, address: 
     again = tracked.ask("download", "--url", f"{address}/houses.csv", "--name", "houses.csv")
     assert f"run {run.info.run_id} already contains it" in again
     assert len(tracked.runs("data")) == 1
-    assert refusal(tracked, "download", "--url", f"{address}/none.csv", "--name", "n.csv").startswith(
+    assert tracked.refuse("download", "--url", f"{address}/none.csv", "--name", "n.csv").startswith(
         f"error: {address}/none.csv cannot be downloaded ("
     )
-    assert "'../n.csv' is not a file name" in refusal(tracked, "download", "--url", address, "--name", "../n.csv")
+    assert "'../n.csv' is not a file name" in tracked.refuse("download", "--url", address, "--name", "../n.csv")
     tracked.run("dvc", "status", "--quiet")
     tracked.run("sh", "-e", "-c", again.splitlines()[2])
     staged = tracked.run("git", "diff", "--staged", "--name-only").splitlines()
@@ -184,10 +184,10 @@ def test_an_untracked_file_is_not_overwritten(tracked: Tracked, address: str) ->
     own = tracked.root / "data/houses.csv"
     own.parent.mkdir()
     own.write_text("mine")
-    said = refusal(tracked, "download", "--url", f"{address}/houses.csv")
+    said = tracked.refuse("download", "--url", f"{address}/houses.csv")
     assert said.startswith("error: data/houses.csv exists already and DVC does not track it: move it, then run")
     assert own.read_text() == "mine"
     secret = address.replace("://", "://someone:secret@")
-    said = refusal(tracked, "download", "--url", f"{secret}/none.csv?key=hidden")
+    said = tracked.refuse("download", "--url", f"{secret}/none.csv?key=hidden")
     assert "secret" not in said
     assert "hidden" not in said

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own, about its par
 
 
 def refusal(tracked: Tracked, *arguments: str, **environ: str) -> str:
-    """Run a command that must fail, and return its error: one sentence, no traceback."""
+    """Run a command that must fail, in a process of its own, and return its error: one sentence, no traceback."""
     done = subprocess.run(
         command(*arguments),
         check=False,
@@ -79,6 +79,7 @@ def test_a_run_contains_the_result(tracked: Tracked) -> None:
     assert {metric.key for metric in model.metrics} == set(metrics)
 
 
+@pytest.mark.slow
 def test_the_same_result_is_one_run_whichever_commit_gives_it(tracked: Tracked) -> None:
     """A run of uncommitted work is tagged as dirty until the same result is tracked from a commit."""
     tracked.edit("README.md", lambda text: text + "\n")
@@ -133,6 +134,7 @@ def test_concurrent_processes_make_one_run_and_one_version(untracked: Tracked) -
     assert len(untracked.client().search_model_versions("name = 'digits'")) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_completed(tracked: Tracked) -> None:
     """The next process completes the run of a killed process; nothing is logged twice."""
     tracked.client()  # which makes the tables
@@ -157,24 +159,24 @@ def test_an_interrupted_run_is_completed(tracked: Tracked) -> None:
 def test_outputs_that_differ_from_the_lock_are_not_logged(tracked: Tracked) -> None:
     """A missing, an edited and a damaged output are each reported, and no run is created."""
     (tracked.root / "plots/confusion.csv").unlink()
-    assert refusal(tracked, "track").startswith("error: plots/confusion.csv cannot be read (No such file")
+    assert tracked.refuse("track").startswith("error: plots/confusion.csv cannot be read (No such file")
     tracked.run("dvc", "checkout", "--quiet")
     tracked.edit("metrics.json", lambda text: text.replace("0.961", "0.999"))
-    assert refusal(tracked, "track").startswith("error: metrics.json is not the one that dvc.lock names (md5 ")
+    assert tracked.refuse("track").startswith("error: metrics.json is not the one that dvc.lock names (md5 ")
     tracked.run("git", "checkout", "metrics.json")
     (tracked.root / "model_train.pkl").write_bytes(b"other")
-    assert refusal(tracked, "track").startswith("error: model_train.pkl is not the one that dvc.lock names")
-    assert refusal(tracked, "track", "flows/none").startswith(
+    assert tracked.refuse("track").startswith("error: model_train.pkl is not the one that dvc.lock names")
+    assert tracked.refuse("track", "flows/none").startswith(
         "error: flows/none is not a folder: give the folder of a dvc.yaml"
     )
-    assert refusal(tracked, "track", "docs").startswith("error: no dvc.lock lists an output in ")
+    assert tracked.refuse("track", "docs").startswith("error: no dvc.lock lists an output in ")
     assert tracked.runs() == []
 
 
 def test_an_unavailable_server_is_reported(tracked: Tracked) -> None:
     """No server, rejected credentials, another kind of server; the password in an address is not shown."""
     down = f"http://someone:secret@127.0.0.1:{free_port()}"
-    said = refusal(tracked, "track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    said = tracked.refuse("track", MLFLOW_TRACKING_URI=down, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert "does not answer: start it (`make mlflow` starts one on this machine)" in said
     assert "secret" not in said
 
@@ -191,14 +193,15 @@ def test_an_unavailable_server_is_reported(tracked: Tracked) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         here = f"http://127.0.0.1:{server.server_port}"
-        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
+        said = tracked.refuse("track", MLFLOW_TRACKING_URI=here)
         assert "rejects the credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in said
         Refuses.status = 404
-        said = refusal(tracked, "track", MLFLOW_TRACKING_URI=here)
+        said = tracked.refuse("track", MLFLOW_TRACKING_URI=here)
         assert "is not an MLflow server, or is older than version 3" in said
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_an_unusable_database_is_reported(tracked: Tracked) -> None:
     """Locked, of another MLflow version, or not a database; afterwards the same command works."""
     tracked.client().search_experiments()
@@ -216,7 +219,7 @@ def test_an_unusable_database_is_reported(tracked: Tracked) -> None:
     database.close()
     tracked.ask("track")
     other = replace(tracked, uri=f"sqlite:///{tracked.root}/README.md")
-    assert "file is not a database" in refusal(other, "track")
+    assert "file is not a database" in other.refuse("track")
 
 
 def test_a_full_disk_is_reported_and_a_retry_completes(tracked: Tracked) -> None:
@@ -228,7 +231,7 @@ def test_a_full_disk_is_reported_and_a_retry_completes(tracked: Tracked) -> None
     if os.geteuid() != 0 or subprocess.run(["mount", *size], check=False, capture_output=True).returncode:
         pytest.skip("needs root and the right to mount, for a disk that is full")
     try:
-        assert "has no space left" in refusal(tracked, "track")
+        assert "has no space left" in tracked.refuse("track")
     finally:
         subprocess.run(["umount", str(store)], check=True)
     tracked.ask("track")
@@ -236,6 +239,7 @@ def test_a_full_disk_is_reported_and_a_retry_completes(tracked: Tracked) -> None
     assert run.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_only_the_configured_server_is_contacted(tracked: Tracked) -> None:
     """Tracking, registering, promoting and mirroring offline open no network connection, as seen by the kernel."""
     traced = tracked.root.parent / "calls"
@@ -256,6 +260,7 @@ def test_only_the_configured_server_is_contacted(tracked: Tracked) -> None:
         assert called == []
 
 
+@pytest.mark.slow
 def test_no_stage_imports_mlflow() -> None:
     """The stages do not import tracking, MLflow or W&B."""
     stages = ", ".join(f"artifact_flow.stages.{name}" for name in ("data", "train", "infer", "export", "quantize"))

@@ -60,6 +60,7 @@ def store(request: pytest.FixtureRequest, flows: Tracked, tmp_path: Path) -> Ite
         assert count_stored(environ) > 0
 
 
+@pytest.mark.slow
 def test_every_flow_goes_from_run_to_prediction(store: Tracked, tmp_path: Path) -> None:
     """It is logged, found, registered, promoted, and loaded by an MLflow client that predicts predictions.csv."""
     flows = store.flows
