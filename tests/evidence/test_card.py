@@ -195,6 +195,7 @@ def add_stage(project: Project) -> None:
         (add_stage, "is stale or unfinished (`dvc status` names report)"),
     ],
 )
+@pytest.mark.slow
 def test_a_flow_that_is_not_finished_is_refused(changed: Project, change: Callable[[Project], None], says: str) -> None:
     """A stale, spoiled or unfinished flow gets one sentence that says what to run, and no document."""
     change(changed)

@@ -129,6 +129,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("odd", ACCEPTED.values(), ids=ACCEPTED.keys())
+@pytest.mark.slow
 def test_a_column_that_is_easily_misread_is_read(tmp_path: Path, odd: Odd) -> None:
     """The role, the reason, the values that the model sees, and the score."""
     rows = zip(SIZE, odd.texts, odd.target, strict=True)

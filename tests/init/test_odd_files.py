@@ -149,6 +149,7 @@ SHARES = [round(0.5 + (i * 13 % 50), 1) for i in range(ROWS)]
         ([f"{value:,}".replace(",", "'") for value in WHOLE], WHOLE, "1'234.5", "1'000 is read as 1000"),
     ],
 )
+@pytest.mark.slow
 def test_numbers_in_any_style_are_numbers(
     tmp_path: Path, texts: list[str], values: list[float], style: str, note: str
 ) -> None:
@@ -211,6 +212,7 @@ NUMBERS = list(range(ROWS))
     ("header", "index"),
     [(",size,kind,price", NUMBERS), (" ,size,kind,price", [f"r{i}" for i in NUMBERS]), ("size,kind,price", NUMBERS)],
 )
+@pytest.mark.slow
 def test_an_unnamed_first_column_is_the_index(tmp_path: Path, header: str, index: list[object]) -> None:
     """As pandas writes it, and as R does, whose header is one shorter than its rows."""
     adopted = adopt(tmp_path, f"{header}\n" + lines(index, SIZE, KIND, PRICE), "--target", "price")
@@ -321,6 +323,7 @@ RUSSIAN = ["Москва", "Казань", "Тверь"] * (ROWS // 3)
         ("utf-16-be", CITY, "utf-16-be"),
     ],
 )
+@pytest.mark.slow
 def test_the_encoding_is_found_and_stated(tmp_path: Path, encoding: str, city: list[str], found: str | None) -> None:
     """It is written down unless it is UTF-8, and used again to predict."""
     table = ("size,city,price\n" + lines(SIZE, city, PRICE)).encode(encoding)

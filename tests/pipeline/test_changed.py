@@ -77,6 +77,7 @@ def test_an_edit_during_the_split_is_refused(project: Project) -> None:
         ("quantize", "min_agreement: 0.995", "min_agreement: 0.99", "portable/quantize"),
     ],
 )
+@pytest.mark.slow
 def test_an_edit_during_the_run_is_refused(project: Project, stage: str, old: str, new: str, module: str) -> None:
     """The stage's block, a module and the table; the sentence names each of the three."""
     edit_before_writing(

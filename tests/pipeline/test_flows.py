@@ -78,6 +78,7 @@ def test_adding_a_flow_is_adding_a_block(reproduced: Project) -> None:
         assert (reproduced.root / "flows/wine" / name).is_file()
 
 
+@pytest.mark.slow
 def test_a_flow_is_the_roots_model_elsewhere(flows: Project) -> None:
     """The digits as a flow give the bytes that the root gives: one code path."""
     before = flows.hashes()
@@ -121,6 +122,7 @@ def test_verify_proves_every_lock(reproduced: Project) -> None:
     assert [line[0] for line in found] == ["flows/dvc.lock", "flows/iris/predictions.csv"]
 
 
+@pytest.mark.slow
 def test_a_set_that_cannot_be_fetched_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -210,6 +210,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_a_published_table_goes_from_init_to_predictions(mine: Project, name: str) -> None:
     """One command, and every stage passes; the raw file then gives the predictions of predictions.csv, id by id, from
     the pickle and from the portable model, nearly all from the 8-bit one; and so do the same rows as JSON lines.
@@ -385,6 +386,7 @@ def test_a_column_that_pairs_off_with_the_classes_is_told(mine: Project, capsys:
         ("svm.LinearSVC", [], []),
     ],
 )
+@pytest.mark.slow
 def test_a_stage_that_does_not_apply_passes_with_an_empty_model(
     mine: Project, capsys: pytest.CaptureFixture[str], estimator: str, empty: list[str], notes: list[str]
 ) -> None:
@@ -424,6 +426,7 @@ def test_a_stage_that_the_user_removed_stays_removed(mine: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["label", "features", "variable", "w", "scores", "code_0", "code_1"])
+@pytest.mark.slow
 def test_a_column_may_have_any_name(mine: Project, name: str) -> None:
     """No name of a column stands in the way of a name in the ONNX files."""
     rows = "".join(f"{i * 7 % 11},{'abc'[i % 3]},{'xy'[(i * i) % 3 % 2]}\n" for i in range(60))

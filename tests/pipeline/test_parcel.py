@@ -41,6 +41,7 @@ def everything(root: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_a_forged_parcel_is_refused_before_anything_is_opened(project: Project, tmp_path: Path, kind: str) -> None:
     """Even a consistent forgery does not match the sha256 in the job output, and the workspace stays unchanged."""
     parcel = hand_over(project, tmp_path / "parcels", "train", "train")

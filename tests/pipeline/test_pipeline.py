@@ -26,6 +26,7 @@ def test_this_repository_has_the_stages_that_dvc_lists(folder: str) -> None:
 
 
 @pytest.mark.parametrize("over", ["${a.b}", "[1, x]", "[{n: 1}, {n: 2}]", "{p: 1, q: 2}"])
+@pytest.mark.slow
 def test_a_foreach_has_the_stages_that_dvc_lists(tmp_path: Path, over: str) -> None:
     """Over parameters, a list of values or of mappings, and a mapping."""
     Project(tmp_path).run("dvc", "init", "--no-scm", "--quiet")

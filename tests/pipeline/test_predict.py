@@ -101,6 +101,7 @@ def test_unusual_values_are_reported_on_stderr(flow: Flow) -> None:
         (["-", "--model", "no/model.onnx"], b"", "error: no/contract.json cannot be read (No such file or directory)"),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_is_one_line(flow: Flow, arguments: list[str], content: bytes, sentence: str) -> None:
     """Exit code 1, one sentence on stderr, nothing on stdout, and never a traceback."""
     out, report = run(flow, *arguments, "--out", "out.csv", content=content, code=1)

@@ -159,6 +159,7 @@ def test_a_failing_gate_stops_the_training(project: Project) -> None:
     assert project.hashes() == before
 
 
+@pytest.mark.slow
 def test_a_users_own_model_passes_the_gate(project: Project) -> None:
     """The gate tests the code, not the live parameters: it passes with another model and table, which both load."""
     project.edit("tests/unit/test_gate.py", append_comment)
@@ -283,6 +284,7 @@ def tamper_with_cached_model(project: Project, mode: int) -> None:
     cached.chmod(mode)
 
 
+@pytest.mark.slow
 def test_a_tampered_object_is_noticed_once_it_is_writable(project: Project, built: Project) -> None:
     """`dvc checkout` copies it without a word; `dvc status` tells, and `dvc repro` makes the model again."""
     tamper_with_cached_model(project, 0o644)

@@ -71,6 +71,7 @@ def score(flow: Flow, *inputs: str, out: str, **more: Any) -> Summary:
 
 
 @pytest.mark.parametrize("given", ["s3://bucket/rows/", "s3://bucket/rows", "s3://bucket/rows/*.*"])
+@pytest.mark.slow
 def test_a_store_gives_the_same_parts_as_a_folder(flow: Flow, store: Any, tmp_path: Path, given: str) -> None:
     """Rows read from and written to a store are equal to those of a folder; a second run keeps the parts."""
     files = write_mixed(flow, tmp_path / "rows")

@@ -263,6 +263,7 @@ REPOSITORY: dict[str, tuple[Callable[[Project], None], str]] = {
 
 
 @pytest.mark.parametrize("name", REPOSITORY)
+@pytest.mark.slow
 def test_a_forged_repository_is_found_before_it_is_run(
     project: Project, name: str, keys: Keys, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +438,7 @@ def test_another_build_of_a_library_is_inconclusive(
         assert printed.startswith("INCONCLUSIVE: ")
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_promise_is_inconclusive(
     plain: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +452,7 @@ def test_a_machine_without_a_promise_is_inconclusive(
     assert "GLIBC_TUNABLES selects other math functions" in printed
 
 
+@pytest.mark.slow
 def test_missing_data_is_inconclusive_and_other_data_is_not_the_same(
     plain: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def manifests(request: pytest.FixtureRequest, rendered: dict[str, str]) -> dict[
     return {document["kind"]: document for document in documents}
 
 
+@pytest.mark.slow
 def test_the_manifests_fit_the_schemas(rendered: dict[str, str], tmp_path: Path) -> None:
     """All fields are known to Kubernetes and have values of the right type."""
     files = [tmp_path / f"{number}.yaml" for number in range(len(rendered))]
@@ -199,6 +200,7 @@ OVERLAY = "nameSuffix: -iris\nlabels: [{includeSelectors: true, pairs: {app.kube
 
 
 @pytest.mark.parametrize("suffix", ["", "-iris"])
+@pytest.mark.slow
 def test_ingress_and_service_monitor_belong_to_their_model(tmp_path: Path, suffix: str) -> None:
     """In an overlay too, the Ingress leads to this model's Service, and the ServiceMonitor scrapes only its pods."""
     components = ("components/ingress", "components/service-monitor")

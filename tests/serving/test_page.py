@@ -350,6 +350,7 @@ def test_an_unreachable_service_is_reported(open_page: Open) -> None:
         ("1e999", 'sepal_length is "1e999", which is too large: type a smaller number.'),
     ],
 )
+@pytest.mark.slow
 def test_what_is_no_number_is_refused_with_the_reason(open_page: Open, typed: str, reason: str) -> None:
     """It is never predicted as another number; what was typed stays in the field."""
     page = open_page("iris")
@@ -415,6 +416,7 @@ def test_a_csv_file_is_predicted_and_can_be_downloaded(open_page: Open) -> None:
     expect(page.locator("#refusal")).to_have_text(re.compile('^row 3: sepal_length is "x"'))
 
 
+@pytest.mark.slow
 def test_documents_are_read_and_downloaded(open_page: Open, locked: Path) -> None:
     """Each is fetched when it is opened, with the key; a phone scrolls its long lines inside it."""
     written = write_papers(locked)
@@ -442,6 +444,7 @@ def test_a_document_that_cannot_be_fetched_is_a_sentence_until_it_can(open_page:
     with Server(locked / "model.onnx") as server:
         page = open_page("", at=server)
         paper = page.locator(".papers details").first
+        expect(paper).to_be_visible()
         page.context.set_offline(True)
         paper.locator("summary").click()
         expect(paper.locator(".refusal")).to_have_text("the service cannot be reached: is it running?")

@@ -254,6 +254,7 @@ def test_a_shutdown_under_load_fails_no_request_and_loses_no_line(models: dict[s
         assert (late[-1].status, late[-1].detail) == (503, "the service is shutting down: use another replica.")
 
 
+@pytest.mark.slow
 def test_batches_that_would_wait_too_long_are_refused(models: dict[str, Path]) -> None:
     """Batches whose turn would come too late get 503 with Retry-After, while single rows are answered."""
     rows = [{f"pixel_{i}_{j}": 1.0 for i in range(8) for j in range(8)}] * 3000
@@ -292,6 +293,7 @@ def test_concurrent_large_bodies_do_not_exhaust_the_memory(models: dict[str, Pat
 @pytest.mark.parametrize(
     "part", [b"", b"POST /predict HT", b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 80\r\n\r\n{"]
 )
+@pytest.mark.slow
 def test_slow_clients_time_out(models: dict[str, Path], part: bytes) -> None:
     """A client that sends nothing, half a head or half a body gets 408 and is disconnected."""
     with Server(models["iris"], **{LIMITS: '{"body_seconds": 0.4}'}) as server:
@@ -306,6 +308,7 @@ def test_slow_clients_time_out(models: dict[str, Path], part: bytes) -> None:
         assert server.post("/predict", IRIS_ROW).status == 200
 
 
+@pytest.mark.slow
 def test_metrics_and_drift_are_shared_by_workers_and_survive_a_killed_one(models: dict[str, Path]) -> None:
     """Counts add up over workers; a killed worker is replaced, and its counts are kept."""
     with Server(models["iris"], arguments=("--workers", "2")) as server:

@@ -156,6 +156,7 @@ def test_an_interrupted_run_is_completed(tracked: Tracked) -> None:
     assert tracked.client().get_metric_history(run.info.run_id, "test.accuracy")[1:] == []
 
 
+@pytest.mark.slow
 def test_outputs_that_differ_from_the_lock_are_not_logged(tracked: Tracked) -> None:
     """A missing, an edited and a damaged output are each reported, and no run is created."""
     (tracked.root / "plots/confusion.csv").unlink()
@@ -222,6 +223,7 @@ def test_an_unusable_database_is_reported(tracked: Tracked) -> None:
     assert "file is not a database" in other.refuse("track")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_a_retry_completes(tracked: Tracked) -> None:
     """A full disk gives one sentence; with free space, the same command completes the same run."""
     tracked.client().search_experiments()
