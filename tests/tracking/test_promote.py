@@ -134,6 +134,18 @@ def test_a_run_without_measured_on_is_compared_by_its_table(versions: Versions) 
     assert compared.reason.endswith("different test rows (data.seed is 7, the champion's is 42)")
 
 
+@pytest.mark.slow
+def test_a_version_without_a_hash_cannot_have_been_reproduced(versions: Versions) -> None:
+    """Another tool registered it: where statements are required, the reason says so; elsewhere it is promoted."""
+    version = versions.add(TAGS, PARAMS, METRICS)
+    refused = versions.promote(version, doubt=lambda name, sha256: None)
+    assert (
+        refused.reason
+        == "it has no hash of a model file, so no statement can be about it: register it with `make register`"
+    )
+    assert versions.promote(version).promoted
+
+
 def test_the_hash_of_test_rows_depends_only_on_the_rows(tmp_path: Path) -> None:
     """Another seed, share or source changes the hash; preprocessing does not."""
 

@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace) -> None:
     sys.exit(0 if promoted else 1)
 
 
-def _require_rebuilders(folder: Path, gate: "PromoteParams") -> Callable[[str, str], str | None]:
+def _require_rebuilders(folder: Path, gate: "PromoteParams") -> Callable[[str, str], str | None] | None:
     """Return what objects to a model file, by its name and sha256, that too few of the gate's keys have reproduced."""
     if not gate.min_rebuilders:
-        return lambda name, sha256: None
+        return None
     from artifact_flow.core.base.errors import VerifyError
     from artifact_flow.core.base.files import repository_root
 

@@ -74,13 +74,13 @@ class Registry:
         max_loss: float,
         version: str | None = None,
         force: bool = False,
-        doubt: Callable[[str, str], str | None] = lambda name, sha256: None,
+        doubt: Callable[[str, str], str | None] | None = None,
     ) -> Comparison:
         """Compare a version (default: the challenger) with the champion, and promote it if the gate allows it.
 
         The gate: a commit reproduces the version, both were measured on the same test rows, and the accuracy or R² on
-        the test split is at most `max_loss` below the champion's, and `doubt`, given the name and the sha256 of the
-        version's model file, returns no objection. `force` overrides the gate and records the reason in a tag. Raises
+        the test split is at most `max_loss` below the champion's, and `doubt`, if given, has no objection to the name
+        and the sha256 of the version's model file. `force` overrides the gate and records the reason in a tag. Raises
         TrackError when there is no such version.
         """
         client = self.server.client
@@ -96,7 +96,7 @@ class Registry:
             is_champion = champion is not None and str(champion.version) == str(candidate.version)
             reason = None
             if not is_champion:
-                reason = find_objection(candidate, now, before, max_loss) or doubt(*_model_file(candidate))
+                reason = find_objection(candidate, now, before, max_loss) or _object(candidate, doubt)
             promoted = reason is None or force
             if promoted and not is_champion:
                 if reason:
@@ -158,10 +158,14 @@ class Registry:
         return self.server.client.get_run(version.run_id)
 
 
-def _model_file(version: Any) -> tuple[str, str]:
-    """Return the name and the sha256 of the file of a version that a client would choose."""
-    name = next(name for name in MODEL_FILES if f"{SHA256_TAG}{name}" in version.tags)
-    return name, version.tags[f"{SHA256_TAG}{name}"]
+def _object(version: Any, doubt: Callable[[str, str], str | None] | None) -> str | None:
+    """Return what `doubt` has against the file of a version that a client would choose, or None."""
+    if doubt is None:
+        return None
+    for name in MODEL_FILES:
+        if sha256 := version.tags.get(f"{SHA256_TAG}{name}"):
+            return doubt(name, sha256)
+    return "it has no hash of a model file, so no statement can be about it: register it with `make register`"
 
 
 def _describe(result: Result) -> str:
