@@ -97,10 +97,10 @@ def test_every_supported_python_is_tested() -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_has_minimal_permissions_and_a_time_limit(name: str) -> None:
-    """Each job may only read the code, and has a time limit."""
+    """Each job may only read the code, and has a time limit; counting the lines of the tests takes longest."""
     assert PIPELINE["permissions"] == {}
     assert JOBS[name]["permissions"] == {"contents": "read"}
-    assert JOBS[name]["timeout-minutes"] <= 30
+    assert JOBS[name]["timeout-minutes"] <= (45 if name == "tests" else 30)
 
 
 @pytest.mark.parametrize("name", ACTIONS)
