@@ -45,9 +45,9 @@ setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline an
 
 install: $(VENV)/serve.stamp  ## create .venv with the packages for the service too
 
-# Only the plugins that it uses: those of other packages take 3 s in each process
 # Counting the lines that run takes nearly as long as the tests themselves
 COUNTED := -p pytest_cov --cov --cov-append --cov-report=term
+# Only the plugins that it uses: those of other packages take 3 s in each process
 test: $(VENV)/dev.stamp  ## set up and run the tests, without the slow ones (TESTS="tests/unit -k split" selects some; COVERAGE=1 counts lines)
 	@mkdir -p .artifact-flow
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 pytest -p xdist --numprocesses=$(WORKERS) --dist=worksteal --basetemp=.artifact-flow/pytest -rs \

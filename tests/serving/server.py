@@ -53,11 +53,12 @@ def make_builtin(folder: Path, name: str, test_size: float = 0.2) -> Path:
     return folder / "model.onnx"
 
 
-def lock_for(folder: Path, *more: str) -> None:
-    """Write a dvc.lock that names a folder's model and contract, and `more` files."""
+def lock_for(folder: Path, *more: str, params: dict[str, Any] | None = None) -> None:
+    """Write a dvc.lock that names a folder's model and contract, `more` files, and the parameters if there are any."""
     names = ("model.onnx", "contract.json", *more)
     outs = [{"path": name, "md5": hash_file(folder / name, "md5")} for name in names]
-    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": {"cmd": "x", "outs": outs}}}))
+    stage = {"cmd": "x", "outs": outs} | ({"params": {"params.yaml": params}} if params else {})
+    (folder / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"export": stage}}))
 
 
 def command(*arguments: str) -> list[str]:

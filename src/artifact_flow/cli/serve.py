@@ -56,15 +56,13 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command with parsed arguments."""
-    from artifact_flow.core.base.errors import ServeError, VerifyError
+    from artifact_flow.core.base.errors import ServeError
 
     with requires_extra("`make serve` installs what the service needs", ServeError):
         from artifact_flow.serving.server import serve
     check_processes("--workers", arguments.workers, ServeError)
     if arguments.require_statement:
         check_processes("--threshold", arguments.threshold, ServeError)
-        with requires_extra(REMEDY, VerifyError):
-            import artifact_flow.proof.trust  # noqa: F401
     serve(lambda: _find_settings(arguments))
 
 
@@ -94,8 +92,11 @@ def _find_reproduced(arguments: argparse.Namespace, models: Sequence[Path]) -> t
     """Return the hashes of the models that enough of the required keys have reproduced, None if none are required."""
     if arguments.require_statement is None:
         return None
+    from artifact_flow.core.base.errors import VerifyError
     from artifact_flow.core.model.artifacts import QUANTIZED, holds_model
-    from artifact_flow.proof.trust import require_rebuilders
+
+    with requires_extra(REMEDY, VerifyError):
+        from artifact_flow.proof.trust import require_rebuilders
 
     quantized = [path.with_name(QUANTIZED.name) for path in models]
     served = dict.fromkeys([*models, *filter(holds_model, quantized)])

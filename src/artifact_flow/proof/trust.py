@@ -42,8 +42,8 @@ def require_rebuilders(model: Path, folder: Path, threshold: int) -> str:
     or the keys cannot be read, or fewer keys say so in the statements beside it.
     """
     sha256 = hash_bytes(read_model(model))
-    if objection := find_objection(model.name, sha256, find_statements(model), folder, threshold):
-        raise VerifyError(f"{model.parent / objection}.")
+    if objection := find_objection(str(model), sha256, find_statements(model), folder, threshold):
+        raise VerifyError(f"{objection}.")
     return sha256
 
 
