@@ -152,7 +152,7 @@ pictures: $(VENV)/dev.stamp  ## redraw the README's pictures of the plots and th
 LOCK := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 lock: setup  ## resolve the locks in requirements/ again (UPGRADE=--upgrade allows newer versions)
-	$(LOCK) $(UPGRADE) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) $(UPGRADE) requirements/installers.in -o requirements/installers.txt
 	$(LOCK) $(UPGRADE) pyproject.toml -o requirements/lean.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra dev --extra serve --extra track --extra scale --extra attest -c requirements/lean.txt -o requirements/dev.txt
 	$(LOCK) $(UPGRADE) pyproject.toml --extra track -c requirements/dev.txt -o requirements/track.txt
@@ -166,12 +166,13 @@ clean:  ## remove .venv and every cache, never an output
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-# pip installs uv by its hash, uv installs the rest and compiles it: 10 s instead of 40. Where only pip knows
-# the way to the registry (a mirror named in pip.conf), pip installs the same files. One package (antlr4) is built
-# here: the lock constrains what builds it.
+# uv installs the locked files. Where only pip knows the way to the registry (a mirror named in pip.conf), pip installs the same
+# files. One package (antlr4) is built here: the lock constrains what builds it. Python compiles a module when it first imports
+# it; to compile all of them takes 15 s, which pays only where Python must not write what it compiles.
 define install
 	@echo "installing $(1)"
-	@uv pip install --quiet --require-hashes --build-constraints $(1) --compile-bytecode -r $(1) || pip install --quiet --require-hashes -r $(1)
+	@uv pip install --quiet --require-hashes --build-constraints $(1) $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode) -r $(1) || \
+		$(BIN)/pip install --quiet --require-hashes -r $(1)
 endef
 
 # Configure the merge driver that .gitattributes names, in this clone only. A folder without .git, as from an archive, is skipped.
@@ -185,7 +186,11 @@ define drivers
 		git config merge.dvc-output.driver true; }
 endef
 
-$(VENV)/uv.stamp: requirements/uv.txt
+# The pip of $(PYTHON) installs pip and uv by their hashes. Where that has none, or one older than 22.3, venv brings its own, which
+# takes 7 s more.
+INSTALLERS := install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/installers.txt
+EMPTY_VENV = "$(PYTHON)" -m venv --clear --without-pip $(VENV) && "$(PYTHON)" -m pip --python $(BIN)/python $(INSTALLERS) 2>/dev/null
+$(VENV)/installers.stamp: requirements/installers.txt
 ifeq ($(PYTHON),)
 	@echo "artifact-flow needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || true)." \
 		"Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1
@@ -193,11 +198,10 @@ endif
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 		"artifact-flow needs Python 3.11 or newer; PYTHON=$(PYTHON) is $$("$(PYTHON)" --version 2>&1 | tail -n 1)." >&2; exit 1; }
 	@echo "creating $(VENV) with $$("$(PYTHON)" --version)"
-	@"$(PYTHON)" -m venv --clear $(VENV)
-	@pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(EMPTY_VENV) || { "$(PYTHON)" -m venv --clear $(VENV) && $(BIN)/pip $(INSTALLERS); }
 	@touch $@
 
-$(VENV)/lean.stamp: $(VENV)/uv.stamp requirements/lean.txt pyproject.toml
+$(VENV)/lean.stamp: $(VENV)/installers.stamp requirements/lean.txt pyproject.toml
 	$(call install,requirements/lean.txt)
 	@uv pip install --quiet --offline --no-deps --no-build-isolation --editable .
 	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/tmp/site-cache"

@@ -94,6 +94,7 @@ def test_a_value_of_many_rows_has_a_bin_of_its_own() -> None:
     assert feature.middle == 0.0
 
 
+@pytest.mark.long
 def test_one_missing_row_of_ten_million_is_one() -> None:
     """A share has six significant digits: a rare gap is no column without gaps."""
     values = np.zeros(10_000_000)

@@ -108,6 +108,7 @@ def test_a_regressor_says_the_same_as_onnx(
     assert differences(tables[name], *exported(tables[name], estimator_of(path, keywords)), 1e-4) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["multiclass", "mixed"])
 def test_linear_discriminants_of_three_classes_say_the_same(tables: dict[str, Table], name: str) -> None:
     """The probabilities are a softmax."""
@@ -271,6 +272,7 @@ def test_boosted_trees_split_float32_rows_where_they_split_float64_rows() -> Non
     assert round_threshold(np.array([1.0, 2.0]), 1.3) == np.float32(1.3)
 
 
+@pytest.mark.long
 def test_the_domains_have_one_order(tables: dict[str, Table]) -> None:
     """The converter of support vector machines lists them in another order in each process."""
     for path in ("svm.SVC", "linear_model.RidgeClassifier"):

@@ -188,6 +188,7 @@ for _ in range(60):
     assert names(tmp_path) == ["one", "two"]
 
 
+@pytest.mark.long
 def test_a_killed_process_leaves_the_old_file_and_nothing_that_stays(tmp_path: Path) -> None:
     """What it left beside is the next writer's, who removes it; what a living process writes to is left alone."""
     code = """

@@ -124,6 +124,7 @@ def test_classes_may_be_texts_and_their_outputs_sum_to_nothing() -> None:
     assert set(predict_fixed(two, CANCER[0][:, :1])[0]) == {"good", "bad"}
 
 
+@pytest.mark.long
 def test_hard_problems_are_solved() -> None:
     """Hardly any penalty, columns of very different sizes, equal and constant ones: the gradient is rounding."""
     X, y = IRIS

@@ -318,6 +318,7 @@ def test_what_is_no_file_is_told(tmp_path: Path, name: str) -> None:
         read_start(tmp_path / name, Form())
 
 
+@pytest.mark.long
 def test_a_row_far_down_a_pipe_is_named() -> None:
     """Rows are counted over all batches."""
     rows = 450_000  # more than the reader takes at once

@@ -54,6 +54,7 @@ def test_a_text_stays_a_text_and_a_missing_one_is_empty() -> None:
     assert note.missing == pytest.approx(4 / 32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "words", [{}, {"ngram_range": [1, 2], "max_features": 12}, {"ngram_range": [2, 3]}, {"min_df": 4}]
 )
