@@ -189,7 +189,6 @@ endef
 # The pip of $(PYTHON) installs pip and uv by their hashes. Where that has none, or one older than 22.3, venv brings its own, which
 # takes 7 s more.
 INSTALLERS := install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/installers.txt
-EMPTY_VENV = "$(PYTHON)" -m venv --clear --without-pip $(VENV) && "$(PYTHON)" -m pip --python $(BIN)/python $(INSTALLERS) 2>/dev/null
 $(VENV)/installers.stamp: requirements/installers.txt
 ifeq ($(PYTHON),)
 	@echo "artifact-flow needs Python 3.11 or newer; found: $$(python3 --version 2>&1 || true)." \
@@ -198,7 +197,9 @@ endif
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
 		"artifact-flow needs Python 3.11 or newer; PYTHON=$(PYTHON) is $$("$(PYTHON)" --version 2>&1 | tail -n 1)." >&2; exit 1; }
 	@echo "creating $(VENV) with $$("$(PYTHON)" --version)"
-	@$(EMPTY_VENV) || { "$(PYTHON)" -m venv --clear $(VENV) && $(BIN)/pip $(INSTALLERS); }
+	@python=$$("$(PYTHON)" -c 'import sys; print(sys._base_executable)') && "$$python" -m venv --clear --without-pip $(VENV) && { \
+		"$$python" -m pip --python $(BIN)/python $(INSTALLERS) 2>/dev/null || \
+		{ "$$python" -m venv --clear $(VENV) && $(BIN)/pip $(INSTALLERS); }; }
 	@touch $@
 
 $(VENV)/lean.stamp: $(VENV)/installers.stamp requirements/lean.txt pyproject.toml
