@@ -45,7 +45,7 @@ def test_a_bad_requirement_is_one_sentence(locked: Path, tmp_path: Path) -> None
     for arguments, fault in (
         (("--require-statement", str(tmp_path / "none")), "the keys in .*none cannot be read"),
         (("--require-statement", str(tmp_path)), "holds no public key: copy those you trust into it"),
-        (("--require-statement", str(tmp_path), "--threshold", "0"), "--threshold is 0: give 1 to"),
+        (("--require-statement", str(tmp_path), "--threshold", "0"), "--threshold is 0: give 1 or more"),
     ):
         with pytest.raises(SystemExit, match=f"^error: .*{fault}"):
             main(["serve", model, *arguments])

@@ -37,6 +37,17 @@ def refuse_shared(flows: Sequence[Path], option: str, value: str | None) -> None
         raise TrackError(f"{option} {value} cannot apply to {len(flows)} flows: name one flow, or omit {option}.")
 
 
+def add_threshold(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the number of keys that must agree."""
+    parser.add_argument("--threshold", type=int, default=2, metavar="N", help=f"how many {what}; default: 2")
+
+
+def check_threshold(number: int, error: type[ArtifactFlowError]) -> None:
+    """Raise `error` unless a number of keys is at least 1."""
+    if number < 1:
+        raise error(f"--threshold is {number}: give 1 or more.")
+
+
 def check_processes(option: str, number: int | None, error: type[ArtifactFlowError]) -> None:
     """Raise `error` unless a number of processes is from 1 to MOST_PROCESSES; None means that none was given."""
     if number is not None and not 1 <= number <= MOST_PROCESSES:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifact_flow.cli.arguments import MODEL, Commands, check_processes
+from artifact_flow.cli.arguments import MODEL, Commands, add_threshold, check_processes, check_threshold
 from artifact_flow.cli.attest import REMEDY
 from artifact_flow.cli.models import find_model
 from artifact_flow.cli.process import requires_extra
@@ -43,9 +43,7 @@ def add(commands: Commands) -> None:
         help="serve, and reload, only models that enough of the public keys in this folder say they reproduced: a "
         "rebuild statement of each lies beside the model (`artifact-flow reproduce --key`)",
     )
-    serve.add_argument(
-        "--threshold", type=int, default=2, metavar="N", help="how many of these keys must say so; default: 2"
-    )
+    add_threshold(serve, "of these keys must say so")
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 chooses a free port")
     serve.add_argument("--workers", type=int, default=1, help="number of processes; default: 1")
@@ -62,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         from artifact_flow.serving.server import serve
     check_processes("--workers", arguments.workers, ServeError)
     if arguments.require_statement:
-        check_processes("--threshold", arguments.threshold, ServeError)
+        check_threshold(arguments.threshold, ServeError)
     serve(lambda: _find_settings(arguments))
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from artifact_flow.cli.arguments import Commands
+from artifact_flow.cli.arguments import Commands, add_threshold, check_threshold
 from artifact_flow.cli.attest import REMEDY
 from artifact_flow.cli.process import requires_extra
 
@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     )
     trust.add_argument("model", type=Path, metavar="MODEL", help="a model file")
     trust.add_argument("--keys", type=Path, required=True, metavar="DIR", help="the public keys, *.pub, that you trust")
-    trust.add_argument("--threshold", type=int, default=2, metavar="N", help="how many must say so; default: 2")
+    add_threshold(trust, "must say so")
     trust.add_argument(
         "--statements", type=Path, metavar="DIR", help="a folder of *.rebuild.json; default: MODEL.*.rebuild.json"
     )
@@ -37,8 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
         from artifact_flow.proof.envelope import read_keys
         from artifact_flow.proof.origin import read_model
         from artifact_flow.proof.trust import count_keys, find_statements, hear
-    if arguments.threshold < 1:
-        raise VerifyError(f"--threshold is {arguments.threshold}: give 1 or more.")
+    check_threshold(arguments.threshold, VerifyError)
     statements = find_statements(arguments.model, arguments.statements)
     voices = hear(hash_bytes(read_model(arguments.model)), statements, read_keys(arguments.keys))
     for voice in voices:
