@@ -184,6 +184,12 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         yield address_in(file, one)
 
 
+def wait_for_workers(scheduler: str, number: int) -> None:
+    """Return when so many workers have joined, which can take longer than a job waits for the first."""
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(number, timeout=60)
+
+
 def worker_of(scheduler: str, folder: Path) -> tuple[str, ...]:
     """Return the command of a worker that computes as this process does."""
     pinned = ("--preload", "artifact_flow.core.base.determinism")
@@ -206,6 +212,7 @@ def test_an_external_cluster_gives_the_same_parts(
     """Its workers receive the model from the client, not from a path; one of them may die meanwhile."""
     worker = worker_of(scheduler, tmp_path)
     with dask(*worker), dask(*worker, "--no-nanny") as doomed:
+        wait_for_workers(scheduler, 2)
         process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", scheduler)
         wait_for(tmp_path / "out/part-00003.json", process)
         doomed.kill()
@@ -226,8 +233,7 @@ def test_a_cluster_that_loses_its_workers_is_one_sentence(
             wait_for(tmp_path / "out/part-00001.json", worker)
             worker.kill()
 
-        with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=30)
+        wait_for_workers(scheduler, 1)
         thread.submit(kill)
         with pytest.raises(ScaleError, match=r"^the cluster has had no worker for 2 s: start workers, then run the"):
             run_job(Job([str(rows)], flow.folder / "model.onnx", str(tmp_path / "out"), scheduler=scheduler))
@@ -241,6 +247,7 @@ def test_a_scheduler_that_dies_ends_the_job(flow: Flow, rows: Path, tmp_path: Pa
     with dask(*SCHEDULER, "--scheduler-file", str(file)) as doomed:
         address = address_in(file, doomed)
         with dask(*worker_of(address, tmp_path), "--no-nanny"):
+            wait_for_workers(address, 1)
             process = start(flow, str(rows), "--out", str(tmp_path / "out"), "--scheduler", address)
             wait_for(tmp_path / "out/part-00001.json", process)
             doomed.kill()
