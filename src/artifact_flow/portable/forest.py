@@ -75,9 +75,7 @@ def extract_forest(estimator: Any, X: np.ndarray) -> Forest:
     Raises InapplicableError when they do not predict what the estimator predicts for the rows.
     """
     final = final_step(estimator)
-    refusal = InapplicableError(
-        f"{type(final).__name__} predicts something else than its trees, so they are not enough"
-    )
+    refusal = InapplicableError(f"{type(final).__name__} does not predict what its trees do")
     if not isinstance(final, FORESTS) or getattr(final, "n_outputs_", 1) != 1:
         raise refusal
     boosted = isinstance(final, (*GRADIENT, *BOOSTED))
@@ -188,7 +186,9 @@ def _join(trees: list[_Tree], columns: int, gaps: bool, outputs: int, link: Link
     inner = left[order] >= 0
     nodes, ends = order[inner], order[~inner]
     exact = np.concatenate([one.thresholds for one in trees])[nodes]
-    rounded = exact.astype(np.float32)  # a float32 number is above both or neither, if the rounding is downwards
+    rounded = exact.astype(np.float32)
+    # downwards, so that a float32 number is above both or neither; infinity splits missing values from all others
+    rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
     features = np.concatenate([one.features for one in trees])[nodes]
     if gaps:
         features = features + columns * ~np.concatenate([one.missing_left for one in trees])[nodes]
@@ -197,7 +197,7 @@ def _join(trees: list[_Tree], columns: int, gaps: bool, outputs: int, link: Link
         depth=len(levels) - 1,
         inner=inner,
         features=features.astype(np.int64),
-        thresholds=np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded),
+        thresholds=np.minimum(rounded, np.finfo(np.float32).max),
         leaves=np.concatenate([one.values for one in trees])[ends],
         base=np.zeros(outputs),
         factor=1.0,

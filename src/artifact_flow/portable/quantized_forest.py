@@ -117,7 +117,7 @@ def store_trees(model: QuantizedForest) -> dict[str, np.ndarray]:
     values, ranks = np.unique(forest.thresholds, return_inverse=True)
     ranked = {"C": shrink(np.append(ranks, 0)), "V": np.append(values, np.float32(0))}
     plain = {"V": np.append(forest.thresholds, np.float32(0))}
-    stored |= min(plain, ranked, key=count_bytes)
+    stored |= ranked if count_bytes(ranked) < count_bytes(plain) else plain
     if model.leaves.shape[1] == 1:
         return stored | {"L": model.leaves[:, 0]}
     different, places = np.unique(model.leaves, axis=0, return_inverse=True)
