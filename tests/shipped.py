@@ -16,7 +16,7 @@ COPIES = {
     "dvc.yaml": "tests/pipeline.yaml",
     "flows/dvc.yaml": "tests/flows.yaml",
 }
-SHA256 = {"flows/params.yaml": "e87ea7978a5589d807860e0c8dd5cedcc956cc21d957d9227f5d2e108acf8ee0"}
+SHA256 = {"flows/params.yaml": "49244bc10f8f0a284a7bc743949b8f6a0f6f911101bba6a3c86bc62d8c459e6d"}
 TITLES = {"README.md": "# artifact-flow\n"}  # only the titles of pages, which are edited often
 
 

@@ -72,7 +72,8 @@ def _quantize(given: Handover, gate: QuantizeParams, opset: int, folder: Path) -
     sizes = {path.name: len((folder / path).read_bytes()) for path in (MODEL, PORTABLE)} | {
         QUANTIZED.name: len(content)
     }
-    if twin.of_trees and 0 < sizes[PORTABLE.name] <= len(content):
+    other = PORTABLE if twin.of_trees and sizes[PORTABLE.name] else MODEL
+    if other == PORTABLE and len(content) >= sizes[PORTABLE.name]:
         raise InapplicableError(
             f"8 bits do not pay for {name_of(estimator)}: {QUANTIZED} would have {len(content)} bytes, {PORTABLE} has "
             f"{sizes[PORTABLE.name]}"
@@ -102,7 +103,7 @@ def _quantize(given: Handover, gate: QuantizeParams, opset: int, folder: Path) -
         model=content,
         record=json.dumps(record, indent=2, allow_nan=False) + "\n",
         plot=sample_pairs(table, exact, quantized, DECIMALS),
-        line=f"{QUANTIZED}: {len(content)} bytes, {len(content) / sizes[MODEL.name]:.0%} of {MODEL}; {cost['metric']} "
+        line=f"{QUANTIZED}: {len(content)} bytes, {len(content) / sizes[other.name]:.0%} of {other}; {cost['metric']} "
         f"{show_figure(cost['float'][cost['metric']])} → {show_figure(cost['quantized'][cost['metric']])}, "
         f"agreement {cost['agreement']:.4%}",
     )

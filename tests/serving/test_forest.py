@@ -1,0 +1,60 @@
+"""A forest in 8 bits is predicted with and served as its float model is, and says the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import csv
+from serving.server import Server, lock_for, make_builtin
+from unit.tables import matrix
+
+from artifact_flow.cli import main
+from artifact_flow.core.table.tables import DATA, read_table
+
+
+@pytest.fixture(scope="module")
+def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model.onnx of a random forest of the digits, after all stages."""
+    folder = tmp_path_factory.mktemp("forest") / "digits"
+    return make_builtin(
+        folder, "digits", estimator="sklearn.ensemble.RandomForestClassifier", n_estimators=20, random_state=0
+    )
+
+
+def test_the_service_says_the_same_with_both(forest: Path) -> None:
+    """Every class of every row is the same, in answers to many rows and to one."""
+    X = matrix(read_table(forest.with_name(DATA.name)))
+    rows = [[float(value) for value in row] for row in X]
+    with Server(forest) as server:
+        names = [f"pixel_{place // 8}_{place % 8}" for place in range(64)]
+        body = [dict(zip(names, row, strict=True)) for row in rows]
+        many = [
+            server.post(f"/predict/batch?weights={weights}", body).document["predictions"]
+            for weights in ("float", "8bit")
+        ]
+        one = [server.post(f"/predict?weights={weights}", body[7]).document for weights in ("float", "8bit")]
+    labels = [[answer["prediction"] for answer in answers] for answers in many]
+    assert len(labels[0]) == len(X)
+    assert labels[0] == labels[1]
+    assert one[0]["prediction"] == one[1]["prediction"] == labels[0][7]
+
+
+def test_predict_says_the_same_with_both(forest: Path, tmp_path: Path) -> None:
+    """The command writes the same predictions, and probabilities that are equal but for float32's last digits."""
+    lock_for(forest.parent, "model_quantized.onnx")
+    found = []
+    for name in ("model.onnx", "model_quantized.onnx"):
+        out = tmp_path / f"{name}.csv"
+        main(
+            [
+                "predict",
+                str(forest.with_name("data.parquet")),
+                "--model",
+                str(forest.with_name(name)),
+                "--out",
+                str(out),
+            ]
+        )
+        found.append(csv.read_csv(out))
+    assert found[0]["prediction"].equals(found[1]["prediction"])
+    assert np.allclose(*(one["probability"].to_numpy() for one in found), atol=1e-6)
