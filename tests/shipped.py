@@ -16,7 +16,7 @@ COPIES = {
     "dvc.yaml": "tests/pipeline.yaml",
     "flows/dvc.yaml": "tests/flows.yaml",
 }
-SHA256 = {"flows/params.yaml": "49244bc10f8f0a284a7bc743949b8f6a0f6f911101bba6a3c86bc62d8c459e6d"}
+SHA256 = {"flows/params.yaml": "207555e1ebe5ecb5440da68153911ef632f42576cf286f4d5db4984d39c2303c"}
 TITLES = {"README.md": "# artifact-flow\n"}  # only the titles of pages, which are edited often
 
 

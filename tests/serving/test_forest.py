@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from pyarrow import csv
 from serving.server import Server, lock_for, make_builtin
-from unit.tables import matrix
+from serving.test_api import predictions, raw_rows
 
 from artifact_flow.cli import main
-from artifact_flow.core.table.tables import DATA, read_table
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +22,16 @@ def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_service_says_the_same_with_both(forest: Path) -> None:
     """Every class of every row is the same, in answers to many rows and to one."""
-    X = matrix(read_table(forest.with_name(DATA.name)))
-    rows = [[float(value) for value in row] for row in X]
+    rows = raw_rows(forest.parent)
     with Server(forest) as server:
-        names = [f"pixel_{place // 8}_{place % 8}" for place in range(64)]
-        body = [dict(zip(names, row, strict=True)) for row in rows]
         many = [
-            server.post(f"/predict/batch?weights={weights}", body).document["predictions"]
+            server.post(f"/predict/batch?weights={weights}", rows).document["predictions"]
             for weights in ("float", "8bit")
         ]
-        one = [server.post(f"/predict?weights={weights}", body[7]).document for weights in ("float", "8bit")]
-    labels = [[answer["prediction"] for answer in answers] for answers in many]
-    assert len(labels[0]) == len(X)
-    assert labels[0] == labels[1]
-    assert one[0]["prediction"] == one[1]["prediction"] == labels[0][7]
+        one = [server.post(f"/predict?weights={weights}", rows[7]).document for weights in ("float", "8bit")]
+    labels = [[answer["class_name"] for answer in answers] for answers in many]
+    assert labels[0] == labels[1] == [line["prediction"] for line in predictions(forest.parent)]
+    assert one[0]["class_name"] == one[1]["class_name"] == labels[0][7]
 
 
 def test_predict_says_the_same_with_both(forest: Path, tmp_path: Path) -> None:
@@ -45,16 +40,8 @@ def test_predict_says_the_same_with_both(forest: Path, tmp_path: Path) -> None:
     found = []
     for name in ("model.onnx", "model_quantized.onnx"):
         out = tmp_path / f"{name}.csv"
-        main(
-            [
-                "predict",
-                str(forest.with_name("data.parquet")),
-                "--model",
-                str(forest.with_name(name)),
-                "--out",
-                str(out),
-            ]
-        )
+        rows, model = (str(forest.with_name(file)) for file in ("data.parquet", name))
+        main(["predict", rows, "--model", model, "--out", str(out)])
         found.append(csv.read_csv(out))
     assert found[0]["prediction"].equals(found[1]["prediction"])
     assert np.allclose(*(one["probability"].to_numpy() for one in found), atol=1e-6)
