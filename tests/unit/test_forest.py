@@ -209,6 +209,20 @@ def test_every_opset_that_may_be_asked_for_is_served(tables: dict[str, Table], n
     assert np.array_equal(run(content, tables[name]).values, predict(estimator, tables[name]).values)
 
 
+@pytest.mark.parametrize("names", [["k", "x"], ["X", "j"], ["S", "one"], ["scores", "sums"], ["R", "label"]])
+def test_a_feature_may_be_called_as_a_part_of_the_graph(tables: dict[str, Table], names: list[str]) -> None:
+    """What the graph and the bodies of its loops call so makes way."""
+    table = tables["mixed"]
+    estimator, model, _ = twin_of(table, *FOREST)
+    features = [
+        feature.model_copy(update={"name": name})
+        for feature, name in zip(table.describe(), [*names, "since", "colour"], strict=True)
+    ]
+    content = serialize(write_forest(model, estimator, features, 17), "")
+    found = run_portable(start_session(content), features, matrix(table))
+    assert np.array_equal(found.values, predict(estimator, table).values)
+
+
 def test_without_the_runtime_s_optimiser_the_rows_fall_the_same(tables: dict[str, Table]) -> None:
     """What onnxruntime computes when it opens the file, a runtime that does not can compute for each call."""
     import onnxruntime
