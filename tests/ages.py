@@ -125,7 +125,7 @@ def own_table(project: Aged) -> None:
 
 
 def tree(project: Aged) -> None:
-    """Fit a tree to another table: it can be exported to ONNX, but not quantized."""
+    """Fit a tree to another table: it can be exported to ONNX, and its leaves can be quantized."""
     project.run(*INIT, "--estimator", "sklearn.tree.DecisionTreeRegressor")
 
 

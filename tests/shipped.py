@@ -16,7 +16,7 @@ COPIES = {
     "dvc.yaml": "tests/pipeline.yaml",
     "flows/dvc.yaml": "tests/flows.yaml",
 }
-SHA256 = {"flows/params.yaml": "e87ea7978a5589d807860e0c8dd5cedcc956cc21d957d9227f5d2e108acf8ee0"}
+SHA256 = {"flows/params.yaml": "207555e1ebe5ecb5440da68153911ef632f42576cf286f4d5db4984d39c2303c"}
 TITLES = {"README.md": "# artifact-flow\n"}  # only the titles of pages, which are edited often
 
 

@@ -321,7 +321,9 @@ def test_the_choices_of_params_yaml_are_told(tmp_path: Path, monkeypatch: pytest
     assert "| decision threshold | 0.3 of the probability of `yes` |" in card
     assert "| metric | train | test | cross-validation |" in card
     assert "| `recall` | " in card
-    assert re.search(r"^- There is no model_quantized.onnx: .*linear.*\.$", card, re.MULTILINE)
+    assert re.search(
+        r"^- There is no model_quantized.onnx: 8 bits do not pay for DecisionTreeClassifier: .*\.$", card, re.MULTILINE
+    )
     properties = {one["name"]: one["value"] for one in bom["metadata"]["component"]["modelCard"]["properties"]}
     assert properties["artifact-flow:argument:max_depth"] == str(depth)
     assert properties["artifact-flow:decision threshold"] == "0.3"

@@ -36,13 +36,19 @@ atexit.register(lambda: (counted.stop(), counted.save()))
 IRIS_ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 
 
-def make_builtin(folder: Path, name: str, test_size: float = 0.2) -> Path:
-    """Run the stages on a built-in set and return its model.onnx."""
+def make_builtin(
+    folder: Path,
+    name: str,
+    test_size: float = 0.2,
+    estimator: str = "sklearn.linear_model.LogisticRegression",
+    **arguments: Any,
+) -> Path:
+    """Run the stages on a built-in set and return its model.onnx; the estimator is built with the arguments."""
     folder.mkdir()
     data = DataParams(source=name, preprocess="none", test_size=test_size, seed=42, stratify=False)
     params = Params(
         data=data,
-        train=TrainParams(estimator="sklearn.linear_model.LogisticRegression", threads=1, max_iter=1000),
+        train=TrainParams(estimator=estimator, threads=1, **(arguments or {"max_iter": 1000})),
         infer=InferParams(decimals=8),
         export=ExportParams(opset=17, max_difference=1e-4),
         quantize=QuantizeParams(max_quality_loss=0.05, min_agreement=0.9),

@@ -18,10 +18,10 @@ from artifact_flow.core.model.predictions import run_portable
 from artifact_flow.core.model.scoring import measure_cost
 from artifact_flow.core.table.tables import Table
 from artifact_flow.portable.export import check_parity, serialize
+from artifact_flow.portable.links import apply_link
 from artifact_flow.portable.quantize import (
     Linear,
     Quantized,
-    apply_link,
     extract_linear,
     predict_quantized,
     preprocess,
@@ -47,8 +47,8 @@ REGRESSORS = [
     ("svm.LinearSVR", {"random_state": 0, "dual": False, "loss": "squared_epsilon_insensitive"}),
 ]
 NOT_LINEAR = [
-    ("tree.DecisionTreeClassifier", "multiclass"),
-    ("ensemble.RandomForestClassifier", "mixed"),
+    ("ensemble.AdaBoostClassifier", "multiclass"),
+    ("ensemble.BaggingClassifier", "mixed"),
     ("svm.SVC", "multiclass"),
     ("neighbors.KNeighborsClassifier", "mixed"),
     ("neural_network.MLPRegressor", "mixed number"),
@@ -203,7 +203,7 @@ def test_what_is_not_linear_is_refused(tables: dict[str, Table], path: str, name
     """The estimator is named in one sentence."""
     estimator = train_model(tables[name], estimator_of(path, {"max_iter": 5000} if "MLP" in path else {}))
     kind = path.partition(".")[2]
-    with pytest.raises(InapplicableError, match=rf"^{kind} is not a linear model, and only the weights of linear"):
+    with pytest.raises(InapplicableError, match=rf"^{kind} is not a linear model, and only linear models and"):
         extract_linear(estimator, matrix(tables[name]))
 
 
@@ -225,9 +225,9 @@ GATE = QuantizeParams(max_quality_loss=0.01, min_agreement=0.98)
         (
             0.02,
             1.0,
-            r"^8-bit weights lose 0\.02 of accuracy on the test split, but quantize\.max_quality_loss in params",
+            r"^the 8-bit model loses 0\.02 of accuracy on the test split, but quantize\.max_quality_loss in params",
         ),
-        (float("nan"), 1.0, r"^8-bit weights lose nan of accuracy"),
+        (float("nan"), 1.0, r"^the 8-bit model loses nan of accuracy"),
         (
             0.0,
             0.5,

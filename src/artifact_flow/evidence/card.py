@@ -159,7 +159,7 @@ def _metrics(facts: Facts) -> Iterator[str]:
         metric = cost["metric"]
         yield ""
         yield (
-            f"{code(QUANTIZED.name)}, with 8-bit weights: {metric} {_figure(cost['quantized'][metric])} on the test "
+            f"{code(QUANTIZED.name)}, in 8 bits: {metric} {_figure(cost['quantized'][metric])} on the test "
             f"split, {_figure(cost['float'][metric])} with the float model."
         )
 

@@ -19,6 +19,7 @@ from artifact_flow.core.model.models import build_model, fit_model
 from artifact_flow.core.model.predictions import predict_rows
 from artifact_flow.core.table.datasets import load_own
 from artifact_flow.core.table.tables import Table, split_rows
+from artifact_flow.portable.eight_bit import extract_part
 from artifact_flow.portable.export import (
     check_classes,
     check_parity,
@@ -27,7 +28,6 @@ from artifact_flow.portable.export import (
     predict_portable,
     serialize,
 )
-from artifact_flow.portable.quantize import extract_linear
 
 PARITY = 1e-4  # export.max_difference for a user's own table
 TRIAL_ROWS = 2000  # rows in the sample
@@ -77,7 +77,7 @@ def try_estimator(table: Table, params: TrainParams) -> dict[str, str]:
             reasons["export"] = str(error)
         try:
             check_classes(estimator, trial.roles.classes)
-            extract_linear(estimator, X)
+            extract_part(estimator, X)
         except InapplicableError as error:
             reasons["quantize"] = str(error)
     return reasons

@@ -26,8 +26,10 @@ def set_aside(graph: onnx.GraphProto, wanted: set[str]) -> None:
 
 
 def used_names(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of what the nodes of a graph read and write, and of its stored values."""
-    return {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.initializer}
+    """Return the names of what the nodes of a graph and their bodies read and write, and of its stored values."""
+    used = {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.initializer}
+    bodies = (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g"))
+    return used.union(*({value.name for value in body.input} | used_names(body) for body in bodies))
 
 
 def rename(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:

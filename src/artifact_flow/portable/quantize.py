@@ -7,7 +7,7 @@ the mean error over the train split goes into the intercept. What is measured he
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,16 +18,15 @@ from sklearn.pipeline import Pipeline
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
-from artifact_flow.core.base.fixed_order import expit, product, softmax, spread, total
+from artifact_flow.core.base.fixed_order import product, spread
 from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions
-from artifact_flow.portable.export import FEATURES, LABEL, PREDICTION, PROBABILITIES, convert, take_raw_rows
+from artifact_flow.portable.export import FEATURES, LABEL, PROBABILITIES, convert, take_raw_rows
+from artifact_flow.portable.links import Link, add_link, apply_link, score_name
 from artifact_flow.portable.threshold import set_label
 
 LEVELS = 255  # steps of an unsigned 8-bit integer
 
-# How scores become probabilities; "none": only the class is known. "identity": the scores are the prediction.
-Link = Literal["softmax", "sigmoid", "one-vs-rest", "none", "identity"]
 LINKS: dict[str, Link] = {
     "LinearDiscriminantAnalysis": "softmax",
     "LogisticRegression": "softmax",
@@ -76,7 +75,7 @@ def extract_linear(estimator: Any, X: np.ndarray) -> Linear:
     """
     final = final_step(estimator)
     refusal = InapplicableError(
-        f"{type(final).__name__} is not a linear model, and only the weights of linear models are quantized"
+        f"{type(final).__name__} is not a linear model, and only linear models and trees are quantized"
     )
     if not (hasattr(final, "coef_") and hasattr(final, "intercept_")):
         raise refusal
@@ -137,37 +136,26 @@ def predict_quantized(model: Quantized, Z: np.ndarray) -> Predictions:
     return apply_link(product(Z, weights) + model.intercept, model.link)
 
 
-def apply_link(scores: np.ndarray, link: Link) -> Predictions:
-    """Return the predictions that scores of shape [rows, outputs] stand for."""
-    if link == "identity":
-        return Predictions(scores[:, 0], None)
-    values = scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
-    if link == "none":
-        return Predictions(values, None)
-    if link == "softmax":
-        return Predictions(values, softmax(scores))
-    shares = expit(scores)
-    if link == "sigmoid":
-        return Predictions(values, np.hstack([1 - shares, shares]))
-    return Predictions(values, shares / total(shares, axis=1)[:, None])
+def begin_graph(estimator: Any, features: list[Feature], opset: int) -> tuple[onnx.ModelProto, str]:
+    """Return an ONNX model of an estimator's pre-processing, without outputs, and the name of the rows it makes."""
+    if isinstance(estimator, Pipeline):
+        model = convert(estimator[:-1], features, opset)
+        (output,) = model.graph.output
+        rows = output.name
+        del model.graph.output[:]
+        return model, rows
+    graph = helper.make_graph(
+        [], "artifact_flow", [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, len(features)])], []
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8), FEATURES
 
 
 def write_quantized(
     model: Quantized, estimator: Any, features: list[Feature], opset: int, threshold: float | None = None
 ) -> onnx.ModelProto:
     """Return the ONNX model: pre-processing as `export` writes it, then the 8-bit linear part, in and out as there."""
-    if isinstance(estimator, Pipeline):
-        onnx_model = convert(estimator[:-1], features, opset)
-        (output,) = onnx_model.graph.output
-        rows = output.name
-        del onnx_model.graph.output[:]
-    else:
-        rows = FEATURES
-        graph = helper.make_graph(
-            [], "artifact_flow", [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, [None, len(features)])], []
-        )
-        opsets = [helper.make_opsetid("", opset)]
-        onnx_model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    onnx_model, rows = begin_graph(estimator, features, opset)
     graph = onnx_model.graph
     # names of one letter: in a file of some hundred bytes they count
     stored = {
@@ -178,59 +166,17 @@ def write_quantized(
         "b": model.intercept,
     }
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in stored.items())
-    node, scores = helper.make_node, PREDICTION if model.link == "identity" else "scores"
+    node = helper.make_node
     graph.node.extend(
         [
             # the factors stand between: onnxruntime would fuse a DequantizeLinear right before a Gemm into
             # MatMulNBits, which rounds the rows to 8 bits too
             node("DequantizeLinear", ["w", "s", "z"], ["v"], axis=1),
             node("Mul", ["v", "f"], ["u"]),
-            node("Gemm", [rows, "u", "b"], [scores]),
+            node("Gemm", [rows, "u", "b"], [score_name(model.link)]),
         ]
     )
-    graph.node.extend(_link_nodes(model))
-    outputs = len(model.intercept)
-    if model.link == "identity":
-        graph.output.append(helper.make_tensor_value_info(PREDICTION, TensorProto.FLOAT, [None, 1]))
-    else:
-        graph.output.append(helper.make_tensor_value_info(LABEL, TensorProto.INT64, [None]))
-        if model.link != "none":
-            shape = [None, max(2, outputs)]
-            graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
-        if model.link == "one-vs-rest":
-            graph.initializer.append(numpy_helper.from_array(np.array([1], dtype=np.int64), "axis"))
-        if outputs == 1:
-            graph.initializer.append(numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"))
-            graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), "flat"))
+    add_link(graph, model.link, len(model.intercept))
     if threshold is not None:
         set_label(onnx_model, threshold, LABEL, PROBABILITIES, opset)
     return take_raw_rows(onnx_model, features)
-
-
-def _link_nodes(model: Quantized) -> list[onnx.NodeProto]:
-    node, binary = helper.make_node, len(model.intercept) == 1
-    if model.link == "identity":
-        return []
-    if binary:
-        nodes = [
-            node("Greater", ["scores", "zero"], ["above"]),
-            node("Reshape", ["above", "flat"], ["above_flat"]),
-            node("Cast", ["above_flat"], [LABEL], to=TensorProto.INT64),
-        ]
-    else:
-        nodes = [node("ArgMax", ["scores"], [LABEL], axis=1, keepdims=0)]
-    if model.link == "softmax":
-        nodes.append(node("Softmax", ["scores"], [PROBABILITIES], axis=1))
-    elif model.link == "sigmoid":
-        nodes += [  # 1 - sigmoid(x) = sigmoid(-x)
-            node("Neg", ["scores"], ["against"]),
-            node("Concat", ["against", "scores"], ["both"], axis=1),
-            node("Sigmoid", ["both"], [PROBABILITIES]),
-        ]
-    elif model.link == "one-vs-rest":
-        nodes += [
-            node("Sigmoid", ["scores"], ["shares"]),
-            node("ReduceSum", ["shares", "axis"], ["sum"], keepdims=1),
-            node("Div", ["shares", "sum"], [PROBABILITIES]),
-        ]
-    return nodes

@@ -10,7 +10,7 @@ from artifact_flow.portable.names import free_names, rename, used_names
 def set_label(model: onnx.ModelProto, threshold: float, label: str, probabilities: str, opset: int) -> None:
     """Make the graph's first output, `label`, 1 where the second of `probabilities` is `threshold` or more, else 0.
 
-    `opset` is the one that the graph was written for; a converter may have declared a lower one.
+    `opset` is the one that the graph was written for.
     """
     graph = model.graph
     wanted = ("most_likely", "threshold", "second", "chance", "below", "reached")
@@ -27,6 +27,11 @@ def set_label(model: onnx.ModelProto, threshold: float, label: str, probabilitie
             helper.make_node("Cast", [reached], [label], to=TensorProto.INT64),
         ]
     )
+    declare_opset(model, opset)
+
+
+def declare_opset(model: onnx.ModelProto, opset: int) -> None:
+    """Set the version of the standard operators that a model uses; a converter may have declared a lower one."""
     others = [known for known in model.opset_import if known.domain]
     del model.opset_import[:]
     model.opset_import.extend([helper.make_opsetid("", opset), *others])

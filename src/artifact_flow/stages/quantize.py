@@ -1,7 +1,7 @@
-"""Stage quantize: a linear model's weights become 8-bit integers, if the loss of quality passes the gate.
+"""Stage quantize: a linear model's weights or a forest's leaves become 8 bits, if the loss of quality passes the gate.
 
-For an estimator that is not linear the stage does not apply: model_quantized.onnx is empty, and quantization.json has
-the reason.
+For another estimator, and for trees that take no fewer bytes than in model.onnx, the stage does not apply:
+model_quantized.onnx is empty, and quantization.json has the reason.
 """
 
 import json
@@ -23,14 +23,8 @@ from artifact_flow.core.model.predictions import decide, predict_rows, run_porta
 from artifact_flow.core.model.scoring import measure_cost, sample_pairs
 from artifact_flow.core.model.thresholds import without_threshold
 from artifact_flow.core.table.writers import write_csv
-from artifact_flow.portable.export import check_classes, check_parity, serialize
-from artifact_flow.portable.quantize import (
-    extract_linear,
-    predict_quantized,
-    preprocess,
-    quantize_linear,
-    write_quantized,
-)
+from artifact_flow.portable.eight_bit import make_twin
+from artifact_flow.portable.export import check_classes, check_parity, name_of, serialize
 
 FLOAT_8BIT = Path("plots/float_8bit.csv")
 RUNTIME_TOLERANCE = 1e-4  # between the runtime's float32 and this stage's float64, as `export.check_parity` takes it
@@ -70,39 +64,46 @@ def _quantize(given: Handover, gate: QuantizeParams, opset: int, folder: Path) -
     estimator = without_threshold(given.estimator, threshold)
     check_classes(estimator, contract.target.classes)
     with reproducible(threads=1):
-        linear = extract_linear(estimator, X)
-        Z = preprocess(estimator, X)
-        model = quantize_linear(linear, Z[table.split == "train"])
+        twin = make_twin(estimator, contract, opset, X, table.split == "train")
         exact = predict_rows(given.estimator, X, contract.target.classes)
-        quantized = decide(predict_quantized(model, Z), threshold)
+        quantized = decide(twin.predictions, threshold)
         cost = measure_cost(table, exact, quantized)
-    graph = write_quantized(model, estimator, contract.features, opset, threshold)
+    content = serialize(twin.graph, hash_file(folder / CONTRACT))
+    sizes = {path.name: len((folder / path).read_bytes()) for path in (MODEL, PORTABLE)} | {
+        QUANTIZED.name: len(content)
+    }
+    other = PORTABLE if twin.of_trees and sizes[PORTABLE.name] else MODEL
+    if other == PORTABLE and len(content) >= sizes[PORTABLE.name]:
+        raise InapplicableError(
+            f"8 bits do not pay for {name_of(estimator)}: {QUANTIZED} would have {len(content)} bytes, {PORTABLE} has "
+            f"{sizes[PORTABLE.name]}"
+        )
     check_gate(cost, gate)
-    content = serialize(graph, hash_file(folder / CONTRACT))
     found = run_portable(start_session(content, QUANTIZED), contract.features, X)
     difference, wrong = check_parity(quantized, found, table.y, RUNTIME_TOLERANCE, threshold)
+    if wrong and twin.of_trees:
+        raise InapplicableError(
+            f"{name_of(estimator)} predicts differently as ONNX, in float32, on {wrong} of {len(X)} rows"
+        )
     if wrong:
         raise ModelError(
             f"{QUANTIZED} predicts differently in its runtime than its weights do in float64, on {wrong} of {len(X)} "
             f"rows (largest difference {difference:.1e}), so nothing was written: scale the features."
         )
-    sizes = {path.name: len((folder / path).read_bytes()) for path in (MODEL, PORTABLE)} | {
-        QUANTIZED.name: len(content)
-    }
     record = {
         **cost,
         "gate": gate.model_dump(),
         "file_bytes": {name: size for name, size in sizes.items() if size},  # no export: model.onnx is empty
         "parameter_bytes": {
-            "float": linear.weights.nbytes + linear.intercept.nbytes,
-            "quantized": model.parameter_bytes,
+            "float": twin.float_bytes,
+            "quantized": twin.quantized_bytes,
         },
     }
     return Output(
         model=content,
         record=json.dumps(record, indent=2, allow_nan=False) + "\n",
         plot=sample_pairs(table, exact, quantized, DECIMALS),
-        line=f"{QUANTIZED}: {len(content)} bytes, {len(content) / sizes[MODEL.name]:.0%} of {MODEL}; {cost['metric']} "
+        line=f"{QUANTIZED}: {len(content)} bytes, {len(content) / sizes[other.name]:.0%} of {other}; {cost['metric']} "
         f"{show_figure(cost['float'][cost['metric']])} → {show_figure(cost['quantized'][cost['metric']])}, "
         f"agreement {cost['agreement']:.4%}",
     )
@@ -113,7 +114,7 @@ def check_gate(cost: dict[str, Any], gate: QuantizeParams) -> None:
     metric, loss, agreement = cost["metric"], cost["quality_loss"], cost["agreement"]
     if not loss <= gate.max_quality_loss:
         raise ModelError(
-            f"8-bit weights lose {loss:.4g} of {metric} on the test split, but quantize.max_quality_loss in "
+            f"the 8-bit model loses {loss:.4g} of {metric} on the test split, but quantize.max_quality_loss in "
             f"params.yaml allows {gate.max_quality_loss}, so nothing was written: serve {PORTABLE}, or allow more."
         )
     if not agreement >= gate.min_agreement:
