@@ -10,9 +10,11 @@ from contextlib import nullcontext
 from artifact_flow.cli import (
     attest,
     card,
+    doctor,
     download,
     drift,
     experiment,
+    explain,
     hand_over,
     init,
     merge_lock,
@@ -33,6 +35,8 @@ from artifact_flow.core.base.without_pandas import leave_out_pandas
 
 # In the order in which a user needs them
 COMMANDS = (
+    doctor,
+    explain,
     verify,
     attest,
     reproduce,
