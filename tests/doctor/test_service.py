@@ -11,20 +11,27 @@ from typing import TypeAlias
 
 import pytest
 from project import Project
-
-from tests.serving.server import Server, make_builtin
+from serving.server import Server, make_builtin
 
 Find: TypeAlias = Callable[..., list[tuple[str, str, str, str]]]
 
 
-def test_a_service(patient: Project, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not answer, that wants a key, and that serves a model of no lock beside one of the project."""
+def test_a_service_that_is_not_there(find: Find) -> None:
+    """Nobody answers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
     ((severity, check, what, _),) = find("--service", nobody)
     assert (severity, check) == ("error", "service")
     assert what.startswith("it does not answer on /ready ([Errno 111] Connection refused")
+
+
+@pytest.mark.slow
+def test_a_service(
+    patient: Project, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It wants a key, and serves a model that no lock names beside one of the project."""
     other = make_builtin(tmp_path / "other", "wine")
+    capsys.readouterr()  # what its stages print
     with Server(patient.root / "model.onnx", other, ARTIFACT_FLOW_API_KEY="secret") as server:
         url = f"http://127.0.0.1:{server.port}"
         ((_, _, what, _),) = find("--service", url)
@@ -32,7 +39,7 @@ def test_a_service(patient: Project, find: Find, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("ARTIFACT_FLOW_API_KEY", "secret")
         (float_, quantized) = find("--service", url)
         assert float_[2].startswith("it serves as wine (float) a model with the sha256 ")
-        assert quantized[2].startswith("it serves as wine (quantized) a model with the sha256 ")
+        assert quantized[2].startswith("it serves as wine (8bit) a model with the sha256 ")
         assert "artifact-flow serve" in float_[3]
 
 
