@@ -29,6 +29,7 @@ from artifact_flow.cli import (
     trust,
     verify,
 )
+from artifact_flow.cli.completion import add_completion
 from artifact_flow.cli.process import exits_at_once
 from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.without_pandas import leave_out_pandas
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="artifact-flow",
         description="Reproducible scikit-learn models: from your table to predictions, with proof.",
     )
+    add_completion(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
