@@ -13,6 +13,10 @@ from typing import TypeAlias
 import pytest
 from project import Project
 
+from artifact_flow.core.base.files import hash_file
+from artifact_flow.doctor import project as examined
+from artifact_flow.doctor.examination import CHECKS, examine
+
 Find: TypeAlias = Callable[..., list[tuple[str, str, str, str]]]
 SRC = Path(__file__).resolve().parents[2] / "src"
 IN_NAMESPACE = ["unshare", "--map-root-user", "--mount", "sh", "-ec"]
@@ -74,7 +78,7 @@ def test_a_healthy_project_has_no_fault(find: Find) -> None:
 
 
 def test_git(patient: Project, find: Find, tmp_path: Path) -> None:
-    """No repository, a shallow clone, merge drivers, line ends and hooks."""
+    """No repository, a shallow clone, and no hooks."""
     with moved(patient.root / ".git", tmp_path / "git"):
         found = only(find())
     assert found[:2] == ("error", "git")
@@ -82,6 +86,12 @@ def test_git(patient: Project, find: Find, tmp_path: Path) -> None:
     with changed(patient, ".git/shallow", patient.run("git", "rev-parse", "HEAD")):
         found = only(find())
     assert (found[0], found[3]) == ("warning", "git fetch --unshallow --tags")
+    with changed(patient, ".git/hooks/pre-commit", None):
+        assert [(found[0], found[3]) for found in find()] == [("note", "pre-commit install")]
+
+
+def test_merges_and_line_ends(patient: Project, find: Find) -> None:
+    """A merge driver that git does not know, one whose program is missing, and translated line ends."""
     with configured(patient, "--unset", "merge.dvc-lock.driver"):
         found = only(find())
     assert found[2].startswith("git does not know dvc-lock, the merge drivers of .gitattributes")
@@ -98,8 +108,6 @@ def test_git(patient: Project, find: Find, tmp_path: Path) -> None:
         assert (found[0], found[1]) == ("warning", "line ends")
         cure(patient, found[3])
         assert find() == []
-    with changed(patient, ".git/hooks/pre-commit", None):
-        assert [(found[0], found[3]) for found in find()] == [("note", "pre-commit install")]
 
 
 def test_parameters_and_pipeline(patient: Project, find: Find) -> None:
@@ -143,30 +151,33 @@ def test_lock(patient: Project, find: Find) -> None:
     assert (found[0], found[1], found[3]) == ("warning", "lock", "delete old from dvc.lock")
 
 
-def test_outputs(patient: Project, find: Find) -> None:
-    """Outputs that were edited, replaced or deleted come back from git or from DVC's cache."""
-    for path, command in (
-        ("metrics.json", "git checkout HEAD -- metrics.json"),
-        ("model.onnx", "dvc checkout --force model.onnx"),
-    ):
-        with changed(patient, path, "edited"):
-            found = only(find())
-            assert (found[0], found[1], found[3]) == ("error", "outputs", command)
-            assert found[2].startswith(f"{path} is not as the lock names it")
-            cure(patient, found[3])
-            assert find() == []
-    with changed(patient, "flows/iris/predictions.csv", None):
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        ("metrics.json", "{}", ("is not as the lock names it", "git checkout HEAD -- metrics.json")),
+        ("model.onnx", "another", ("is not as the lock names it", "dvc checkout --force model.onnx")),
+        ("flows/iris/predictions.csv", None, ("is missing; DVC's cache has", "dvc checkout flows/dvc.yaml")),
+    ],
+)
+def test_an_output(patient: Project, find: Find, path: str, content: str | None, expected: tuple[str, str]) -> None:
+    """An output that was edited, replaced or deleted comes back from git or from DVC's cache."""
+    with changed(patient, path, content):
         found = only(find())
-        assert (found[0], found[1], found[3]) == ("error", "outputs", "dvc checkout flows/dvc.yaml")
-        assert found[2].startswith("flows/iris/predictions.csv is missing; DVC's cache has the locked one")
+        assert (found[0], found[1], found[3]) == ("error", "outputs", expected[1])
+        assert found[2].startswith(f"{path} {expected[0]}")
         cure(patient, found[3])
         assert find() == []
 
 
-def test_cache(patient: Project, find: Find) -> None:
-    """An object that is missing, damaged, or gone together with its file."""
-    locked = patient.run("md5sum", "model_train.pkl")[:32]
-    place = f".dvc/cache/files/md5/{locked[:2]}/{locked[2:]}"
+def object_of(project: Project, path: str) -> str:
+    """Return the path of an output's object in DVC's cache."""
+    md5 = hash_file(project.root / path, "md5")
+    return f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def test_a_missing_object(patient: Project, find: Find) -> None:
+    """It comes from the file in the workspace; if that is gone too, from the remote or from its stage."""
+    place = object_of(patient, "model_train.pkl")
     with changed(patient, place, None):
         found = only(find())
         assert (found[0], found[1], found[3]) == ("warning", "cache", "dvc commit dvc.yaml")
@@ -178,8 +189,13 @@ def test_cache(patient: Project, find: Find) -> None:
         assert found[:2] == ("error", "outputs")
         assert found[2] == "model_train.pkl is missing, and there is no copy here"
         assert found[3] == "dvc pull dvc.yaml, or dvc repro dvc.yaml"
+
+
+def test_a_damaged_object(patient: Project, find: Find) -> None:
+    """It is found although DVC trusts it, because it is read-only, and comes from the workspace."""
+    place = object_of(patient, "model_train.pkl")
     with changed(patient, place, "damaged"):
-        (patient.root / place).chmod(0o444)  # which DVC trusts
+        (patient.root / place).chmod(0o444)
         found = only(find())
         assert (found[0], found[1], found[3]) == ("error", "cache", f"rm -f {place}, then dvc commit dvc.yaml")
         cure(patient, found[3])
@@ -234,32 +250,30 @@ def test_remote(patient: Project, find: Find, tmp_path: Path) -> None:
     assert found[:2] == ("note", "remote")
 
 
-def test_variables_and_libraries(find: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An exported variable that has no effect, and another scikit-learn than the locked one."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    found = only(find())
-    assert (found[0], found[1], found[3]) == ("warning", "variables", "unset OMP_NUM_THREADS")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_variables(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the shell exports for BLAS has no effect; other math functions have, unless the model is portable."""
+    surroundings = [check for check in CHECKS if check.name in ("variables", "machine")]
+    report = examine(examined.Project({**os.environ, "OMP_NUM_THREADS": "8", "GLIBC_TUNABLES": "hwcaps"}), surroundings)
+    portable = json.loads(Path("contract.json").read_text()).get("portable", False)
+    cures = ["unset OMP_NUM_THREADS"] if portable else ["unset OMP_NUM_THREADS", "unset GLIBC_TUNABLES"]
+    assert [found.cure for _, found in report.findings] == cures
+    assert not report.failed
+
+
+def test_surroundings(find: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another scikit-learn than the locked one, another Python in the PATH, and no folder of data sets."""
     (tmp_path / "scikit_learn-1.8.0.dist-info").mkdir()
     with monkeypatch.context() as other:
         other.syspath_prepend(tmp_path)
         found = only(find())
     assert found[:2] == ("error", "libraries")
     assert "scikit-learn 1.8.0, not the locked 1.9.1, which may give other bytes" in found[2]
-
-
-def test_surroundings(find: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Another Python in the PATH, other math functions, and no folder of data sets."""
     (tmp_path / "python").write_text("#!/bin/sh\necho /elsewhere\n")
     (tmp_path / "python").chmod(0o755)
     with monkeypatch.context() as other:
         other.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         found = only(find())
     assert (found[0], found[1], found[3]) == ("warning", "PATH", "source .venv/bin/activate")
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2_Usable")
-    portable = json.loads(Path("contract.json").read_text()).get("portable", False)
-    assert [found[3] for found in find()] == ([] if portable else ["unset GLIBC_TUNABLES"])
-    monkeypatch.delenv("GLIBC_TUNABLES")
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "nowhere"))
     found = only(find())
     assert found[:2] == ("warning", "data sets")
