@@ -154,8 +154,8 @@ def test_lock(patient: Project, find: Find) -> None:
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
-        ("metrics.json", "{}", ("is not as the lock names it", "git checkout HEAD -- metrics.json")),
-        ("model.onnx", "another", ("is not as the lock names it", "dvc checkout --force model.onnx")),
+        ("metrics.json", "{}", ("is not as dvc.lock names it", "git checkout HEAD -- metrics.json")),
+        ("model.onnx", "another", ("is not as dvc.lock names it", "dvc checkout --force model.onnx")),
         ("flows/iris/predictions.csv", None, ("is missing; DVC's cache has", "dvc checkout flows/dvc.yaml")),
     ],
 )
@@ -167,6 +167,26 @@ def test_an_output(patient: Project, find: Find, path: str, content: str | None,
         assert found[2].startswith(f"{path} {expected[0]}")
         cure(patient, found[3])
         assert find() == []
+
+
+def test_data_of_a_dvc_file(patient: Project, find: Find) -> None:
+    """Edited data is to be added or restored, a file or a folder; missing data comes from DVC's cache."""
+    (patient.root / "pictures").mkdir()
+    (patient.root / "pictures/a").write_text("a")
+    with changed(patient, ".gitignore", lambda text: text):
+        patient.run("dvc", "add", "--quiet", "pictures")
+        patient.run("git", "add", "pictures.dvc")
+        (patient.root / "pictures/b").write_text("b")
+        found = only(find())
+        assert (found[0], found[2]) == ("warning", "pictures is not as pictures.dvc names it")
+        assert found[3] == "dvc add pictures, or to undo: dvc checkout --force pictures"
+        shutil.rmtree(patient.root / "pictures")
+        found = only(find())
+        assert (found[0], found[3]) == ("error", "dvc checkout pictures.dvc")
+        cure(patient, found[3])
+        assert find() == []
+        patient.run("git", "rm", "--quiet", "--force", "pictures.dvc")
+        shutil.rmtree(patient.root / "pictures")
 
 
 def object_of(project: Project, path: str) -> str:

@@ -64,7 +64,7 @@ class Report:
             (finding for _, finding in self.findings), key=lambda finding: SEVERITIES.index(finding.severity)
         )
         lines = [f"{finding.severity}: {finding.what}. Cure: {finding.cure}" for finding in found]
-        lines += [f"not checked: {name} ({reason})" for name, reason in self.left_out.items()]
+        lines += [f"not checked because of the errors: {', '.join(self.left_out)}"] if self.left_out else []
         counts = {severity: sum(finding.severity == severity for finding in found) for severity in SEVERITIES}
         faults = counts["error"] + counts["warning"]
         named = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in counts.items() if number]

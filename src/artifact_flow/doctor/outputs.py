@@ -29,14 +29,22 @@ class Output:
     @property
     def source(self) -> str:
         """The file that declares it, which is a target of DVC's commands."""
-        return self.owner if self.owner.endswith(".dvc") else self.owner.rpartition(":")[0] or "dvc.yaml"
+        return self.owner if self.is_data else self.owner.rpartition(":")[0] or "dvc.yaml"
+
+    @property
+    def is_data(self) -> bool:
+        """Whether a .dvc file names it: data that no stage makes, which people edit."""
+        return self.owner.endswith(".dvc")
 
 
 def check_outputs(project: Project) -> Iterator[Finding]:
-    """Find outputs that are not the locked ones, and say how to have these."""
+    """Find outputs that are not the locked ones, and say how to have these; edited data is to be added or restored."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for output in inspect_outputs(project):
-        if output.workspace != "same":
+        if output.workspace == "other" and output.is_data:
+            cure = f"dvc add {output.path}, or to undo: dvc checkout --force {output.path}"
+            yield Finding(output.source, f"{output.path} is not as {output.owner} names it", cure, "warning")
+        elif output.workspace != "same":
             groups.setdefault((output.source, *_describe(project, output)), []).append(output.path)
     for (source, what, cure), paths in groups.items():
         verb = "are" if len(paths) > 1 else "is"
@@ -46,7 +54,7 @@ def check_outputs(project: Project) -> Iterator[Finding]:
 def _describe(project: Project, output: Output) -> tuple[str, str]:
     """Return what an output is if it is not the locked one, and the cure, with `{paths}` where its path belongs."""
     edited = output.workspace == "other"
-    what = "not as the lock names it, so it was edited or replaced" if edited else "missing"
+    what = "not as dvc.lock names it, so it was edited or replaced" if edited else "missing"
     if output.object is None:
         committed = project.blob(output.path)
         if committed is not None and hash_bytes(committed, "md5") == output.md5:
