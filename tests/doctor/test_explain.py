@@ -61,6 +61,19 @@ def test_a_parameter(patient: Project, ask: Ask, edit: Any, capsys: pytest.Captu
     )
 
 
+def test_from_a_subfolder(
+    patient: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The project around the folder is meant, and it is said where paths start."""
+    for name, value in patient.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(patient.root / "docs")
+    main(["explain", "infer"])
+    printed = capsys.readouterr()
+    assert printed.out == "infer is up to date\n"
+    assert printed.err == f"in {patient.root}, where paths and commands start:\n"
+
+
 def test_a_flow(patient: Project, ask: Ask, edit: Any) -> None:
     """Its name alone is enough if no other dvc.yaml has it; the paths start at the root."""
     edit("flows/params.yaml", lambda text: text.replace("seed: 42", "seed: 43"))
