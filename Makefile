@@ -41,7 +41,8 @@ all: setup  ## set up, reproduce the pipeline, print the metrics
 	dvc repro
 	dvc metrics show
 
-setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline and DVC
+setup: $(VENV)/lean.stamp  ## create .venv with the packages for the pipeline and DVC, and tell git the merge drivers
+	$(drivers)
 
 install: $(VENV)/serve.stamp  ## create .venv with the packages for the service too
 

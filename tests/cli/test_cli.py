@@ -1,5 +1,6 @@
 """The command line is light to start and speaks in sentences."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,48 @@ def test_outside_a_repository_verify_is_one_sentence(tmp_path: Path, monkeypatch
         main(["verify"])
     assert str(ended.value.code).startswith("error: `git rev-parse --show-toplevel` failed in ")
     assert "not a git repository" in str(ended.value.code)
+
+
+def complete(script: str, *words: str) -> set[str]:
+    """Return what bash offers for the last of the words."""
+    typed = " ".join(f"'{word}'" for word in ("artifact-flow", *words))
+    ask = f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; $(complete -p artifact-flow | sed 's/.*-F //; s/ .*//')"
+    probe = f'{script}\n{ask} artifact-flow "{words[-1]}"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_bash_completes_commands_options_and_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The printed script offers commands, a command's options, an option's values, and paths where a path belongs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", "bash"])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    assert complete(script, "re") == {"receive", "register", "reproduce"}
+    assert complete(script, "doctor", "--") == {"--help", "--json", "--service"}
+    assert complete(script, "drift", "--fail-on", "") == {"alert", "warn"}
+    assert complete(script, "attest", "mo") == {"model.onnx"}
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_other_shells_have_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names every command, and zsh, if it is installed, can read it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", shell])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    assert all(command.__name__.rpartition(".")[2].replace("_", "-") in script for command in COMMANDS)
+    if shutil.which("zsh") and shell == "zsh":
+        subprocess.run(["zsh", "-n"], input=script, text=True, check=True)
+
+
+def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The three shells are named."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", "fish"])
+    assert ended.value.code == 2
+    assert "invalid choice: 'fish'" in capsys.readouterr().err

@@ -10,9 +10,11 @@ from contextlib import nullcontext
 from artifact_flow.cli import (
     attest,
     card,
+    doctor,
     download,
     drift,
     experiment,
+    explain,
     hand_over,
     init,
     merge_lock,
@@ -27,12 +29,15 @@ from artifact_flow.cli import (
     trust,
     verify,
 )
+from artifact_flow.cli.completion import add_completion
 from artifact_flow.cli.process import exits_at_once
 from artifact_flow.core.base.errors import exit_on_error
 from artifact_flow.core.base.without_pandas import leave_out_pandas
 
 # In the order in which a user needs them
 COMMANDS = (
+    doctor,
+    explain,
     verify,
     attest,
     reproduce,
@@ -60,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="artifact-flow",
         description="Reproducible scikit-learn models: from your table to predictions, with proof.",
     )
+    add_completion(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)

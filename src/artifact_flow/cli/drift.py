@@ -18,7 +18,8 @@ def add(commands: Commands) -> None:
         "drift",
         help="compare the rows in a service's logs with the training rows",
         description="Read the JSON lines that `artifact-flow serve` logged, and report for each column how far its "
-        "rows have drifted from the training rows.",
+        "rows have drifted from the training rows. "
+        "Exit code 0: compared; 1: with --fail-on, a column has this status or a worse one.",
     )
     drift.add_argument("logs", nargs="+", type=Path, metavar="LOG", help="a log file")
     drift.add_argument(

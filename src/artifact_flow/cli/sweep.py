@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
         "sweep",
         help="run a DVC experiment for each combination of parameter values, and compare the results",
         description="Queue a DVC experiment for each combination of values, run the queue, and print a table. "
-        "Exit code 1: an experiment failed.",
+        "Exit code 0: every experiment has a result; 1: an experiment failed.",
     )
     sweep.add_argument("settings", nargs="+", metavar="KEY=V,V", help="such as train.C=0.01,0.1,1")
     sweep.add_argument("--jobs", type=int, default=1, metavar="N", help="number of concurrent experiments; default: 1")
