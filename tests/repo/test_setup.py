@@ -22,7 +22,7 @@ def make(*arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["uv", "lean", "dev"])
+@pytest.mark.parametrize("name", ["installers", "lean", "dev"])
 def test_a_lock_pins_each_name_once_with_hashes_and_no_address(name: str) -> None:
     """There is one version for every supported Python, and no package index, so any mirror can be used."""
     text = (ROOT / f"requirements/{name}.txt").read_text()
