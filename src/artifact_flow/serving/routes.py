@@ -178,7 +178,7 @@ class ModelRoutes:
                 meters.prediction_meter(self.model.name, name)(count)
         request.scope["answered"] = rows, answers
         if self.shadow:
-            self.shadow.put(request.scope["request_id"], X, rows, answers)
+            self.shadow.put(request.scope["request_id"], X, rows, answers, _weights(request))
 
 
 def write_predictions(answers: Answers) -> bytes:

@@ -30,7 +30,7 @@ class Ending:
         return join_blocks(chain(iter(lambda: stream.read(BLOCK_BYTES), b""), (f"\n{self._line}\n".encode(),)))
 
     def take(self, text: str, number: int | None) -> bool:
-        """Return whether a row that Arrow reports is the line, or has it inside. Arrow hides what its handler raises."""
+        """Return whether a row that Arrow reports is the line or has it inside; Arrow hides what its handler raises."""
         if text == self._line:
             self._seen = True
         elif self._line in text:
