@@ -416,6 +416,22 @@ def test_a_csv_file_is_predicted_and_can_be_downloaded(open_page: Open) -> None:
     expect(page.locator("#refusal")).to_have_text(re.compile('^row 3: sepal_length is "x"'))
 
 
+def test_units_and_descriptions_stand_beside_the_names(open_page: Open, models: dict[str, Path]) -> None:
+    """At the fields, as text that no markup changes, and at the answer."""
+    with Server(models["price"]) as server:
+        page = open_page("", at=server, viewport={"width": 320, "height": 640})
+        size = field(page, "size 100 m² optional")
+        expect(size).to_have_accessible_description(re.compile("^Floor space, <b>measured</b> inside. in training: "))
+        expect(size).to_have_attribute("title", "Floor space, <b>measured</b> inside.")
+        expect(page.locator("#card")).to_contain_text("price, a number in 1000 €; What was paid, without taxes")
+        press(page, "Example")
+        press(page, "Predict")
+        expect(result(page)).to_have_text(re.compile(r"^-?[\d.]+1000 €$"))
+        expect(page.locator(".one")).to_contain_text("predicted priceWhat was paid, without taxes")
+        expect(page.locator("#why")).to_contain_text("Added to the price in 1000 €, compared")
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 @pytest.mark.slow
 def test_documents_are_read_and_downloaded(open_page: Open, locked: Path) -> None:
     """Each is fetched when it is opened, with the key; a phone scrolls its long lines inside it."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.legend import Legend
 from artifact_flow.serving.drift import Verdict
 from artifact_flow.serving.model import ServedModel
 
@@ -53,6 +54,7 @@ class ModelCard(BaseModel):
     image: ImageGrid | None = Field(description="null for a model that takes no images")
     example: dict[str, Any] = Field(description="a row of each column's middle value in training")
     optional: list[str] = Field(description="columns that may be left out")
+    columns: Legend = Field(description="unit and description of those columns, and of the target, that have them")
     metrics: dict[str, Any] | None = Field(description="null if they are not those of this model")
     papers: list[str] = Field(description="names of the documents at papers/<name>")
     contract: Contract
@@ -109,14 +111,15 @@ def name_types(models: Collection[str]) -> dict[str, str]:
 
 def build_types(model: ServedModel, stem: str) -> AnswerTypes:
     """Return the types of a model, whose names begin with `stem`."""
-    target = model.contract.target
+    target, words = model.contract.target, model.target
     if not model.classes:
-        fields: dict[str, Any] = {"value": (float, Field(description=f"the predicted {target.name}"))}
+        predicted = f"{words.lead}the predicted {target.name}{words.in_unit}"
+        fields: dict[str, Any] = {"value": (float, Field(description=predicted))}
     else:
         classes = model.classes
         fields = {
             "class_index": (int, Field(ge=0, lt=len(classes), description="index in the contract's classes")),
-            "class_name": (str, Field(description=f"one of {', '.join(classes[:NAMED])}")),
+            "class_name": (str, Field(description=f"{words.lead}one of {', '.join(classes[:NAMED])}")),
         }
         if any("probabilities" in weights.names for weights in model.weights.values()):
             shares = TypedDict(f"{stem}Probabilities", dict.fromkeys(classes, float))  # type: ignore[misc]

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifact_flow.core.base.documents import flow_blocks, is_plain, load_yaml
 from artifact_flow.core.base.errors import ParamsError, closest
+from artifact_flow.core.base.legend import ColumnLegend
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.base.validation import explain_error, kind_of, nested_models
 
@@ -182,10 +183,13 @@ class InferParams(_Block):
 
 
 class ExportParams(_Block):
-    """The opset of the ONNX model, and how close its predictions must be to the pickle's."""
+    """The opset of the ONNX model, its greatest difference from the pickle, and what it tells about its columns."""
 
     opset: Annotated[int, Field(ge=13, le=21, description="a whole number from 13 to 21")]
     max_difference: Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
+    columns: Annotated[
+        dict[str, ColumnLegend] | None, _optional("a mapping of columns, features or the target, to a block of keys")
+    ] = None
 
 
 class QuantizeParams(_Block):

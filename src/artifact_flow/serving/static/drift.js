@@ -1,6 +1,6 @@
 // Drift: compare the predicted rows with the training rows, with a chart for the most drifted columns.
 
-import { count, draw, make, percent, short } from "./elements.js";
+import { count, draw, inUnit, make, percent, short } from "./elements.js";
 
 const CHARTS = 12; // the most drifted columns, which get a chart each
 const [WIDTH, HEIGHT] = [240, 72];
@@ -11,7 +11,7 @@ const MEANING = {
 };
 
 /** Return the parts of the drift section. */
-export function showDrift({ status, rows, min_rows, columns, columns_in_all }) {
+export function showDrift({ status, rows, min_rows, columns, columns_in_all }, legend) {
   const few = `a verdict needs ${count(min_rows, "row")}: with fewer rows, chance alone can look like drift`;
   const head = make("p", {}, badge(status), ` ${count(rows, "row")} in the window; ${MEANING[status] ?? few}.`);
   const shown = columns.slice(0, CHARTS);
@@ -19,7 +19,7 @@ export function showDrift({ status, rows, min_rows, columns, columns_in_all }) {
   return [
     head,
     make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "predicted" : "predicted: no rows yet"),
-    make("div", { class: "charts" }, shown.map((column) => chart(column, rows))),
+    make("div", { class: "charts" }, shown.map((column) => chart(column, rows, legend[column.name]))),
     rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} with less drift`) : "",
   ].filter(Boolean);
 }
@@ -28,12 +28,12 @@ const badge = (status) => make("span", { class: "badge", "data-status": status }
 
 const swatch = (kind) => make("span", { class: `swatch ${kind}` });
 
-function chart(column, rows) {
+function chart(column, rows, legend) {
   const bins = readBins(column);
   return make(
     "figure",
     {},
-    make("figcaption", {}, make("strong", { title: column.name }, column.name), column.status in MEANING ? badge(column.status) : ""),
+    make("figcaption", {}, make("strong", { title: legend?.description ?? column.name }, column.name, inUnit(legend)), column.status in MEANING ? badge(column.status) : ""),
     bars(column.name, bins),
     make("p", { class: "axis quiet" }, ends(bins).map((end) => make("span", {}, end))),
     rows ? make("p", { class: "measures" }, measures(column)) : "",
