@@ -20,7 +20,7 @@ from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.evidence.columns import Line, summarize
 from artifact_flow.evidence.facts import Facts, Value
-from artifact_flow.evidence.markdown import code, escape, list_some, write_table
+from artifact_flow.evidence.markdown import code, escape, list_some, show_words, write_table
 from artifact_flow.evidence.training import NATIVE_PLACE, show_arguments, show_promise, split_metrics
 
 CARD = Path("MODEL_CARD.md")
@@ -116,7 +116,7 @@ def _data(facts: Facts) -> Iterator[str]:
     yield from write_table(
         ("column", "type", "in the train split", "missing", *(("unit", "description") if described else ())),
         [
-            (*_show_line(line), *(_show_words(facts.legend.get(line.first, UNKNOWN)) if described else ()))
+            (*_show_line(line), *(show_words(facts.legend.get(line.first, UNKNOWN)) if described else ()))
             for line in lines[:MOST_LINES]
         ],
     )
@@ -263,13 +263,9 @@ def _show_line(line: Line) -> tuple[str, str, str, str]:
     return name, line.type, found, f"{most}{100 * line.missing:.3g} %"
 
 
-def _show_words(legend: ColumnLegend) -> tuple[str, str]:
-    return escape(legend.unit or ""), escape(legend.description or "")
-
-
 def _show_legend(legend: ColumnLegend) -> str:
     """Return the unit and the description of the target, after its name."""
-    unit, description = _show_words(legend)
+    unit, description = show_words(legend)
     return f"{f' in {unit}' if unit else ''}{f': {description}' if description else ''}"
 
 

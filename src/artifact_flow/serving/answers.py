@@ -6,6 +6,7 @@ the model card and of drift are the same for all models. Responses are built wit
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field, create_model
@@ -14,6 +15,7 @@ from typing_extensions import TypedDict
 from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.legend import Legend
 from artifact_flow.serving.drift import Verdict
+from artifact_flow.serving.history import POINTS
 from artifact_flow.serving.model import ServedModel
 
 NAMED = 40  # classes listed in a description, at most
@@ -73,6 +75,16 @@ class DriftColumn(BaseModel):
     bins: list[str]
     reference: list[float]
     current: list[float]
+    history: list[float] = Field(description="population stability index at each time of the report's history")
+
+
+class DriftPoint(BaseModel):
+    """How far the recent rows were from those in training at an earlier time."""
+
+    time: datetime
+    rows: int = Field(description="in the window")
+    status: Verdict
+    psi: float = Field(description="the largest population stability index of all columns")
 
 
 class DriftReport(BaseModel):
@@ -80,9 +92,14 @@ class DriftReport(BaseModel):
 
     status: Verdict
     rows: int
-    min_rows: int
+    min_rows: int = Field(description="fewer rows have no verdict")
+    warn: float = Field(description="population stability index from which a column deserves attention")
+    alert: float = Field(description="population stability index from which a column has changed")
     columns_in_all: int
     columns: list[DriftColumn] = Field(description="the most drifted first")
+    history: list[DriftPoint] = Field(
+        max_length=POINTS, description="since the start, the oldest first; the time between two grows with it"
+    )
 
 
 @dataclass(frozen=True)
