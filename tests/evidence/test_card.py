@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from project import Project
 
 from artifact_flow.cli import main
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.legend import ColumnLegend
 from artifact_flow.core.base.params import load_params
 from artifact_flow.evidence.bom import BOM, render_bom
 from artifact_flow.evidence.card import CARD, render_card
@@ -281,6 +283,17 @@ def test_columns_of_every_type_and_names_of_every_kind(tmp_path: Path, monkeypat
     assert types["split (feature)"] == "sc:Float"
     assert types["split"] == ["sc:Text", "cr:Split"]
     assert len(bom["metadata"]["component"]["modelCard"]["modelParameters"]["inputs"]) == len(facts.inputs) > 1
+    legend = {
+        "Größe | m²": ColumnLegend(unit="m|²", description="`Breite` mal Tiefe"),
+        "Ziel_*": ColumnLegend(unit="*"),
+    }
+    told = replace(facts, legend=legend)
+    check_documents(write_documents(told), told)
+    card = render_card(told)
+    assert "| `Größe \\| m²` | number | 20.5 to 56.5 | 0 % | m\\|² | \\`Breite\\` mal Tiefe |" in card
+    assert "| `日付` | date | 2024-01-01 to 2024-12-28 | 0 % |  |  |" in card
+    assert "| target | `Ziel_*` in \\* |" in card
+    assert '"`Breite` mal Tiefe: number in m|²: 20.5 to 56.5 in the train split"' in render_croissant(told)
 
 
 def test_a_regression_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

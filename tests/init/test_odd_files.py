@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from init.odd import adopt, check_score, predict, refuse
 
+from artifact_flow.cli import main
 from artifact_flow.core.base.errors import DataError
+from artifact_flow.core.base.params import PARAMS, load_params
 
 ROWS = 60
 SIZE = [round(30 + 7.3 * (i * 37 % 60), 1) for i in range(ROWS)]
@@ -458,3 +460,20 @@ def test_a_class_that_usually_marks_a_gap_is_named(tmp_path: Path) -> None:
     check_score(adopted, {"size": SIZE, "price": PRICE}, kinds)
     adopted = adopt(tmp_path, table, "--target", "kind", "--missing", "?", "--drop-missing-target")
     assert adopted.table.columns.num_rows == ROWS * 2 // 3
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("size: {unit: m²}, gone: {unit: kg}, price: {unit: EUR}", ["size", "price"]), ("gone: {unit: kg}", None)],
+)
+def test_words_about_the_columns_of_a_former_table_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: list[str] | None
+) -> None:
+    """`init` keeps the units of columns that the new table has, so that `export` goes on."""
+    adopt(tmp_path, "size,kind,price\n" + lines(SIZE, KIND, PRICE), "--target", "price")
+    monkeypatch.chdir(tmp_path)
+    PARAMS.write_text(PARAMS.read_text().replace("export:\n", f"export:\n  columns: {{{given}}}\n"))
+    main(["init", "--data", "t.csv", "--target", "price", "--force"])
+    export = load_params().export
+    assert export
+    assert (list(export.columns) if export.columns else None) == kept

@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from artifact_flow.core.base.legend import ColumnLegend
 from artifact_flow.core.base.params import Task
 from serving.server import Server, lock_for, make_builtin
 from unit.own import make_flow
 
 
+LEGEND = {
+    "size": ColumnLegend(unit="100 m²", description="Floor space, <b>measured</b> inside."),
+    "since": ColumnLegend(description="Day of the first sale"),
+    "price": ColumnLegend(unit="1000 €", description="What was paid, without taxes"),
+}
+
+
 @pytest.fixture(scope="session")
 def models(once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, Path]:
-    """Name → model.onnx of digits, iris, own (a classifier of a mixed table) and price (a regressor of it)."""
+    """Name → model.onnx of digits, iris, own (a classifier of a mixed table) and price (a regressor, with LEGEND)."""
     own: dict[str, Task] = {"own": "classification", "price": "regression"}
 
     def make(root: Path) -> None:
@@ -24,7 +32,7 @@ def models(once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, P
             make_builtin(root / name, name)
         for name, task in own.items():
             (root / name).mkdir()
-            make_flow(root / name, task)
+            make_flow(root / name, task, LEGEND if name == "price" else None)
 
     root = once("models", make)
     return {name: root / name / "model.onnx" for name in ("digits", "iris", *own)}

@@ -299,4 +299,6 @@ def test_drift_is_reported_when_rows_change(models: dict[str, Path]) -> None:
         drift = server.get("/drift").document
         assert (drift["status"], drift["columns"][0]["name"], drift["rows"]) == ("alert", "petal_width", len(train))
         assert drift["columns"][0]["unseen"] > 0.3
+        (earlier,) = drift["history"]
+        assert (earlier["status"], [earlier["psi"]]) == ("alert", drift["columns"][0]["history"])
         assert [column["status"] for column in drift["columns"][1:]] == ["ok", "ok", "ok"]

@@ -108,6 +108,20 @@ def test_numbers_have_the_range_within_which_the_model_answers(served: Server, d
     assert served.post("/models/iris/predict/batch", table["example"].encode(), "text/csv").status == 200
 
 
+def test_units_and_descriptions_are_told(locked: Server) -> None:
+    """In the row, in the answer and in the model card; a column without any has its type and range."""
+    schemas = locked.get("/openapi.json").document["components"]["schemas"]
+    row = {name: schema["description"] for name, schema in schemas["OwnRow"]["properties"].items()}
+    assert row["size"].startswith("Floor space, <b>measured</b> inside: a number in 100 m², in training ")
+    assert row["since"].startswith("Day of the first sale: a date such as ")
+    assert row["open"] == "true or false; may be left out"
+    value = schemas["OwnPrediction"]["properties"]["value"]
+    assert value["description"] == "What was paid, without taxes: the predicted price in 1000 €"
+    card = locked.get("/model", key=KEY).document
+    assert list(card["columns"]) == ["size", "since", "price"]
+    assert card["columns"]["since"] == {"description": "Day of the first sale"}
+
+
 def test_two_models_whose_names_differ_in_marks_have_different_types() -> None:
     """Names in letters and digits, each beginning with a letter."""
     assert name_types(["house-prices", "house_prices", "2024", "m\u00fcnchen", "\u4e2d"]) == {

@@ -18,6 +18,7 @@ from artifact_flow.core.base.params import DataParams, TableParams, Type, load_p
 from artifact_flow.core.table.datasets import load_own, load_source
 from artifact_flow.core.table.tables import Table, split_rows
 from artifact_flow.serving.drift import ColumnDrift, Drift, measure_drift
+from artifact_flow.serving.history import POINTS, History
 from artifact_flow.serving.rows import Rows
 from artifact_flow.serving.window import Window
 
@@ -344,3 +345,54 @@ def test_logs_without_rows_are_one_sentence(models: dict[str, Path], tmp_path: P
     _, other = run(str(log), "--model", str(models["own"]), "--out", str(tmp_path / "page.html"), code=1)
     assert "no rows of this model (1 lines about other models, 0 without their input, 0 damaged)" in other
     assert not (tmp_path / "page.html").exists()
+
+
+def point(history: History, now: float, psi: float, added: int) -> bool:
+    """Add a point if one is due; return whether it was."""
+    if not history.claim(now, added):
+        return False
+    found = [ColumnDrift(name, "ok", value, 1.0, 0, 0, 0, [], [], []) for name, value in (("b", psi), ("a", 0.01))]
+    history.add(now, added, Drift("ok", min(added, 500), 100, found), {"a": 0, "b": 1})
+    return True
+
+
+def told(history: History) -> dict[str, Any]:
+    """Return the history of a document of the column b."""
+    return history.complete({"columns": [{"name": "b"}]}, {"a": 0, "b": 1})
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_history_keeps_the_whole_time_in_a_fixed_number_of_points(tmp_path: Path, shared: bool) -> None:
+    """A day of a point a minute, then a quiet hour; what one worker adds, another one tells."""
+    folder = tmp_path if shared else None
+    one = History("x", 2, folder)
+    other = History("x", 2, folder) if shared else one
+    assert told(other) == {"columns": [{"name": "b", "history": []}], "history": []}
+    sizes = []
+    for minute in range(24 * 60):
+        point((one, other)[minute % 2], 1e9 + 60 * minute, minute / 1000, 100 + minute)
+        sizes.append(len(told(one)["history"]))
+    assert max(sizes) == POINTS
+    assert min(sizes[POINTS:]) > POINTS // 2
+    found = told(other)
+    assert found == told(one)
+    psi = found["columns"][0]["history"]
+    assert psi == sorted(psi) == [instant["psi"] for instant in found["history"]]
+    assert (psi[0] < 0.05, psi[-1] > 1.4) == (True, True)
+    assert found["history"][0] == {"time": "2001-09-09T02:17:40+00:00", "rows": 131, "status": "ok", "psi": 0.031}
+    assert point(one, 1e9 + 90_000, 1.0, 5000)
+    assert not point(other, 1e9 + 90_030, 1.0, 6000), "too early"
+    assert not point(other, 1e9 + 97_200, 1.0, 5000), "no new rows"
+    assert point(other, 1e9 + 97_200, 1.0, 6000)
+    if shared:
+        one.remove()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_two_workers_do_not_measure_the_same_point(tmp_path: Path) -> None:
+    """The first one to see that it is due has some seconds; if it dies, another one takes its turn."""
+    one, other = (History("x", 2, tmp_path) for _ in range(2))
+    assert one.claim(1e9, 100)
+    assert not other.claim(1e9 + 1, 100)
+    assert point(other, 1e9 + 6, 0.2, 100)
+    assert not one.claim(1e9 + 7, 200)

@@ -19,6 +19,7 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.model.predictions import Predictions
 from artifact_flow.core.table.columns import to_column
+from artifact_flow.core.table.ending import OPEN_QUOTE
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.typed_rows import read_columns
 from artifact_flow.predict.files import Predictor, Report, note_ignored, open_pair, open_rows, predict_batches
@@ -140,18 +141,23 @@ def by_training(body: bytes, contract: Contract, folder: Path) -> np.ndarray | N
 
 def by_predict(body: bytes, contract: Contract) -> np.ndarray | None:
     """Return the matrix that `predict` encodes from a file, None when it refuses the file."""
+    try:
+        return predict(body, contract)
+    except DataError:
+        return None
+
+
+def predict(body: bytes, contract: Contract) -> np.ndarray:
+    """Return the matrix that `predict` encodes from a file; raise DataError when it refuses the file."""
     found: list[np.ndarray] = []
 
     def keep(X: np.ndarray) -> Predictions:
         found.append(X)
         return Predictions(np.zeros(len(X)), None)
 
-    try:
-        source = open_rows("t", io.BytesIO(body), contract)
-        note_ignored(source, contract, Report())
-        list(predict_batches(source, Predictor(contract, keep, np.float64), Report()))
-    except DataError:
-        return None
+    source = open_rows("t", io.BytesIO(body), contract)
+    note_ignored(source, contract, Report())
+    list(predict_batches(source, Predictor(contract, keep, np.float64), Report()))
     return np.concatenate(found)
 
 
@@ -296,6 +302,31 @@ BODIES: list[tuple[str, str, bytes]] = [
 def test_a_file_means_the_same_in_the_service_and_in_predict(kind: str, body: bytes) -> None:
     """Its header, its separator, its encoding and its rows."""
     assert equal(by_service(rows_of("auto"), kind, body), by_predict(body, WHOLE))
+
+
+OPEN: list[tuple[str, int, bytes]] = [
+    ("in the last row", 1, HEADER + b"\n" + VALUES.replace(b"red", b'"red') + b"\n"),
+    ("above other rows", 1, b'plain,word\n1,"red\n2,blue\n3,red\n'),
+    ("as the last byte", 2, b'plain,word\n1,red\n2,"'),
+    ("after two that are one", 1, b'plain,word\n1,"red""\n'),
+    ("with separators after it", 1, b'plain,word\n1,"red,5,6\n'),
+    ("in a row with too many values", 1, b'plain,word\n1,2,"red\n'),
+    ("in the header", 0, b'plain,"word\n1,red\n'),
+]
+
+
+@pytest.mark.parametrize(("row", "body"), [case[1:] for case in OPEN], ids=[case[0] for case in OPEN])
+def test_a_quotation_mark_that_is_never_closed_is_refused_everywhere(row: int, body: bytes, tmp_path: Path) -> None:
+    """It would take every row below into one value; a file's header is its row 1, a body's rows count below it."""
+    contract = make_contract("auto", "plain", "word") if body.startswith(b"plain") else WHOLE
+    (tmp_path / "t.csv").write_bytes(body)
+    with pytest.raises(Problem) as problem:
+        Rows(contract, max_rows=9).read_csv(body)
+    assert problem.value.sentence == f"{f'row {row}' if row else 'the header'}: {OPEN_QUOTE}"
+    with pytest.raises(DataError, match=f"^t, row {row + 1}: {OPEN_QUOTE}$"):
+        predict(body, contract)
+    with pytest.raises(DataError, match=rf"/t\.csv, row {row + 1}: {OPEN_QUOTE}$"):
+        read_columns(tmp_path / "t.csv", Form(), {name: ROLES[name] for name in names_of(contract)})
 
 
 REQUESTS: list[tuple[str, bytes, dict[str, str], int, str]] = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 from project import is_finished
 from serving.papers import write_papers
 from serving.server import IRIS_ROW, Server
@@ -414,6 +414,53 @@ def test_a_csv_file_is_predicted_and_can_be_downloaded(open_page: Open) -> None:
     assert re.search(r'5\.1,3\.5,1\.4,"0\.2\n",setosa,0\.\d+\n6,3,5,2,virginica,0\.\d+\n$', lines)
     chooser.set_input_files({"name": "flowers.csv", "mimeType": "text/csv", "buffer": rows + b"x,3,5,2\n"})
     expect(page.locator("#refusal")).to_have_text(re.compile('^row 3: sepal_length is "x"'))
+
+
+@pytest.mark.slow
+def test_units_and_descriptions_stand_beside_the_names(open_page: Open, models: dict[str, Path]) -> None:
+    """At the fields, as text that no markup changes, and at the answer."""
+    with Server(models["price"]) as server:
+        page = open_page("", at=server, viewport={"width": 320, "height": 640})
+        size = field(page, "size 100 m² optional")
+        expect(size).to_have_accessible_description(re.compile("^Floor space, <b>measured</b> inside. in training: "))
+        expect(size).to_have_attribute("title", "Floor space, <b>measured</b> inside.")
+        expect(page.locator("#card")).to_contain_text("price, a number in 1000 €; What was paid, without taxes")
+        press(page, "Example")
+        press(page, "Predict")
+        expect(result(page)).to_have_text(re.compile(r"^-?[\d.]+1000 €$"))
+        expect(page.locator(".one")).to_contain_text("predicted priceWhat was paid, without taxes")
+        expect(page.locator("#why")).to_contain_text("Added to the price in 1000 €, compared")
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.slow
+def test_drift_is_drawn_over_time(open_page: Open, models: dict[str, Path]) -> None:
+    """A line of the largest index and one of each drifting column, as soon as there are two points in the past."""
+    past = [{"time": f"2026-01-0{day}T12:00:00+00:00", "rows": 200, "status": "ok", "psi": day / 50} for day in (1, 2)]
+
+    def age(route: Route) -> None:
+        """Let the service be older than the test can wait for."""
+        report = route.fetch().json()
+        for column in report["columns"]:
+            column["history"] = [0.01, 0.02, *column["history"]]
+        route.fulfill(json=report | {"history": [*past, *report["history"]]})
+
+    with Server(models["iris"]) as server:
+        row = IRIS_ROW | {"petal_width": 9.0}
+        assert server.post("/predict/batch", [row] * 150).status == 200
+        page = open_page("", at=server, viewport={"width": 320, "height": 640})
+        expect(page.locator("#drift figure")).to_have_count(4)
+        expect(page.locator("svg.over-time")).to_have_count(0)
+        page.route("**/drift", age)
+        press(page, "Refresh")
+        expect(page.locator("svg.over-time")).to_have_count(5)
+        largest = page.locator(".whole svg")
+        expect(largest).to_have_attribute(
+            "aria-label", re.compile(r"^All columns: population stability index from 1 Jan, ")
+        )
+        assert len((largest.locator("polyline").get_attribute("points") or "").split()) == 4
+        expect(largest.locator("rect title").first).to_have_text(re.compile(r"^1 Jan, \d\d:\d\d: PSI 0.02$"))
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
 @pytest.mark.slow

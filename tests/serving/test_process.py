@@ -325,6 +325,10 @@ def test_metrics_and_drift_are_shared_by_workers_and_survive_a_killed_one(models
         for _ in range(20):
             assert server.post("/predict", IRIS_ROW).status == 200
         assert line + "80.0" in server.get("/metrics").body.decode()
+        assert server.post("/predict/batch", [IRIS_ROW] * 100).status == 200
+        histories = [server.get("/drift").document["history"] for _ in range(10)]
+        assert histories == [histories[0]] * 10
+        assert len(histories[0]) == 1
         assert server.stop() == 0
         ids = [entry["request_id"] for entry in server.predictions()]
-        assert len(ids) == len(set(ids)) == 80
+        assert len(ids) == len(set(ids)) == 81

@@ -105,7 +105,30 @@ def test_a_shadow_reads_rows_by_its_own_categories(models: dict[str, Path]) -> N
     answers = champion.answer(champion.predict(champion.rows.encode([row]), champion.weights["float"]))
     lines: list[bytes] = []
     shadow = Shadow(challenger, champion, lines.append)
-    shadow.put("r", np.full((1, len(champion.rows.features)), -1.0), [row], answers)
+    shadow.put("r", np.full((1, len(champion.rows.features)), -1.0), [row], answers, "float")
     shadow.close()
     (line,) = map(json.loads, lines)
     assert (line["shadow"], line["agreed"], line["mean_difference"]) == ([answers[0]["class_name"]], 1, 0.0)
+
+
+def test_a_shadow_compares_the_weights_that_answered_with_its_own_of_that_kind(models: dict[str, Path]) -> None:
+    """8-bit answers of a model that is its own shadow agree to the digit; without 8-bit weights, the log says so."""
+    path = models["iris"]
+    hashes = tuple(hash_file(path.with_name(name)) for name in ("model.onnx", "model_quantized.onnx"))
+    champion, challenger, plain = (ServedModel(path, ServiceSettings(sha256=hashes)) for _ in range(3))
+    del plain.weights["8bit"]
+    X = champion.rows.encode(ROWS)
+    lines: list[bytes] = []
+    for model in (challenger, plain):
+        shadow = Shadow(model, champion, lines.append)
+        for weights in ("float", "8bit"):
+            answers = champion.answer(champion.predict(X, champion.choose(weights)))
+            shadow.put(weights, X, list(ROWS), answers, weights)
+        shadow.close()
+    found = [json.loads(line) for line in lines]
+    assert [(line["weights"], line["shadow_weights"], line["mean_difference"] == 0) for line in found] == [
+        ("float", "float", True),
+        ("8bit", "8bit", True),
+        ("float", "float", True),
+        ("8bit", "float", False),
+    ]

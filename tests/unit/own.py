@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from artifact_flow.core.base.files import hash_file
+from artifact_flow.core.base.legend import ColumnLegend
 from artifact_flow.core.base.lock import LOCK
 from artifact_flow.core.base.params import (
     DataParams,
@@ -113,7 +114,7 @@ def write_lock(folder: Path, *outputs: str) -> None:
     (folder / LOCK).write_text(json.dumps({"schema": "2.0", "stages": {"train": {"cmd": "train", "outs": outs}}}))
 
 
-def make_flow(folder: Path, task: Task = "classification") -> Flow:
+def make_flow(folder: Path, task: Task = "classification", legend: dict[str, ColumnLegend] | None = None) -> Flow:
     """Run the stages on such rows."""
     table = load_rows(folder, task)
     write_table(table, folder / DATA)
@@ -122,7 +123,7 @@ def make_flow(folder: Path, task: Task = "classification") -> Flow:
         data=table.roles.params,
         train=TrainParams(estimator=f"sklearn.linear_model.{estimator}", threads=1),
         infer=InferParams(decimals=8),
-        export=ExportParams(opset=17, max_difference=1e-4),
+        export=ExportParams(opset=17, max_difference=1e-4, columns=legend),
     )
     for stage in (train, infer, export):
         stage.main(params, folder)

@@ -12,9 +12,10 @@ from unit.own import load_rows
 from unit.tables import contract_of, matrix, predict, train_model
 
 from artifact_flow.core.base.contract import Contract
-from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.base.errors import InapplicableError, ParamsError
+from artifact_flow.core.base.legend import ColumnLegend, arrange_legend
 from artifact_flow.core.base.params import DataParams, TrainParams
-from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
+from artifact_flow.core.model.artifacts import CONTRACT_KEY, PORTABLE, read_legend, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
 from artifact_flow.core.table.datasets import load_builtin
 from artifact_flow.core.table.tables import Roles, Table, split_rows
@@ -130,6 +131,29 @@ def test_the_same_model_is_the_same_bytes(tables: dict[str, Table], name: str) -
     assert one == other
     metadata = start_session(one).get_modelmeta().custom_metadata_map
     assert metadata == {CONTRACT_KEY: "the contract's sha256"}
+
+
+def test_units_and_descriptions_are_in_the_file_whatever_their_order(tables: dict[str, Table]) -> None:
+    """In the order of the columns, the target last; a name of no column is refused with the nearest one."""
+    names = ["size", "open", "price"]
+    about = {name: ColumnLegend(unit=unit) for name, unit in (("price", "€"), ("size", "m²"))}
+    legend = arrange_legend({**about, "open": ColumnLegend()}, names)
+    assert list(legend) == ["size", "price"]
+    estimator, contract, plain = exported(tables["mixed"], estimator_of("linear_model.LogisticRegression"))
+    content = serialize(export_model(estimator, contract, 17, matrix(tables["mixed"])), "sum", legend)
+    session = start_session(content)
+    assert session.get_modelmeta().custom_metadata_map == {
+        CONTRACT_KEY: "sum",
+        "columns": '{"size":{"unit":"m²"},"price":{"unit":"€"}}',
+    }
+    assert read_legend(session, PORTABLE) == legend
+    assert read_legend(start_session(plain), PORTABLE) == arrange_legend(None, names) == {}
+    with pytest.raises(
+        ParamsError,
+        match=r"^params.yaml: export.columns names prize, which is no column of the model \(did you mean price\?\); "
+        "allowed: the names of features and of the target.$",
+    ):
+        arrange_legend({"prize": ColumnLegend(unit="€")}, names)
 
 
 def test_inputs_and_outputs_are_as_promised(tables: dict[str, Table]) -> None:

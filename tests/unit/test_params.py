@@ -115,6 +115,16 @@ def test_params_are_frozen(params: Params) -> None:
         ((None,), {}, "the key None is nothing; allowed: a name"),
         (("train", "tol"), datetime.date(2020, 1, 1), "train.tol is datetime.date(2020, 1, 1) (a date); allowed: a"),
         (("train", "classes"), [{"a"}], "train.classes is [{'a'}] (a list); allowed: a number, text"),
+        (("export", "columns"), {"a": {"unti": "m"}}, "export.columns.a.unti is not a known key (did you mean unit?);"),
+        (("export", "columns"), {"a": {"unit": 1}}, "export.columns.a.unit is 1 (a number); allowed: one line of at"),
+        (
+            ("export", "columns"),
+            {"a": {"unit": ""}},
+            "export.columns.a.unit is '' (text); allowed: one line of at most",
+        ),
+        (("export", "columns"), {"a": {"unit": "\n"}}, "export.columns.a.unit is '\\n' (text); allowed: one line"),
+        (("export", "columns"), {"a": "m"}, "export.columns.a is 'm' (text); allowed: a mapping of columns, features"),
+        (("export", "columns"), ["a"], "export.columns is ['a'] (a list); allowed: a mapping of columns, features or"),
         (("infer", "decimals"), 13, "infer.decimals is 13 (a number); allowed: a whole number from 1 to 12."),
     ],
 )

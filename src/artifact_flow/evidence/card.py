@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from artifact_flow.core.base.contract import CONTRACT, Contract
+from artifact_flow.core.base.legend import UNKNOWN, ColumnLegend
 from artifact_flow.core.base.lock import LOCK
 from artifact_flow.core.base.pipeline import PIPELINE
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED
@@ -19,7 +20,7 @@ from artifact_flow.core.model.predictions import METRICS
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.evidence.columns import Line, summarize
 from artifact_flow.evidence.facts import Facts, Value
-from artifact_flow.evidence.markdown import code, escape, list_some, write_table
+from artifact_flow.evidence.markdown import code, escape, list_some, show_words, write_table
 from artifact_flow.evidence.training import NATIVE_PLACE, show_arguments, show_promise, split_metrics
 
 CARD = Path("MODEL_CARD.md")
@@ -102,17 +103,22 @@ def _data(facts: Facts) -> Iterator[str]:
         "source": code(contract.params["data"]["source"]),
         "rows": f"{sum(rows.values())}: {rows['train']} to train, {rows['test']} to test",
         "split": show_split(contract),
-        "target": code(contract.target.name),
+        "target": code(contract.target.name) + _show_legend(facts.legend.get(contract.target.name, UNKNOWN)),
     }
     if contract.target.classes:
         facts_of["classes"] = f"{len(contract.target.classes)}: {list_some(contract.target.classes)}"
     if contract.id:
         facts_of["id"] = code(contract.id)
     yield from write_table(("", ""), facts_of.items())
-    lines = summarize(contract.features)
+    lines = summarize(contract.features, facts.legend)
+    described = any(feature.name in facts.legend for feature in contract.features)
     yield ""
     yield from write_table(
-        ("column", "type", "in the train split", "missing"), [_show_line(line) for line in lines[:MOST_LINES]]
+        ("column", "type", "in the train split", "missing", *(("unit", "description") if described else ())),
+        [
+            (*_show_line(line), *(show_words(facts.legend.get(line.first, UNKNOWN)) if described else ()))
+            for line in lines[:MOST_LINES]
+        ],
     )
     if len(lines) > MOST_LINES:
         yield ""
@@ -255,6 +261,12 @@ def _show_line(line: Line) -> tuple[str, str, str, str]:
         found = " to ".join(dict.fromkeys(line.range)) + (" characters" if line.type == "text" else "")
     most = "at most " if line.count > 1 and line.missing else ""
     return name, line.type, found, f"{most}{100 * line.missing:.3g} %"
+
+
+def _show_legend(legend: ColumnLegend) -> str:
+    """Return the unit and the description of the target, after its name."""
+    unit, description = show_words(legend)
+    return f"{f' in {unit}' if unit else ''}{f': {description}' if description else ''}"
 
 
 def _show_value(value: Value) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """Columns: the features of a model in words, where many columns that differ in a number alone are one line. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -25,10 +25,14 @@ class Line:
     missing: float
 
 
-def summarize(features: Iterable[Feature]) -> list[Line]:
-    """Return the lines for features, in their order."""
+def summarize(features: Iterable[Feature], alone: Container[str] = ()) -> list[Line]:
+    """Return the lines for features, in their order; those named in `alone` have a line each."""
     lines = []
-    for _, run in groupby(features, key=lambda feature: (feature.type, re.sub(r"\d+", "0", feature.name))):
+
+    def alike(feature: Feature) -> tuple[str, str]:
+        return feature.type, feature.name if feature.name in alone else re.sub(r"\d+", "0", feature.name)
+
+    for _, run in groupby(features, key=alike):
         members = list(run)
         if len(members) < FEWEST or members[0].type == "category":
             lines += [_line([member]) for member in members]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from artifact_flow.core.base.contract import Feature
+from artifact_flow.core.base.legend import UNKNOWN, ColumnLegend
 from artifact_flow.core.table.tables import DATA, ID, KEY, SPLIT, TARGET, stored_name
 from artifact_flow.evidence.columns import name_some, show_range
 from artifact_flow.evidence.facts import Facts
@@ -101,9 +102,10 @@ def type_of(column: pa.DataType) -> str:
 def _describe_rows(facts: Facts) -> dict[str, Any]:
     contract = facts.contract
     features = {stored_name(feature.name): feature for feature in contract.features}
-    about = {name: _explain(feature) for name, feature in features.items()}
-    target = "the index of its class" if contract.target.classes else "its value"
-    about |= ROLES | {TARGET: f"the target {contract.target.name}: {target}"}
+    about = {name: _explain(feature, facts.legend.get(feature.name, UNKNOWN)) for name, feature in features.items()}
+    words = facts.legend.get(contract.target.name, UNKNOWN)
+    target = "the index of its class" if contract.target.classes else f"its value{words.in_unit}"
+    about |= ROLES | {TARGET: f"{words.lead}the target {contract.target.name}: {target}"}
     fields = []
     for name, kind in facts.columns.items():
         types: str | list[str] = [type_of(kind), "cr:Split"] if name == SPLIT else type_of(kind)
@@ -150,14 +152,18 @@ def _enumerate(name: str, key: str, kind: str, rows: Sequence[tuple[Any, str]]) 
     }
 
 
-def _explain(feature: Feature) -> str:
-    """Return a column's type and range in the train split in words."""
+def _explain(feature: Feature, words: ColumnLegend) -> str:
+    """Return a column's legend, type and range in the train split in words."""
+    return f"{words.lead}{_show_type(feature, words.in_unit)}"
+
+
+def _show_type(feature: Feature, in_unit: str) -> str:
     found = show_range(feature)
     missing = f"; {100 * feature.missing:.6g} % missing" if feature.missing else ""
     if not found:
-        return f"{feature.type}; no value in the train split"
+        return f"{feature.type}{in_unit}; no value in the train split"
     if feature.type == "category":
         named, more = name_some(found)
-        return f"category: {', '.join(named)}{f' and {more} more' if more else ''}{missing}"
+        return f"category{in_unit}: {', '.join(named)}{f' and {more} more' if more else ''}{missing}"
     unit = " characters" if feature.type == "text" else ""
-    return f"{feature.type}: {' to '.join(dict.fromkeys(found))}{unit} in the train split{missing}"
+    return f"{feature.type}{in_unit}: {' to '.join(dict.fromkeys(found))}{unit} in the train split{missing}"

@@ -19,9 +19,18 @@ from artifact_flow.core.base.contract import CONTRACT, Contract
 from artifact_flow.core.base.errors import TrackError
 from artifact_flow.core.base.files import repository_root
 from artifact_flow.core.base.interpreter import DECISIVE, LEAN, locked_versions
+from artifact_flow.core.base.legend import Legend
 from artifact_flow.core.base.lock import LOCK, output_hashes, read_lock
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
-from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, QUANTIZATION, QUANTIZED, open_portable
+from artifact_flow.core.model.artifacts import (
+    MODEL,
+    PARITY,
+    PORTABLE,
+    QUANTIZATION,
+    QUANTIZED,
+    open_portable,
+    read_legend,
+)
 from artifact_flow.core.table.tables import DATA
 from artifact_flow.tracking.dvc import run_dvc
 from artifact_flow.tracking.result import Result, read_result
@@ -57,6 +66,7 @@ class Facts:
     data_bytes: int
     inputs: tuple[Value, ...]  # of model.onnx; empty if there is none
     outputs: tuple[Value, ...]
+    legend: Legend  # unit and description of columns in model.onnx
     parity: Mapping[str, Any]  # the content of parity.json; empty without a stage `export`
     quantization: Mapping[str, Any]  # the content of quantization.json; empty without a stage `quantize`
     libraries: tuple[Library, ...]
@@ -92,7 +102,7 @@ def gather_facts(result: Result) -> Facts:
     """Return the facts of a result that is current."""
     folder = result.folder
     root = repository_root(result.pipeline)
-    inputs, outputs = _values_of(result)
+    inputs, outputs, legend = _signature_of(result)
     parity, quantization = (_read_record(result, path) for path in (PARITY, QUANTIZATION))
     lean = root / LEAN
     return Facts(
@@ -104,6 +114,7 @@ def gather_facts(result: Result) -> Facts:
         data_bytes=(folder / DATA).stat().st_size,
         inputs=inputs,
         outputs=outputs,
+        legend=legend,
         parity=parity,
         quantization=quantization,
         libraries=find_libraries(
@@ -173,11 +184,13 @@ def _md5_of(result: Result) -> dict[str, str]:
     return {path: places[(result.folder / path).resolve()] for path in result.sha256}
 
 
-def _values_of(result: Result) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+def _signature_of(result: Result) -> tuple[tuple[Value, ...], tuple[Value, ...], Legend]:
     if PORTABLE.name not in result.model_files:
-        return (), ()
-    session = open_portable(result.folder / PORTABLE, result.folder / CONTRACT, result.pipeline / LOCK).session
-    return tuple(map(_to_value, session.get_inputs())), tuple(map(_to_value, session.get_outputs()))
+        return (), (), {}
+    path = result.folder / PORTABLE
+    session = open_portable(path, result.folder / CONTRACT, result.pipeline / LOCK).session
+    inputs, outputs = (tuple(map(_to_value, values)) for values in (session.get_inputs(), session.get_outputs()))
+    return inputs, outputs, read_legend(session, path)
 
 
 def _to_value(found: Any) -> Value:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from artifact_flow.core.base.legend import ColumnLegend
 from artifact_flow.evidence.columns import name_some
 
 
@@ -31,3 +32,8 @@ def list_some(texts: Iterable[str]) -> str:
 def escape(text: str) -> str:
     """Return a text without what Markdown would read as its own marks."""
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split()))
+
+
+def show_words(legend: ColumnLegend) -> tuple[str, str]:
+    """Return a column's unit and description as Markdown, "" where there is none."""
+    return escape(legend.unit or ""), escape(legend.description or "")

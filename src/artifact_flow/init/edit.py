@@ -37,6 +37,7 @@ def edit_files(root: Path, data: DataParams, train: TrainParams, schema: Schema)
     deps.insert(0, data.source)
     if "export" in params:
         params["export"]["max_difference"] = PARITY
+        _edit_legend(params["export"], data)
     if "quantize" in params:
         params["quantize"]["max_quality_loss"], params["quantize"]["min_agreement"] = 0.01, 0.98
     with replace_files(root / PARAMS, root / PIPELINE) as paths:
@@ -79,6 +80,17 @@ def _edit_data(block: CommentedMap, data: DataParams, schema: Schema) -> None:
         block.insert(2, "text", text)
     if data.split:
         block.insert(2, "split", CommentedMap(data.split.model_dump(exclude_none=True)))
+
+
+def _edit_legend(block: CommentedMap, data: DataParams) -> None:
+    """Remove what is said about columns of a former table."""
+    if data.table is None or "columns" not in block:
+        return
+    used = {name for name, role in data.table.columns.items() if role not in ("id", "left out")} | {data.table.target}
+    for name in [name for name in block["columns"] if name not in used]:
+        del block["columns"][name]
+    if not block["columns"]:
+        del block["columns"]
 
 
 def _edit_train(block: CommentedMap, train: TrainParams) -> None:

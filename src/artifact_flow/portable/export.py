@@ -20,6 +20,7 @@ from sklearn.base import is_classifier
 from artifact_flow.core.base.contract import Contract, Feature
 from artifact_flow.core.base.encoding import UNSEEN, have_text
 from artifact_flow.core.base.errors import InapplicableError
+from artifact_flow.core.base.legend import LEGEND_KEY, Legend, dump_legend
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, start_session
 from artifact_flow.core.model.models import final_step
 from artifact_flow.core.model.predictions import Predictions, run_portable
@@ -183,9 +184,13 @@ def take_raw_rows(model: onnx.ModelProto, features: Sequence[Feature]) -> onnx.M
     return model
 
 
-def serialize(model: onnx.ModelProto, contract_sha256: str) -> bytes:
-    """Return the file's bytes, after the model is bound to its contract; raise InapplicableError if it is invalid."""
-    helper.set_model_props(model, {CONTRACT_KEY: contract_sha256})
+def serialize(model: onnx.ModelProto, contract_sha256: str, legend: Legend | None = None) -> bytes:
+    """Return the file's bytes, after the model is bound to its contract and holds the legend of its columns.
+
+    Raises InapplicableError if the model is invalid.
+    """
+    properties = {CONTRACT_KEY: contract_sha256} | ({LEGEND_KEY: dump_legend(legend)} if legend else {})
+    helper.set_model_props(model, properties)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:

@@ -6,13 +6,16 @@ the model card and of drift are the same for all models. Responses are built wit
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
 from artifact_flow.core.base.contract import Contract
+from artifact_flow.core.base.legend import Legend
 from artifact_flow.serving.drift import Verdict
+from artifact_flow.serving.history import POINTS
 from artifact_flow.serving.model import ServedModel
 
 NAMED = 40  # classes listed in a description, at most
@@ -53,6 +56,7 @@ class ModelCard(BaseModel):
     image: ImageGrid | None = Field(description="null for a model that takes no images")
     example: dict[str, Any] = Field(description="a row of each column's middle value in training")
     optional: list[str] = Field(description="columns that may be left out")
+    columns: Legend = Field(description="unit and description of those columns, and of the target, that have them")
     metrics: dict[str, Any] | None = Field(description="null if they are not those of this model")
     papers: list[str] = Field(description="names of the documents at papers/<name>")
     contract: Contract
@@ -71,6 +75,16 @@ class DriftColumn(BaseModel):
     bins: list[str]
     reference: list[float]
     current: list[float]
+    history: list[float] = Field(description="population stability index at each time of the report's history")
+
+
+class DriftPoint(BaseModel):
+    """How far the recent rows were from those in training at an earlier time."""
+
+    time: datetime
+    rows: int = Field(description="in the window")
+    status: Verdict
+    psi: float = Field(description="the largest population stability index of all columns")
 
 
 class DriftReport(BaseModel):
@@ -78,9 +92,14 @@ class DriftReport(BaseModel):
 
     status: Verdict
     rows: int
-    min_rows: int
+    min_rows: int = Field(description="fewer rows have no verdict")
+    warn: float = Field(description="population stability index from which a column deserves attention")
+    alert: float = Field(description="population stability index from which a column has changed")
     columns_in_all: int
     columns: list[DriftColumn] = Field(description="the most drifted first")
+    history: list[DriftPoint] = Field(
+        max_length=POINTS, description="since the start, the oldest first; the time between two grows with it"
+    )
 
 
 @dataclass(frozen=True)
@@ -109,14 +128,15 @@ def name_types(models: Collection[str]) -> dict[str, str]:
 
 def build_types(model: ServedModel, stem: str) -> AnswerTypes:
     """Return the types of a model, whose names begin with `stem`."""
-    target = model.contract.target
+    target, words = model.contract.target, model.target
     if not model.classes:
-        fields: dict[str, Any] = {"value": (float, Field(description=f"the predicted {target.name}"))}
+        predicted = f"{words.lead}the predicted {target.name}{words.in_unit}"
+        fields: dict[str, Any] = {"value": (float, Field(description=predicted))}
     else:
         classes = model.classes
         fields = {
             "class_index": (int, Field(ge=0, lt=len(classes), description="index in the contract's classes")),
-            "class_name": (str, Field(description=f"one of {', '.join(classes[:NAMED])}")),
+            "class_name": (str, Field(description=f"{words.lead}one of {', '.join(classes[:NAMED])}")),
         }
         if any("probabilities" in weights.names for weights in model.weights.values()):
             shares = TypedDict(f"{stem}Probabilities", dict.fromkeys(classes, float))  # type: ignore[misc]

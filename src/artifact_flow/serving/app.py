@@ -4,6 +4,7 @@
 the throughput (measured). FastAPI answers all other paths. Both use the same endpoint functions.
 """
 
+import asyncio
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ from artifact_flow.serving.reload import Reloader
 from artifact_flow.serving.settings import ServiceSettings
 from artifact_flow.serving.trace import read_trace
 
+WATCH_SECONDS = 5.0  # between two looks whether a point of the drift's history is due
 STARTUP_FAILURE = 3  # uvicorn's exit code for a failed start: the supervisor does not restart such a worker
 
 
@@ -59,8 +61,19 @@ class Service:
     @asynccontextmanager
     async def _run(self, app: Starlette) -> AsyncIterator[None]:
         async with self.resources.run(app):
+            watch = asyncio.create_task(self._watch_drift())
             yield
+            watch.cancel()
             self.api.edition.close()
+
+    async def _watch_drift(self) -> None:
+        """Record the drift of all models from time to time, asked or not."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await self.api.edition.record_drift()
+            except Exception:
+                logger.exception("internal error while recording drift")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, then count it and log it if it asked for a prediction."""

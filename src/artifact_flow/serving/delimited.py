@@ -8,6 +8,7 @@ from itertools import islice, repeat
 
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean
+from artifact_flow.core.table.ending import MARK, OPEN_QUOTE
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.kinds import refuse_others
 from artifact_flow.core.table.names import name_columns
@@ -34,10 +35,13 @@ def read_delimited(
 
     `columns` are those of the training file, all of which a body without a header may have.
     Without a charset, a body is UTF-8, or in the form's encoding if it is not valid UTF-8. Raises Problem when it is
-    not CSV, has two columns of one name, or a row has too few or too many values.
+    not CSV, has two columns of one name, or a row has too few or too many values or an open quotation mark.
     """
     text = _decode(body, form, charset)
-    if '"' not in text:
+    quoted = '"' in text
+    if quoted and text.strip():
+        text += f"\n{MARK}"
+    elif not quoted:
         text = text.replace("\r\n", "\n")  # as Excel and Python end lines
     plain = _is_plain(text)
     marks = dict.fromkeys((form.separator, *SEPARATORS))
@@ -48,6 +52,8 @@ def read_delimited(
         lines = list(_lines(text, separator, plain))
     except csv.Error as error:
         raise Problem(422, f"the body is not CSV ({error}): send a header and rows of values.") from error
+    if quoted:
+        _remove_mark(lines, form.header)
     if not lines:
         return Delimited([], [])
     if not form.header and not wanted & set(lines[0]):
@@ -94,6 +100,14 @@ def _lines(text: str, separator: str, plain: bool) -> Iterator[list[str]]:
     if plain:
         return (line.split(separator) for line in map(str.rstrip, lines, repeat("\n")) if line)
     return filter(None, csv.reader(lines, delimiter=separator))
+
+
+def _remove_mark(lines: list[list[str]], header: bool) -> None:
+    """Remove the mark behind the last row; raise Problem if it is inside that row's last value."""
+    if lines and lines[-1] != [MARK]:
+        number = len(lines) - header
+        raise Problem(422, f"{f'row {number}' if number else 'the header'}: {OPEN_QUOTE}")
+    del lines[-1:]
 
 
 def _is_plain(text: str) -> bool:

@@ -82,7 +82,7 @@ def describe_rows(model: ServedModel, types: AnswerTypes, max_bytes: int) -> dic
     """Return the schemas of a model's row and of its batch, by the names that requests refer to."""
     rows = model.rows
     most = max(1, min(rows.max_rows, max_bytes // sum(len(name) + VALUE_BYTES for name in rows.names)))
-    row = describe_row(rows, model.find_limit()) | {"title": types.row}
+    row = describe_row(rows, model.find_limit(), model.legend) | {"title": types.row}
     batch = {"type": "array", "items": {"$ref": COMPONENTS + types.row}, "minItems": 1, "maxItems": most}
     return {types.row: row, f"{types.row}s": batch | {"title": f"{types.row}s"}}
 

@@ -60,6 +60,8 @@ class Drift:
             "status": self.status,
             "rows": self.rows,
             "min_rows": self.min_rows,
+            "warn": WARN,
+            "alert": ALERT,
             "columns_in_all": len(self.columns),
             "columns": [asdict(column) for column in self.columns[:shown]],
         }

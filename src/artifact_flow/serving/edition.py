@@ -1,5 +1,6 @@
 """Edition: the models that a process opened at one time, with their endpoints and windows; a reload makes the next."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -71,6 +72,11 @@ class Edition:
         for name, routes in self.routes.items():
             if routes.window is not after.routes[name].window:
                 routes.window.remove()
+
+    async def record_drift(self) -> None:
+        """Add a point to the history of each model's drift, if one is due."""
+        for routes in self.routes.values():
+            await asyncio.to_thread(routes.record_drift)
 
     def close(self) -> None:
         """Finish the work of the shadows."""

@@ -12,8 +12,9 @@ import numpy as np
 from artifact_flow.core.base.contract import CONTRACT, Contract, read_contract
 from artifact_flow.core.base.errors import ModelError, ServeError
 from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.core.base.legend import UNKNOWN, ColumnLegend, Legend
 from artifact_flow.core.base.lock import locked_md5, nearest_lock
-from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_portable
+from artifact_flow.core.model.artifacts import QUANTIZED, holds_model, open_portable, read_legend
 from artifact_flow.core.model.predictions import METRICS, Predictions, run_portable
 from artifact_flow.serving.images import Grid, find_grid
 from artifact_flow.serving.papers import read_papers
@@ -44,6 +45,7 @@ class ServedModel:
         self.contract: Contract = read_contract(path.parent / CONTRACT, lock)
         self.name = self.contract.model_name
         self.weights = {"float": _open(path, lock, settings)}
+        self.legend: Legend = read_legend(self.weights["float"].session, path)
         quantized = path.with_name(QUANTIZED.name)
         if quantized != path and holds_model(quantized) and _is_known(quantized, lock, settings):
             self.weights["8bit"] = _open(quantized, lock, settings)
@@ -59,6 +61,11 @@ class ServedModel:
     def sha256(self) -> str:
         """The sha256 of the file with float weights."""
         return self.weights["float"].sha256
+
+    @property
+    def target(self) -> ColumnLegend:
+        """The unit and description of what is predicted."""
+        return self.legend.get(self.contract.target.name, UNKNOWN)
 
     def choose(self, weights: str) -> Weights:
         """Return the weights of that name; raise Problem when the model has none."""
@@ -138,6 +145,7 @@ class ServedModel:
             "image": asdict(self.grid) if self.grid else None,
             "example": self.rows.example(),
             "optional": sorted(self.rows.optional),
+            "columns": {name: entry.model_dump() for name, entry in self.legend.items()},
             "metrics": self.metrics,
             "papers": list(self.papers),
             "contract": self.contract.model_dump(mode="json", exclude_none=True) | {"id": self.contract.id},

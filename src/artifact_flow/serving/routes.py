@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from artifact_flow.core.base.encoding import measure_rows
 from artifact_flow.serving import meters
-from artifact_flow.serving.drift import Drift, measure_drift
+from artifact_flow.serving.drift import MIN_ROWS, Drift, measure_drift
 from artifact_flow.serving.images import Grid, read_pixels
 from artifact_flow.serving.invocations import read_invocation
 from artifact_flow.serving.limits import ROW_BYTES, BodyMemory, SlowLane, read_body
@@ -75,6 +75,7 @@ class ModelRoutes:
         self.invocations = {JSON: invocation, CSV: table}
         self._card = orjson.dumps(model.card(settings.commit))
         self._drift: tuple[float, Drift] | None = None
+        self._places = {name: place for place, name in enumerate(rows.names)}
 
     async def predict(self, request: Request) -> Response:
         """Predict one row."""
@@ -158,16 +159,29 @@ class ModelRoutes:
 
     async def drift(self, request: Request) -> Response:
         """Return the drift of the most recent rows from the training rows."""
-        drift = await self.slow.run(self.measure, "drift")
-        return JsonResponse(orjson.dumps(drift.document(meters.DRIFT_COLUMNS)))
+
+        def work() -> dict[str, Any]:
+            self.record_drift()
+            document = self.measure().document(meters.DRIFT_COLUMNS)
+            return self.window.history.complete(document, self._places)
+
+        return JsonResponse(orjson.dumps(await self.slow.run(work, "drift")))
+
+    def record_drift(self) -> None:
+        """Add a point to the history, if one is due and there are enough rows for a verdict."""
+        now, added = time.time(), self.window.count_added()
+        if added >= MIN_ROWS and self.window.history.claim(now, added):
+            self._drift = None
+            self.window.history.add(now, added, self.measure(), self._places)
 
     def measure(self) -> Drift:
         """Return the drift of the window's rows, measured at most once in DRIFT_SECONDS."""
-        now = time.monotonic()
-        if self._drift is None or now - self._drift[0] > DRIFT_SECONDS:
+        now, found = time.monotonic(), self._drift
+        if found is None or now - found[0] > DRIFT_SECONDS:
             contract = self.model.contract
-            self._drift = now, measure_drift(contract.features, self.window.all_rows(), contract.rows["train"])
-        return self._drift[1]
+            found = now, measure_drift(contract.features, self.window.all_rows(), contract.rows["train"])
+            self._drift = found
+        return found[1]
 
     def _remember(self, request: Request, X: np.ndarray, rows: list[Any], answers: list[dict[str, Any]]) -> None:
         self.window.add(measure_rows(self.model.contract.features, X))
@@ -178,7 +192,7 @@ class ModelRoutes:
                 meters.prediction_meter(self.model.name, name)(count)
         request.scope["answered"] = rows, answers
         if self.shadow:
-            self.shadow.put(request.scope["request_id"], X, rows, answers)
+            self.shadow.put(request.scope["request_id"], X, rows, answers, _weights(request))
 
 
 def write_predictions(answers: Answers) -> bytes:

@@ -2,6 +2,7 @@
 
 Its predictions are logged and compared with the answers, and never returned. It works in a thread of its own, on many
 requests at once, so that no response waits for it. If it cannot keep up, rows are skipped and counted.
+Like is compared with like: the rows that 8-bit weights answered are predicted by the challenger's, if it has such.
 """
 
 import logging
@@ -39,6 +40,7 @@ class Answered(NamedTuple):
     X: np.ndarray  # [rows, features], as the champion encodes them
     rows: list[Any]  # as the client sent them; None for a large picture
     answers: list[Answer]
+    weights: str  # that answered
 
 
 class Shadow:
@@ -54,13 +56,13 @@ class Shadow:
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def put(self, request_id: str, X: np.ndarray, rows: list[Any], answers: list[Answer]) -> None:
-        """Queue a request that was answered; never blocks."""
+    def put(self, request_id: str, X: np.ndarray, rows: list[Any], answers: list[Answer], weights: str) -> None:
+        """Queue a request that `weights` answered; never blocks."""
         if self._taken - self._done + len(X) > QUEUED_ROWS:
             self._count("skipped", len(X))
             return
         self._taken += len(X)
-        self._queue.append(Answered(time.time(), request_id, X, rows, answers))
+        self._queue.append(Answered(time.time(), request_id, X, rows, answers, weights))
 
     def close(self, seconds: float = 10.0) -> None:
         """Predict what is queued, `seconds` at most, and end the thread."""
@@ -77,6 +79,8 @@ class Shadow:
             block = [self._queue.popleft()]
             rows = len(block[0].X)
             while self._queue and rows + len(self._queue[0].X) <= BLOCK_ROWS:
+                if self._queue[0].weights != block[0].weights:
+                    break
                 block.append(self._queue.popleft())
                 rows += len(block[-1].X)
             try:
@@ -86,9 +90,13 @@ class Shadow:
                 self._count("failed", rows)
             self._done += rows
 
+    def _choose(self, weights: str) -> str:
+        """Return the challenger's weights to compare with those of the champion that answered."""
+        return weights if weights in self.model.weights else "float"
+
     def _compare(self, block: list[Answered]) -> None:
         X = np.concatenate([self._encode(request) for request in block])
-        predictions = self.model.predict(X, self.model.weights["float"])
+        predictions = self.model.predict(X, self.model.weights[self._choose(block[0].weights)])
         values = predictions.values.tolist()
         answers: Iterator[Answer]
         if not self.model.classes:
@@ -125,6 +133,8 @@ class Shadow:
             "model": self.champion.name,
             "model_sha256": self.champion.sha256,
             "shadow_sha256": self.model.sha256,
+            "weights": request.weights,
+            "shadow_weights": self._choose(request.weights),
             "rows": len(pairs),
             "agreed": agreed,
             "mean_difference": float(f"{sum(differences) / len(differences):.6g}") if differences else None,

@@ -1,14 +1,17 @@
-"""Window: the most recent rows that a model predicted, encoded, for drift and for the log's statistics.
+"""Window: the most recent rows that a model predicted, encoded, for drift with its history and the log's statistics.
 
 A single worker keeps its window in memory. With several workers, each keeps its window in a file that the others can
 read, so that `/drift` and `/metrics` give the same result from every worker.
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from artifact_flow.serving.history import History
 
 VALUES = 1 << 20  # in a window: 8 MB, of which only written pages take memory
 ROWS = (200, 10_000)  # in a window: minimum, maximum
@@ -25,6 +28,7 @@ class Window:
         """Create an empty window, in a file if `folder` is given."""
         self.size = min(max(VALUES // max(features, 1), ROWS[0]), ROWS[1])
         self.features, self.name, self.folder = features, name, folder
+        self.history = History(name, features, folder)
         if folder is None:
             self.count, self.ring = np.zeros(1, np.int64), np.zeros((self.size, features))
             return
@@ -32,7 +36,8 @@ class Window:
         self.count, self.ring = self._map(_path(folder, name), "w+")
 
     def remove(self) -> None:
-        """Remove the window's file, if it has one; rows that are still added are lost."""
+        """Remove the files of the window and its history, if it has any; rows that are still added are lost."""
+        self.history.remove()
         if self.folder is not None:
             _path(self.folder, self.name).unlink(missing_ok=True)
 
@@ -50,15 +55,22 @@ class Window:
         """Return this worker's rows, in no particular order."""
         return _filled(self.count, self.ring)
 
+    def count_added(self) -> int:
+        """Return how many rows every worker ever added, of those that run."""
+        return sum(int(count[0]) for count, _ in self._parts())
+
     def all_rows(self) -> np.ndarray:
         """Return every worker's rows, in no particular order."""
+        parts = [_filled(*part) for part in self._parts()]
+        return np.concatenate(parts) if parts else self.rows()
+
+    def _parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.folder is None:
-            return self.rows()
-        parts = []
+            yield self.count, self.ring
+            return
         for path in sorted(self.folder.glob(f"{self.name}.*.window")):
             with suppress(OSError, ValueError):  # of a worker that is just starting
-                parts.append(_filled(*self._map(path, "r")))
-        return np.concatenate(parts) if parts else self.rows()
+                yield self._map(path, "r")
 
     def _map(self, path: Path, mode: str) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.size, self.features)

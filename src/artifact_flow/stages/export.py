@@ -11,6 +11,7 @@ from artifact_flow.core.base.contract import CONTRACT
 from artifact_flow.core.base.determinism import EXPORTERS, library_versions, reproducible
 from artifact_flow.core.base.errors import InapplicableError, ModelError
 from artifact_flow.core.base.files import hash_bytes, hash_file, replace_files
+from artifact_flow.core.base.legend import arrange_legend
 from artifact_flow.core.base.params import ExportParams, Params
 from artifact_flow.core.model.artifacts import MODEL, PARITY, PORTABLE, describe_absence
 from artifact_flow.core.model.handover import Handover, receive
@@ -37,9 +38,10 @@ def main(params: Params, folder: Path) -> None:
 def _export(given: Handover, block: ExportParams, contract_sha256: str) -> tuple[bytes, dict[str, Any], str]:
     """Return the model's bytes, what parity.json records, and the line to print."""
     contract, X, threshold = given.contract, given.X, given.contract.target.threshold
+    legend = arrange_legend(block.columns, contract.columns)
     with reproducible(threads=1):
         graph = export_model(given.estimator, contract, block.opset, X)
-        model = serialize(graph, contract_sha256)
+        model = serialize(graph, contract_sha256, legend)
         expected = predict_rows(given.estimator, X, contract.target.classes)
     found = predict_portable(model, contract, X)
     difference, wrong = check_parity(expected, found, given.table.y, block.max_difference, threshold)

@@ -16,7 +16,8 @@ from artifact_flow.core.base.determinism import reproducible
 from artifact_flow.core.base.errors import InapplicableError, ModelError
 from artifact_flow.core.base.figures import show_figure
 from artifact_flow.core.base.files import hash_file, replace_files
-from artifact_flow.core.base.params import Params, QuantizeParams
+from artifact_flow.core.base.legend import arrange_legend
+from artifact_flow.core.base.params import ExportParams, Params, QuantizeParams
 from artifact_flow.core.model.artifacts import MODEL, PORTABLE, QUANTIZATION, QUANTIZED, describe_absence, start_session
 from artifact_flow.core.model.handover import Handover, receive
 from artifact_flow.core.model.predictions import decide, predict_rows, run_portable
@@ -46,7 +47,7 @@ def main(params: Params, folder: Path) -> None:
     gate: QuantizeParams = params.block("quantize")
     given = receive(folder, params)
     try:
-        output = _quantize(given, gate, params.block("export").opset, folder)
+        output = _quantize(given, gate, params.block("export"), folder)
     except InapplicableError as error:
         no_rows = pa.table({"float": pa.array([], pa.float64()), "quantized": pa.array([], pa.float64())})
         output = Output(b"", describe_absence(str(error)), no_rows, f"quantize does not apply: {error}")
@@ -58,17 +59,18 @@ def main(params: Params, folder: Path) -> None:
     print(output.line)
 
 
-def _quantize(given: Handover, gate: QuantizeParams, opset: int, folder: Path) -> Output:
+def _quantize(given: Handover, gate: QuantizeParams, block: ExportParams, folder: Path) -> Output:
     contract, table, X = given.contract, given.table, given.X
+    legend = arrange_legend(block.columns, contract.columns)
     threshold = contract.target.threshold
     estimator = without_threshold(given.estimator, threshold)
     check_classes(estimator, contract.target.classes)
     with reproducible(threads=1):
-        twin = make_twin(estimator, contract, opset, X, table.split == "train")
+        twin = make_twin(estimator, contract, block.opset, X, table.split == "train")
         exact = predict_rows(given.estimator, X, contract.target.classes)
         quantized = decide(twin.predictions, threshold)
         cost = measure_cost(table, exact, quantized)
-    content = serialize(twin.graph, hash_file(folder / CONTRACT))
+    content = serialize(twin.graph, hash_file(folder / CONTRACT), legend)
     sizes = {path.name: len((folder / path).read_bytes()) for path in (MODEL, PORTABLE)} | {
         QUANTIZED.name: len(content)
     }

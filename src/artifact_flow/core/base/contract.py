@@ -110,6 +110,11 @@ class Contract(_Part):
         return "".join(mark if mark.isalnum() or mark in "-_" else "-" for mark in name) or "model"
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the features, in their order, and of the target."""
+        return [*(feature.name for feature in self.features), self.target.name]
+
+    @property
     def table(self) -> TableParams | None:
         """How the training table was read, or None for a built-in data set."""
         table = self.params["data"].get("table")

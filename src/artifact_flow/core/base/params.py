@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from artifact_flow.core.base.documents import flow_blocks, is_plain, load_yaml
-from artifact_flow.core.base.errors import ParamsError, closest
-from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
-from artifact_flow.core.base.validation import explain_error, kind_of, nested_models
+from artifact_flow.core.base.errors import ParamsError
+from artifact_flow.core.base.legend import ColumnLegend
+from artifact_flow.core.base.validation import check_blocks, explain_error, kind_of, nested_models
 
 PARAMS = Path("params.yaml")
 
@@ -182,10 +182,13 @@ class InferParams(_Block):
 
 
 class ExportParams(_Block):
-    """The opset of the ONNX model, and how close its predictions must be to the pickle's."""
+    """The opset of the ONNX model, its greatest difference from the pickle, and what it tells about its columns."""
 
     opset: Annotated[int, Field(ge=13, le=21, description="a whole number from 13 to 21")]
     max_difference: Annotated[float, Field(gt=0, le=1, description="a number above 0, at most 1")]
+    columns: Annotated[
+        dict[str, ColumnLegend] | None, _optional("a mapping of columns, features or the target, to a block of keys")
+    ] = None
 
 
 class QuantizeParams(_Block):
@@ -247,7 +250,7 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
         for key in (block, *(keys if isinstance(keys, dict) else ())):
             if not isinstance(key, str):
                 raise ParamsError(f"{path}: the key {key!r} is {kind_of(key)}; allowed: a name, which is text.")
-    _check_blocks(document, path)
+    check_blocks(document, list(Params.model_fields), path)
     try:
         params = Params.model_validate(document)
     except ValidationError as error:
@@ -268,20 +271,6 @@ def parse_params(document: object, path: Path = PARAMS) -> Params:
     if search:
         _check_search(search, path)
     return params
-
-
-def _check_blocks(document: dict[str, Any], path: Path) -> None:
-    """Raise ParamsError for a block named neither in `Params` nor as a stage of the dvc.yaml next to `path`."""
-    known = list(Params.model_fields)
-    unknown = [name for name in document if name not in known]
-    pipeline = read_pipeline(path.parent) if unknown else None
-    stages = {title.partition("@")[0] for title in pipeline.stages} if pipeline else set()
-    for name in unknown:
-        if name not in stages:
-            raise ParamsError(
-                f"{path}: {name} is not a known key{closest(name, known)}; allowed here: {', '.join(known)}, or the "
-                f"name of your own stage in {PIPELINE}."
-            )
 
 
 def _check_search(search: SearchParams, path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from artifact_flow.core.base.contract import CONTRACT, Contract
 from artifact_flow.core.base.errors import ModelError
 from artifact_flow.core.base.files import hash_bytes, hash_file
+from artifact_flow.core.base.legend import LEGEND_KEY, Legend, load_legend
 from artifact_flow.core.base.lock import LOCK, locked_md5
 from artifact_flow.core.base.pipeline import PIPELINE, read_pipeline
 from artifact_flow.core.model.own_code import check_own_code
@@ -122,6 +123,16 @@ def open_portable(path: Path, contract: Path, lock: Path = LOCK, allowed: Collec
             "take both from one run; `dvc repro` makes them."
         )
     return Portable(session, sha256)
+
+
+def read_legend(session: Any, path: Path) -> Legend:
+    """Return the legend of columns in an opened ONNX file, empty if it has none; raise ModelError if it is invalid."""
+    try:
+        return load_legend(session.get_modelmeta().custom_metadata_map.get(LEGEND_KEY, "{}"))
+    except ValueError as error:
+        raise ModelError(
+            f"{path} has an invalid legend of its columns: `dvc repro --force export` writes it."
+        ) from error
 
 
 def _is_vouched(content: bytes, sha256: str, path: Path, lock: Path, allowed: Collection[str]) -> bool:

@@ -15,6 +15,7 @@ from pyarrow import csv
 
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.complaints import damaged_file, explain_refusal, other_kind, ragged_row
+from artifact_flow.core.table.ending import Ending
 from artifact_flow.core.table.source import Source
 from artifact_flow.core.table.typed_rows import BATCH_ROWS, csv_options, json_schema, stream_batches
 
@@ -63,8 +64,11 @@ def _raw_csv(
     source: Source, roles: Mapping[str, Role], unreadable: Callable[[int, str], object]
 ) -> Iterator[tuple[np.ndarray, pa.Table]]:
     ragged: list[int] = []
+    ending = Ending(source.name, source.names, source.form)
 
     def skip(row: csv.InvalidRow) -> str:
+        if ending.take(row.text, row.number):
+            return "skip"
         ragged.append(row.number)
         unreadable(row.number, ragged_row(row.expected_columns, row.actual_columns))
         return "skip"
@@ -73,13 +77,14 @@ def _raw_csv(
     options = csv_options(source.form, source.names, texts, threads=False)  # Arrow numbers rows only with one thread
     options["parse_options"].invalid_row_handler = skip
     row = source.first_row
-    for batch in csv.open_csv(source.file, **options):
+    for batch in csv.open_csv(ending.append_to(source.file), **options):
         numbers = np.arange(row, row + len(batch) + len(ragged))
         numbers = numbers[~np.isin(numbers, ragged)][: len(batch)]
         yield numbers, pa.Table.from_batches([batch])
         if len(batch):
             row = int(numbers[-1]) + 1
         ragged = [number for number in ragged if number >= row]
+    ending.check(row - 1)
 
 
 def _raw_lines(

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.table.complaints import damaged_file
 from artifact_flow.core.table.dialect import SEPARATORS, SNIFFED_ROWS, clean
+from artifact_flow.core.table.ending import MARK, OPEN_QUOTE
 from artifact_flow.core.table.form import Form, Name
 from artifact_flow.core.table.kinds import refuse_others
 from artifact_flow.core.table.names import Header, name_columns
@@ -178,17 +179,20 @@ def csv_rows(head: bytes, form: Form, path: Name) -> list[list[str]]:
                 "encoding, as `init --encoding` does."
             ) from error
         text = head[: error.start].decode("utf-8-sig")
-    reader = text_csv.reader(io.StringIO(text, newline=""), delimiter=form.separator)
+    whole = len(head) < HEAD_BYTES
+    reader = text_csv.reader(io.StringIO(f"{text}\n{MARK}" if whole else text, newline=""), delimiter=form.separator)
     try:
         first = next(reader)
         rows = list(islice(filter(None, reader), SNIFFED_ROWS))
     except text_csv.Error as error:
         raise DataError(f"{path} cannot be read as a table: {error}: close every quotation mark.") from error
+    if whole and any(MARK in value for value in first):
+        raise DataError(f"{path}, row 1: {OPEN_QUOTE}")
     if not first:
         raise DataError(f"{path} begins with an empty line: remove it, so that the first line is the header.")
-    if len(head) >= HEAD_BYTES and len(rows) < SNIFFED_ROWS:
-        rows = rows[:-1]  # the head ends within the last one
-    elif form.header and not rows:
+    if rows and (rows[-1] == [MARK] if whole else len(rows) < SNIFFED_ROWS):
+        rows = rows[:-1]  # our own, or the head ends within it
+    if whole and form.header and not rows:
         raise DataError(f"{path} has a header and no rows.")
     return [first, *rows]
 

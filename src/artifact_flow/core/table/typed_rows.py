@@ -17,6 +17,7 @@ from artifact_flow.core.base.errors import DataError
 from artifact_flow.core.base.params import Role
 from artifact_flow.core.table.columns import TYPES, type_columns
 from artifact_flow.core.table.complaints import damaged_file, explain_refusal
+from artifact_flow.core.table.ending import Ending
 from artifact_flow.core.table.form import Form
 from artifact_flow.core.table.source import (
     Source,
@@ -53,13 +54,15 @@ def read_columns(path: Path, form: Form, roles: Mapping[str, Role]) -> pa.Table:
     for threads in (True, False):  # Arrow numbers the rows of its errors only with one thread
         try:
             with open_source(path, form) as file:
-                table = csv.read_csv(file, **csv_options(form, names, roles, threads))
+                ending = Ending(path, names, form)
+                table = csv.read_csv(ending.append_to(file), **csv_options(form, names, roles, threads, ending))
         except pa.ArrowException as error:
             if not threads:
                 raise explain_refusal(error, path, names) from error
         except OSError as error:
             raise damaged_file(path, error) from error
         else:
+            ending.check(form.header + table.num_rows)
             return type_columns(table, roles, form, path, 1 + form.header)
     raise AssertionError  # unreachable: the second pass returns or raises
 
@@ -102,7 +105,12 @@ def stream_batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Rec
         parquet = open_parquet(source.file, source.name)
         yield from parquet.iter_batches(BATCH_ROWS, row_groups=source.groups, columns=list(roles), use_threads=False)
     elif source.format == "CSV":
-        yield from csv.open_csv(source.file, **csv_options(source.form, source.names, roles, threads=False))
+        ending, row = Ending(source.name, source.names, source.form), source.first_row
+        options = csv_options(source.form, source.names, roles, threads=False, ending=ending)
+        for batch in csv.open_csv(ending.append_to(source.file), **options):
+            row += len(batch)
+            yield batch
+        ending.check(row - 1)
     else:
         yield from json.open_json(
             source.file,
@@ -113,8 +121,16 @@ def stream_batches(source: Source, roles: Mapping[str, Role]) -> Iterator[pa.Rec
         )
 
 
-def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], threads: bool) -> dict[str, Any]:
-    """Return the keyword arguments with which Arrow's CSV readers parse the columns named in `roles`."""
+def csv_options(
+    form: Form, names: Sequence[str], roles: Mapping[str, Role], threads: bool, ending: Ending | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments with which Arrow's CSV readers parse the columns named in `roles`.
+
+    Without `ending`, the caller sets the handler of invalid rows.
+    """
+    parse = csv.ParseOptions(delimiter=form.separator, newlines_in_values=True)
+    if ending:
+        parse.invalid_row_handler = lambda row: "skip" if ending.take(row.text, row.number) else "error"
     booleans = "boolean" in roles.values()  # Arrow copies these words for each column: 0.2 s for 2000 columns
     return {
         "read_options": csv.ReadOptions(
@@ -123,7 +139,7 @@ def csv_options(form: Form, names: Sequence[str], roles: Mapping[str, Role], thr
             skip_rows_after_names=1 if form.header else 0,
             block_size=BLOCK_BYTES,
         ),
-        "parse_options": csv.ParseOptions(delimiter=form.separator, newlines_in_values=True),
+        "parse_options": parse,
         "convert_options": csv.ConvertOptions(
             include_columns=list(roles),
             # Arrow parses dates without blanks and fractions, and numbers in one style; `columns` parses the others

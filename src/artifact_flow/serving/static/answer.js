@@ -1,6 +1,6 @@
 // Answer: show one prediction, or two side by side and whether they agree.
 
-import { count, find, make, percent, short, setText } from "./elements.js";
+import { count, find, inUnit, make, percent, short, setText } from "./elements.js";
 
 const CLASS_BARS = 10; // the most probable classes, which get a bar each
 const NAMES = { float: "float", "8bit": "8-bit" };
@@ -17,7 +17,7 @@ export function showAnswers(card, answers, outside = []) {
     make("div", { class: "answers" }, answers.map((answer) => one(card, answer, named))),
     ...agreement,
   );
-  find("said").textContent = [...answers.map((answer) => sentence(answer, named)), ...agreement.map((p) => p.textContent)].join(". ");
+  find("said").textContent = [...answers.map((answer) => sentence(card, answer, named)), ...agreement.map((p) => p.textContent)].join(". ");
   markOld(false);
   find("answer").scrollIntoView({ block: "nearest" });
 }
@@ -52,9 +52,9 @@ export function showNothing() {
 /** Mark the shown answer as belonging to an earlier input, or not. */
 export const markOld = (old) => find("answers").classList.toggle("old", old);
 
-function sentence({ weights, said }, named) {
+function sentence(card, { weights, said }, named) {
   const sure = said.confidence === undefined ? "" : `, ${percent(said.confidence)}`;
-  const words = "value" in said ? short(said.value, 5) : said.class_name + sure;
+  const words = "value" in said ? [short(said.value, 5), legendOf(card).unit].filter(Boolean).join(" ") : said.class_name + sure;
   return named ? `${NAMES[weights]}: ${words}` : words;
 }
 
@@ -63,7 +63,7 @@ function one(card, { weights, said, milliseconds }, named) {
     "div",
     { class: "one", "data-weights": weights },
     named ? make("h3", {}, NAMES[weights]) : "",
-    ..."value" in said ? number(card, said, weights) : classes(said),
+    ..."value" in said ? number(card, said, weights) : classes(card, said),
     make("p", { class: "quiet latency" }, `${milliseconds.toFixed(1)} ms, measured in this page${named ? "" : `; ${NAMES[weights]} weights`}`),
   );
 }
@@ -71,15 +71,27 @@ function one(card, { weights, said, milliseconds }, named) {
 function number(card, { value }, weights) {
   const mae = weights === "float" ? card.metrics?.test?.mae : undefined; // the metrics are those of the float model
   return [
-    make("p", { class: "result" }, short(value, 5)),
-    make("p", {}, `predicted ${card.contract.target.name}`),
-    mae === undefined ? "" : make("p", { class: "quiet" }, `Mean absolute error on the test rows: ${short(mae, 3)}.`),
+    make("p", { class: "result" }, short(value, 5), legendOf(card).unit ? make("span", { class: "sure" }, legendOf(card).unit) : ""),
+    ...target(card),
+    mae === undefined ? "" : make("p", { class: "quiet" }, `Mean absolute error on the test rows: ${short(mae, 3)}${legendOf(card).unit ? ` ${legendOf(card).unit}` : ""}.`),
   ];
 }
 
-function classes({ class_name, confidence, probabilities }) {
+const legendOf = (card) => card.columns[card.contract.target.name] ?? {};
+
+/** Return what was predicted in words. */
+function target(card) {
+  const { description } = legendOf(card);
+  return [make("p", {}, `predicted ${card.contract.target.name}`), description ? make("p", { class: "quiet" }, description) : ""];
+}
+
+function classes(card, { class_name, confidence, probabilities }) {
   const sure = confidence === undefined ? "" : make("span", { class: "sure" }, percent(confidence));
-  return [make("p", { class: "result" }, class_name, sure), probabilities ? bars(probabilities, class_name) : ""];
+  return [
+    make("p", { class: "result" }, class_name, sure),
+    ...(legendOf(card).description ? target(card) : []),
+    probabilities ? bars(probabilities, class_name) : "",
+  ];
 }
 
 function bars(probabilities, named) {

@@ -16,7 +16,7 @@ export function showCard(card, address) {
   const { contract, metrics, papers } = card;
   const measured = metrics ? scores(metrics) : make("p", { class: "quiet" }, "This model has no metrics.");
   return [
-    part("Training", facts(describeTraining(contract))),
+    part("Training", facts(describeTraining(contract, card.columns[contract.target.name]))),
     make("div", {}, part("Metrics", measured), part("Libraries", facts(Object.entries(contract.libraries)))),
     part("Origin", facts(describeOrigin(card))),
     ...(papers.length ? [make("div", { class: "papers" }, part("Papers", papers.map((name) => showPaper(address, name))))] : []),
@@ -27,15 +27,15 @@ const estimator = (contract) => contract.params.train.estimator.split(".").at(-1
 
 const part = (title, ...children) => make("div", { class: "part" }, make("h3", {}, title), ...children);
 
-function describeTraining({ params, rows, target }) {
+function describeTraining({ params, rows, target }, legend = {}) {
   const { estimator: name, ...rest } = params.train;
   const set = Object.entries({ ...params.data, ...rest })
     .filter(([, value]) => Array.isArray(value) || typeof value !== "object") // the form shows a table's columns
     .map(([key, value]) => [key, String(value)]);
-  const answer = target.classes.length ? `${target.name}: ${listed(target.classes)}` : `${target.name}, a number`;
+  const answer = target.classes.length ? `${target.name}: ${listed(target.classes)}` : `${target.name}, a number${legend.unit ? ` in ${legend.unit}` : ""}`;
   return [
     ["estimator", make("span", { title: name }, name.split(".").at(-1))],
-    ["target", answer],
+    ["target", legend.description ? `${answer}; ${legend.description}` : answer],
     ["rows", `${count(rows.train, "row")} to train, ${rows.test.toLocaleString("en")} to test`],
     ...set,
   ];

@@ -1,6 +1,7 @@
 // Drift: compare the predicted rows with the training rows, with a chart for the most drifted columns.
 
-import { count, draw, make, percent, short } from "./elements.js";
+import { count, draw, inUnit, make, percent, short } from "./elements.js";
+import { trend } from "./trend.js";
 
 const CHARTS = 12; // the most drifted columns, which get a chart each
 const [WIDTH, HEIGHT] = [240, 72];
@@ -10,16 +11,18 @@ const MEANING = {
   ok: "no column has changed beyond chance",
 };
 
-/** Return the parts of the drift section. */
-export function showDrift({ status, rows, min_rows, columns, columns_in_all }) {
+/** Return the parts of the drift section; `legend` has the units and descriptions of columns. */
+export function showDrift(report, legend) {
+  const { status, rows, min_rows, columns, columns_in_all } = report;
   const few = `a verdict needs ${count(min_rows, "row")}: with fewer rows, chance alone can look like drift`;
   const head = make("p", {}, badge(status), ` ${count(rows, "row")} in the window; ${MEANING[status] ?? few}.`);
   const shown = columns.slice(0, CHARTS);
   const rest = columns_in_all - shown.length;
   return [
     head,
+    ...largest(report),
     make("p", { class: "legend quiet" }, swatch("reference"), "training", swatch("current"), rows ? "predicted" : "predicted: no rows yet"),
-    make("div", { class: "charts" }, shown.map((column) => chart(column, rows))),
+    make("div", { class: "charts" }, shown.map((column) => chart(column, report, legend[column.name]))),
     rest > 0 ? make("p", { class: "quiet" }, `and ${count(rest, "column")} with less drift`) : "",
   ].filter(Boolean);
 }
@@ -28,15 +31,35 @@ const badge = (status) => make("span", { class: "badge", "data-status": status }
 
 const swatch = (kind) => make("span", { class: `swatch ${kind}` });
 
-function chart(column, rows) {
+/** Return the chart of a stability index in the past, at the times of the history, and now; nothing of one time alone. */
+function overTime(name, { history, warn, alert }, past, now) {
+  if (history.length < 2) return [];
+  const times = [...history.map(({ time }) => Date.parse(time)), Date.now()];
+  return trend(name, times, [...past, now], { warn, alert });
+}
+
+/** Return the largest stability index of all columns over time. */
+function largest(report) {
+  const { history, columns, rows, min_rows, warn, alert } = report;
+  const now = Math.max(...columns.map(({ psi }) => psi));
+  const line = rows < min_rows ? [] : overTime("All columns", report, history.map(({ psi }) => psi), now);
+  const levels = `from ${warn} a column deserves attention, from ${alert} it has changed (dashed; square-root scale)`;
+  const caption = make("figcaption", {}, make("strong", {}, "Largest PSI over time"), make("span", { class: "quiet" }, levels));
+  return line.length ? [make("figure", { class: "whole" }, caption, line)] : [];
+}
+
+function chart(column, report, legend) {
   const bins = readBins(column);
+  const drifts = column.status === "alert" || column.status === "warn";
+  const line = drifts ? overTime(column.name, report, column.history, column.psi) : [];
   return make(
     "figure",
     {},
-    make("figcaption", {}, make("strong", { title: column.name }, column.name), column.status in MEANING ? badge(column.status) : ""),
+    make("figcaption", {}, make("strong", { title: legend?.description ?? column.name }, column.name, inUnit(legend)), column.status in MEANING ? badge(column.status) : ""),
     bars(column.name, bins),
     make("p", { class: "axis quiet" }, ends(bins).map((end) => make("span", {}, end))),
-    rows ? make("p", { class: "measures" }, measures(column)) : "",
+    report.rows ? make("p", { class: "measures" }, measures(column)) : "",
+    line,
   );
 }
 

@@ -25,6 +25,9 @@ export function setText(element, sentence = "") {
   element.hidden = !sentence;
 }
 
+/** Return a column's unit after its name, or "". */
+export const inUnit = (legend) => (legend?.unit ? make("span", { class: "quiet unit" }, ` ${legend.unit}`) : "");
+
 /** Return a number with at most `digits` significant digits. */
 export function short(value, digits = 4) {
   if (!Number.isFinite(value)) return String(value);

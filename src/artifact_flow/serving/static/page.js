@@ -126,7 +126,7 @@ async function refreshDrift() {
   const place = find("drift");
   const put = (...parts) => address === shown.address && place.replaceChildren(...parts);
   await attempt(
-    async () => put(...showDrift(await ask(`${address}/drift`))),
+    async () => put(...showDrift(await ask(`${address}/drift`), card.columns)),
     (sentence) => put(make("p", { class: "refusal", role: "alert" }, sentence)),
   );
 }

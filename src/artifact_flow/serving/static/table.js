@@ -1,6 +1,6 @@
 // Table: a form with one field for each column, and plausible example rows.
 
-import { count, DAY, isoDate, make, percent, short } from "./elements.js";
+import { count, DAY, inUnit, isoDate, make, percent, short } from "./elements.js";
 import { Refusal } from "./service.js";
 
 const LISTED = 30; // categories, up to which a field is a select; with more, a text field suggests them
@@ -9,7 +9,7 @@ const OUTER_WIDTH = 2; // in widths of the next bin: the part of an outermost bi
 
 /** Return the input for a table's model: its element, its request, and functions that fill and clear it. */
 export function tableInput(card, changed) {
-  const fields = card.contract.features.map((feature) => field(feature, card.optional.includes(feature.name)));
+  const fields = card.contract.features.map((feature) => field(feature, card.optional.includes(feature.name), card.columns[feature.name]));
   const element = make("div", { class: "fields" }, fields.map(({ box }) => box));
   element.addEventListener("input", changed);
   return {
@@ -21,13 +21,15 @@ export function tableInput(card, changed) {
   };
 }
 
-function field(feature, optional) {
+function field(feature, optional, legend) {
   const id = `column-${feature.name}`;
   const hint = make("small", { id: `${id}-hint` });
-  const control = makeControl(feature, { id, name: feature.name, "aria-describedby": hint.id });
+  const about = legend?.description ? make("small", { id: `${id}-about` }, legend.description) : "";
+  const described = [about.id, hint.id].filter(Boolean).join(" ");
+  const control = makeControl(feature, { id, name: feature.name, title: legend?.description, "aria-describedby": described });
   const left = optional ? make("span", { class: "quiet" }, " optional") : "";
   const options = feature.type === "category" && control.list === null ? suggestions(feature, control) : "";
-  const box = make("div", { class: "field" }, make("label", { for: id }, feature.name, left), control, options, hint);
+  const box = make("div", { class: "field" }, make("label", { for: id }, feature.name, inUnit(legend), left), about, control, options, hint);
   const check = () => showHint(feature, control, hint);
   control.addEventListener("input", check);
   check();

@@ -18,9 +18,11 @@ export function showWhy(card, { contributions }) {
   const shown = sorted.slice(0, BARS).filter(([, value]) => value !== 0);
   if (!shown.length) return [];
   const most = Math.abs(shown[0][1]);
-  const unit = card.contract.target.classes.length ? "score of the class (log-odds)" : card.contract.target.name;
+  const { name: target, classes } = card.contract.target;
+  const unit = card.columns[target]?.unit;
+  const added = classes.length ? "score of the class (log-odds)" : [target, unit && `in ${unit}`].filter(Boolean).join(" ");
   const rest = sorted.length - shown.length;
-  const note = `Added to the ${unit}, compared with this column's values in training${rest > 0 ? `; ${rest} more added less` : ""}.`;
+  const note = `Added to the ${added}, compared with this column's values in training${rest > 0 ? `; ${rest} more added less` : ""}.`;
   return [title, make("ol", { class: "effects" }, shown.map(([name, value]) => bar(name, value, most))), make("p", { class: "quiet" }, note)];
 }
 
