@@ -90,6 +90,7 @@ def test_git(patient: Project, find: Find, tmp_path: Path) -> None:
         assert [(found[0], found[3]) for found in find()] == [("note", "pre-commit install")]
 
 
+@pytest.mark.slow
 def test_merges_and_line_ends(patient: Project, find: Find) -> None:
     """A merge driver that git does not know, one whose program is missing, and translated line ends."""
     with configured(patient, "--unset", "merge.dvc-lock.driver"):
@@ -169,6 +170,7 @@ def test_an_output(patient: Project, find: Find, path: str, content: str | None,
         assert find() == []
 
 
+@pytest.mark.slow
 def test_data_of_a_dvc_file(patient: Project, find: Find) -> None:
     """Edited data is to be added or restored, a file or a folder; missing data comes from DVC's cache."""
     (patient.root / "pictures").mkdir()
@@ -195,6 +197,7 @@ def object_of(project: Project, path: str) -> str:
     return f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
 
 
+@pytest.mark.slow
 def test_a_missing_object(patient: Project, find: Find) -> None:
     """It comes from the file in the workspace; if that is gone too, from the remote or from its stage."""
     place = object_of(patient, "model_train.pkl")
@@ -211,6 +214,7 @@ def test_a_missing_object(patient: Project, find: Find) -> None:
         assert found[3] == "dvc pull dvc.yaml, or dvc repro dvc.yaml"
 
 
+@pytest.mark.slow
 def test_a_damaged_object(patient: Project, find: Find) -> None:
     """It is found although DVC trusts it, because it is read-only, and comes from the workspace."""
     place = object_of(patient, "model_train.pkl")
@@ -222,6 +226,7 @@ def test_a_damaged_object(patient: Project, find: Find) -> None:
         assert find() == []
 
 
+@pytest.mark.slow
 def test_stages(patient: Project, find: Find) -> None:
     """Stages whose parameter or code changed, and a dependency that is missing."""
     with changed(patient, "params.yaml", lambda text: text.replace("C: 1.0", "C: 2.0")):
@@ -239,6 +244,7 @@ def test_stages(patient: Project, find: Find) -> None:
     assert find() == []
 
 
+@pytest.mark.slow
 def test_a_contract_that_a_forged_lock_hides(patient: Project, find: Find) -> None:
     """Parameters changed and accepted by `dvc commit`: DVC finds nothing to do, but the model has the old ones."""
     with (
@@ -251,6 +257,7 @@ def test_a_contract_that_a_forged_lock_hides(patient: Project, find: Find) -> No
     assert found[2] == "contract.json was made with train.C 1.0, but params.yaml says 2.0, and dvc.lock hides it"
 
 
+@pytest.mark.slow
 def test_remote(patient: Project, find: Find, tmp_path: Path) -> None:
     """A remote that is missing, unknown or does not listen; none at all is a note."""
     store = patient.root.parent / "store"
@@ -280,6 +287,7 @@ def test_variables(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not report.failed
 
 
+@pytest.mark.slow
 def test_surroundings(find: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Another scikit-learn than the locked one, another Python in the PATH, and no folder of data sets."""
     (tmp_path / "scikit_learn-1.8.0.dist-info").mkdir()

@@ -400,6 +400,7 @@ def test_a_changed_contract_beside_the_model_is_found(
     assert (code, "contract.json is not the contract that the model names" in printed) == (4, True)
 
 
+@pytest.mark.slow
 def test_a_commit_that_does_not_name_the_model_is_found(
     project: Project, statement: bytes, keys: Keys, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,6 +474,7 @@ def test_missing_data_is_inconclusive_and_other_data_is_not_the_same(
     assert (code, "has no copy with the hash in dvc.lock" in printed) == (3, True)
 
 
+@pytest.mark.slow
 def test_forged_data_is_found(plain: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """Data in git must be what the lock names; if the lock was forged too, the rebuild gives another model."""
     before = (plain.root / "rows.csv").read_bytes()
