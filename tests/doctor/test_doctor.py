@@ -77,6 +77,20 @@ def test_a_healthy_project_has_no_fault(find: Find) -> None:
     assert find() == []
 
 
+def test_what_has_not_run_in_a_clone_is_a_note(
+    patient: Project, find: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a fresh clone is faulty nor one in which only the main flow has run."""
+    patient.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    found = find()
+    assert [(check, severity) for severity, check, *_ in found if severity == "error"] == []
+    assert [(severity, cure) for severity, check, _, cure in found if check == "outputs"] == [
+        ("note", "dvc repro dvc.yaml"),
+        ("note", "dvc repro flows/dvc.yaml"),
+    ]
+
+
 def test_git(patient: Project, find: Find, tmp_path: Path) -> None:
     """No repository, a shallow clone, and no hooks."""
     with moved(patient.root / ".git", tmp_path / "git"):

@@ -40,7 +40,13 @@ class Output:
 def check_outputs(project: Project) -> Iterator[Finding]:
     """Find outputs that are not the locked ones, and say how to have these; edited data is to be added or restored."""
     groups: dict[tuple[str, str, str], list[str]] = {}
+    unmade = list_unmade(project)
+    for source in unmade:
+        what = f"nothing that {source} makes is here, as in a clone in which it has not run"
+        yield Finding(source, what, _fetch_or_make(project, source), "note")
     for output in inspect_outputs(project):
+        if output.source in unmade and output.object is not None:
+            continue
         if output.workspace == "other" and output.is_data:
             cure = f"dvc add {output.path}, or to undo: dvc checkout --force {output.path}"
             yield Finding(output.source, f"{output.path} is not as {output.owner} names it", cure, "warning")
@@ -81,6 +87,20 @@ def check_cache(project: Project) -> Iterator[Finding]:
         verb = "are" if len(paths) > 1 else "is"
         what = f"{shorten(paths)} {verb} not in DVC's cache, so `dvc checkout` could not restore what is lost"
         yield Finding(source, what, f"dvc commit {source}", "warning")
+
+
+def list_unmade(project: Project) -> list[str]:
+    """Return each dvc.yaml of whose outputs in DVC none is in the workspace, and not all are in the cache."""
+    groups: dict[str, list[Output]] = {}
+    for output in inspect_outputs(project):
+        if output.object is not None and not output.is_data:
+            groups.setdefault(output.source, []).append(output)
+    return [
+        source
+        for source, outputs in groups.items()
+        if all(output.workspace == "missing" for output in outputs)
+        and any(output.object == "missing" for output in outputs)
+    ]
 
 
 def faulty_outputs(project: Project) -> set[str]:
