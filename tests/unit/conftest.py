@@ -55,3 +55,20 @@ def linear(diabetes: "Table") -> Any:
 
     regressor = TrainParams(estimator="sklearn.linear_model.LinearRegression", threads=1)
     return train_model(diabetes, regressor, train_rows(diabetes))
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Table]":
+    """Small tables: all numbers and bare, or mixed with gaps and pre-processed; of two classes, three, and a number."""
+    from unit.own import load_rows
+    from unit.tables import built_in, of_two_classes
+
+    mixed = load_rows(tmp_path_factory.mktemp("own"))
+    return {
+        "binary": of_two_classes(built_in("iris")),
+        "multiclass": built_in("iris"),
+        "number": built_in("diabetes"),
+        "mixed": mixed,
+        "mixed binary": of_two_classes(mixed),
+        "mixed number": load_rows(tmp_path_factory.mktemp("price"), "regression"),
+    }

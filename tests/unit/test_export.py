@@ -6,19 +6,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import pyarrow as pa
 import pytest
-from unit.own import load_rows
-from unit.tables import contract_of, matrix, predict, train_model
+from unit.tables import contract_of, estimator_of, matrix, predict, train_model
 
 from artifact_flow.core.base.contract import Contract
 from artifact_flow.core.base.errors import InapplicableError, ParamsError
 from artifact_flow.core.base.legend import ColumnLegend, arrange_legend
-from artifact_flow.core.base.params import DataParams, TrainParams
+from artifact_flow.core.base.params import TrainParams
 from artifact_flow.core.model.artifacts import CONTRACT_KEY, PORTABLE, read_legend, start_session
 from artifact_flow.core.model.predictions import Predictions, run_portable
-from artifact_flow.core.table.datasets import load_builtin
-from artifact_flow.core.table.tables import Roles, Table, split_rows
+from artifact_flow.core.table.tables import Table
 from artifact_flow.portable.export import check_parity, export_model, serialize
 from artifact_flow.portable.prepare import round_threshold
 
@@ -44,37 +41,6 @@ REGRESSORS = [
     ("ensemble.GradientBoostingRegressor", {"n_estimators": 9, "random_state": 0}),
     ("ensemble.HistGradientBoostingRegressor", {"max_iter": 9, "random_state": 0}),
 ]
-
-
-def estimator_of(path: str, keywords: dict[str, Any] | None = None) -> TrainParams:
-    """Return a `train` block."""
-    return TrainParams(estimator=f"sklearn.{path}", threads=1, **(keywords or {}))
-
-
-def built_in(source: str) -> Table:
-    """Return a built-in set with its split."""
-    return split_rows(load_builtin(DataParams(source=source, test_size=0.3, seed=0, stratify=False)))
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    """Small tables: all numbers and bare, or mixed with gaps and pre-processed; of two classes, three, and a number."""
-    mixed = load_rows(tmp_path_factory.mktemp("own"))
-    return {
-        "binary": of_two_classes(built_in("iris")),
-        "multiclass": built_in("iris"),
-        "number": built_in("diabetes"),
-        "mixed": mixed,
-        "mixed binary": of_two_classes(mixed),
-        "mixed number": load_rows(tmp_path_factory.mktemp("price"), "regression"),
-    }
-
-
-def of_two_classes(table: Table) -> Table:
-    """Return a table with its last two classes in one."""
-    y = pa.array(np.minimum(table.y, 1))
-    columns = table.columns.set_column(table.columns.column_names.index("target"), "target", y)
-    return Table(columns, Roles(features=table.roles.features, classes=["high", "other"], params=table.roles.params))
 
 
 def exported(table: Table, params: TrainParams) -> tuple[Any, Contract, bytes]:

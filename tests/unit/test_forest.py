@@ -15,15 +15,13 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from unit.own import load_rows
-from unit.tables import contract_of, matrix, predict, train_model
-from unit.test_export import built_in, estimator_of, of_two_classes
+from unit.tables import contract_of, estimator_of, matrix, predict, predict_file, train_model
 
 from artifact_flow.core.base.contract import Feature
 from artifact_flow.core.base.errors import InapplicableError
 from artifact_flow.core.base.params import ExportParams, InferParams, Params, QuantizeParams, TrainParams
 from artifact_flow.core.model.artifacts import PORTABLE, QUANTIZATION, QUANTIZED, start_session
-from artifact_flow.core.model.predictions import Predictions, run_portable
+from artifact_flow.core.model.predictions import run_portable
 from artifact_flow.core.model.scoring import find_r2
 from artifact_flow.core.table.tables import DATA, Table, write_table
 from artifact_flow.portable.eight_bit import extract_part
@@ -59,31 +57,12 @@ REGRESSORS = [
 FOREST = "ensemble.RandomForestClassifier", {"random_state": 0, "n_estimators": 20}
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    """Small tables: all numbers and bare, or mixed with gaps and pre-processed; of two classes, more, and a number."""
-    mixed, price = load_rows(tmp_path_factory.mktemp("own")), load_rows(tmp_path_factory.mktemp("p"), "regression")
-    return {
-        "binary": of_two_classes(built_in("iris")),
-        "multiclass": built_in("iris"),
-        "number": built_in("diabetes"),
-        "mixed": mixed,
-        "mixed binary": of_two_classes(mixed),
-        "mixed number": price,
-    }
-
-
 def twin_of(table: Table, path: str, keywords: dict[str, Any], opset: int = 17) -> tuple[Any, QuantizedForest, bytes]:
     """Return the estimator fitted on a table, its 8-bit twin, and the twin's ONNX file."""
     estimator = train_model(table, estimator_of(path, keywords))
     Z = preprocess(estimator, matrix(table))
     model = quantize_forest(extract_forest(estimator, matrix(table)), Z[table.split == "train"])
     return estimator, model, serialize(write_forest(model, estimator, table.describe(), opset), "")
-
-
-def run(content: bytes, table: Table) -> Predictions:
-    """Return what a file says of a table's rows in its runtime."""
-    return run_portable(start_session(content), table.describe(), matrix(table))
 
 
 def numbers(columns: int) -> list[Feature]:
@@ -100,7 +79,7 @@ def test_8_bit_trees_say_the_same(tables: dict[str, Table], name: str, path: str
     estimator, model, content = twin_of(table, path, keywords)
     twin = predict_forest(model, preprocess(estimator, matrix(table)))
     assert np.array_equal(twin.values, predict(estimator, table).values)
-    assert check_parity(twin, run(content, table), table.y, 1e-5)[1] == 0
+    assert check_parity(twin, predict_file(content, table), table.y, 1e-5)[1] == 0
 
 
 @pytest.mark.parametrize("name", ["number", "mixed number"])
@@ -114,7 +93,7 @@ def test_8_bit_trees_say_nearly_the_same_number(
     estimator, model, content = twin_of(table, path, keywords)
     twin = predict_forest(model, preprocess(estimator, matrix(table)))
     assert find_r2(predict(estimator, table).values, twin.values) >= 0.9999
-    assert check_parity(twin, run(content, table), table.y, 1e-5)[1] == 0
+    assert check_parity(twin, predict_file(content, table), table.y, 1e-5)[1] == 0
 
 
 def test_a_forest_is_a_quarter_of_the_float_file_at_most(tables: dict[str, Table]) -> None:
@@ -128,7 +107,7 @@ def test_a_forest_is_a_quarter_of_the_float_file_at_most(tables: dict[str, Table
     for ask in ("get_inputs", "get_outputs"):
         ours, theirs = ([(one.name, one.type) for one in getattr(session, ask)()] for session in sessions)
         assert ours == theirs
-    found, expected = run(content, table), predict(estimator, table)
+    found, expected = predict_file(content, table), predict(estimator, table)
     assert np.array_equal(found.values, expected.values)
     assert found.probabilities is not None
     assert expected.probabilities is not None
@@ -206,7 +185,7 @@ def test_any_number_of_rows_is_followed_in_parts(tables: dict[str, Table], rows:
 def test_every_opset_that_may_be_asked_for_is_served(tables: dict[str, Table], name: str, opset: int) -> None:
     """Behind pre-processing too, whose converter would declare an older one."""
     estimator, _, content = twin_of(tables[name], *FOREST, opset)
-    assert np.array_equal(run(content, tables[name]).values, predict(estimator, tables[name]).values)
+    assert np.array_equal(predict_file(content, tables[name]).values, predict(estimator, tables[name]).values)
 
 
 @pytest.mark.parametrize("names", [["k", "x"], ["X", "j"], ["S", "one"], ["scores", "sums"], ["R", "label"]])

@@ -5,7 +5,7 @@ ONNX files, which travel with the model. It is no part of `data` or `train`, so 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -13,7 +13,17 @@ from artifact_flow.core.base.errors import ParamsError, closest
 
 LEGEND_KEY = "columns"  # in an ONNX file's metadata
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
-MOST_UNIT, MOST_DESCRIPTION = 40, 300  # characters
+
+
+def _line(most: int, example: str = "") -> Any:
+    """Return the field of an optional line of text, which is in no document when it is not given."""
+    return Field(
+        exclude_if=lambda value: value is None,
+        min_length=1,
+        max_length=most,
+        pattern=ONE_LINE,
+        description=f"one line of at most {most} characters{example}",
+    )
 
 
 class ColumnLegend(BaseModel):
@@ -21,26 +31,8 @@ class ColumnLegend(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    unit: Annotated[
-        str | None,
-        Field(
-            exclude_if=lambda value: value is None,
-            min_length=1,
-            max_length=MOST_UNIT,
-            pattern=ONE_LINE,
-            description=f"one line of at most {MOST_UNIT} characters, such as USD",
-        ),
-    ] = None
-    description: Annotated[
-        str | None,
-        Field(
-            exclude_if=lambda value: value is None,
-            min_length=1,
-            max_length=MOST_DESCRIPTION,
-            pattern=ONE_LINE,
-            description=f"one line of at most {MOST_DESCRIPTION} characters",
-        ),
-    ] = None
+    unit: Annotated[str | None, _line(40, ", such as USD")] = None
+    description: Annotated[str | None, _line(300)] = None
 
     @property
     def in_unit(self) -> str:
