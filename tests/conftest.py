@@ -56,8 +56,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def is_needed(name: str) -> bool:
-    """Return whether a file belongs in the projects: all but the flows and the unit tests."""
-    return not name.startswith(("flows/", "tests/unit/test_"))
+    """Return whether a file belongs in the projects: all but the flows, the unit tests, and the lock.
+
+    A lock keeps the entries of stages that dvc.yaml lacks, and a user's may name stages that the projects do not have.
+    """
+    return name != "dvc.lock" and not name.startswith(("flows/", "tests/unit/test_"))
 
 
 @pytest.fixture(scope="session", autouse=True)
